@@ -1,0 +1,333 @@
+"""One dataclass a config group: the schema behind conf/, its defaults, and the checks on values.
+
+Hydra validates keys and types while it composes; `OmegaConf.to_object` then builds these
+classes, and that is when the ``__post_init__`` checks run, before any data are read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import dataclass, field, fields
+
+from fatebias.errors import ConfigError, explain
+
+STAGES = ("fit", "discover")
+
+
+def _refuse(key: str, found: object, allowed: object, fix: str | None = None) -> ConfigError:
+    return ConfigError(
+        explain(f"{key} has a value that cannot be used", where=key, found=found, allowed=allowed, fix=fix)
+    )
+
+
+def _one_of(key: str, found: str, choices: tuple[str, ...]) -> None:
+    if found not in choices:
+        near = difflib.get_close_matches(found, choices, n=1)
+        raise _refuse(key, found, choices, f"did you mean {key}={near[0]}?" if near else None)
+
+
+def _positive(key: str, found: float | None, *, zero: bool = False) -> None:
+    if found is None:
+        return
+    if not math.isfinite(found) or found < 0 or (found == 0 and not zero):
+        raise _refuse(key, found, "a finite number, zero or more" if zero else "a finite number above zero")
+
+
+def _share(key: str, found: float | None) -> None:
+    if found is not None and not 0 < found < 1:
+        raise _refuse(key, found, "a number between 0 and 1, both excluded")
+
+
+@dataclass
+class SimulateConfig:
+    """Size and truth of a simulated screen (data=simulated)."""
+
+    n_cells: int = 8000
+    n_genes: int = 60
+    guides_per_gene: int = 4
+    n_ntc_guides: int = 20
+    n_days: int = 4
+    n_replicates: int = 2
+    moi: float = 2.0
+    concentration: float = 20.0
+    design: str = "mixed"
+    active_share: float = 0.25
+    effect_min: float = 0.3
+    effect_max: float = 1.0
+    sigma_guide: float = 0.15
+    dead_guide_share: float = 0.0
+    neighbours: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and shares that make no screen."""
+        for name in ("n_cells", "n_genes", "guides_per_gene", "n_days", "n_replicates", "neighbours"):
+            if getattr(self, name) < 1:
+                raise _refuse(f"data.simulate.{name}", getattr(self, name), "a whole number, 1 or more")
+        if self.n_ntc_guides < 0:
+            raise _refuse("data.simulate.n_ntc_guides", self.n_ntc_guides, "a whole number, 0 or more")
+        _positive("data.simulate.moi", self.moi)
+        _positive("data.simulate.concentration", self.concentration)
+        _positive("data.simulate.sigma_guide", self.sigma_guide, zero=True)
+        for name in ("active_share", "dead_guide_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _refuse(f"data.simulate.{name}", getattr(self, name), "a share from 0 to 1")
+        if not 0 <= self.effect_min <= self.effect_max:
+            raise _refuse(
+                "data.simulate.effect_min", self.effect_min, f"from 0 to effect_max={self.effect_max}"
+            )
+        _one_of(
+            "data.simulate.design",
+            self.design,
+            ("mixed", "null", "persistent", "single_day", "sign_flip", "prior"),
+        )
+
+
+@dataclass
+class DataConfig:
+    """Where the screen is and how its parts are named (SPEC 4)."""
+
+    source: str = "demo"
+    adata_path: str | None = None
+    guide_map_csv: str | None = None
+    fate_prob_key: str = "lineages_fwd"
+    fates: list[str] = field(default_factory=lambda: ["EC", "MES", "NEU"])
+    ref_fate: str = "EC"
+    contrast_fate: str = "MES"
+    fate_columns: list[str] | None = None
+    other_fates: str = "refuse"
+    guide_key: str = "guide"
+    guide_threshold: float | None = None
+    unmapped_guides: str = "refuse"
+    covar_key: str = "covar"
+    rep_key: str = "rep"
+    day_key: str = "day"
+    day_order: list[str] | None = None
+    bad_cells: str = "refuse"
+    weights: str | None = None
+    Kmax: int = 20
+    D: int | None = None
+    R: int | None = None
+    simulate: SimulateConfig = field(default_factory=SimulateConfig)
+
+    def __post_init__(self) -> None:
+        """Check the fates against each other and the paths for presence in the config."""
+        _one_of("data.source", self.source, ("demo", "simulated", "anndata"))
+        _one_of("data.unmapped_guides", self.unmapped_guides, ("refuse", "ignore"))
+        _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop"))
+        if len(self.fates) < 2 or len(set(self.fates)) != len(self.fates):
+            raise _refuse("data.fates", self.fates, "two or more different names")
+        for name in ("ref_fate", "contrast_fate"):
+            _one_of(f"data.{name}", getattr(self, name), tuple(self.fates))
+        if self.contrast_fate == self.ref_fate:
+            raise _refuse(
+                "data.contrast_fate",
+                f"{self.contrast_fate}, which is data.ref_fate too",
+                [fate for fate in self.fates if fate != self.ref_fate],
+            )
+        if self.other_fates not in ("refuse", "drop", *self.fates):
+            raise _refuse("data.other_fates", self.other_fates, ["refuse", "drop", *self.fates])
+        if self.fate_columns is not None:
+            _check_fate_columns(self)
+        if self.guide_threshold is not None:
+            _positive("data.guide_threshold", self.guide_threshold, zero=True)
+        for name, least in (("Kmax", 1), ("D", 1), ("R", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise _refuse(f"data.{name}", value, f"a whole number, {least} or more")
+        if self.source == "anndata":
+            for name in ("adata_path", "guide_map_csv"):
+                if getattr(self, name) is None:
+                    raise ConfigError(
+                        explain(
+                            f"data=anndata needs data.{name}",
+                            where=f"data.{name}",
+                            found="nothing",
+                            fix="python run.py data=anndata data.adata_path=screen.h5ad "
+                            "data.guide_map_csv=guides.csv",
+                        )
+                    )
+
+
+def _check_fate_columns(data: DataConfig) -> None:
+    columns = data.fate_columns or []
+    absent = [fate for fate in data.fates if fate not in columns]
+    if absent or len(set(columns)) != len(columns):
+        raise _refuse(
+            "data.fate_columns",
+            columns,
+            f"every name of data.fates ({', '.join(data.fates)}) once, in the order of the file's columns",
+        )
+
+
+@dataclass
+class PriorsConfig:
+    """Scales of the priors on the logit scale (SPEC 3)."""
+
+    s_alpha: float = 2.5
+    s_rep: float = 0.8
+    s_gamma: float = 0.8
+    s_tau: float = 4.0
+    s_time: float = 0.8
+    s_guide: float = 1.5
+
+    def __post_init__(self) -> None:
+        """Refuse scales that are not finite and above zero."""
+        for each in fields(self):
+            _positive(f"priors.{each.name}", getattr(self, each.name))
+
+
+@dataclass
+class ModelConfig:
+    """Choices within the model that are not priors."""
+
+    guide_effects: str = "random"
+
+    def __post_init__(self) -> None:
+        """Check the choice of guide effects."""
+        _one_of("model.guide_effects", self.guide_effects, ("random", "centred"))
+
+
+@dataclass
+class InferenceConfig:
+    """How the posterior is found."""
+
+    method: str = "svi"
+    variational: str = "structured"
+    warm_start: str = "laplace"
+    batch_size: int | None = None
+    lr: float = 0.003
+    clip_norm: float = 10.0
+    num_steps: int = 400
+    num_posterior_draws: int = 4000
+    tolerance: float | None = None
+    patience: int = 200
+    max_rounds: int = 30
+    num_chains: int = 2
+    num_warmup: int = 600
+    num_samples: int = 1000
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        """Check choices and ranges."""
+        _one_of("inference.method", self.method, ("svi", "laplace", "nuts"))
+        _one_of("inference.variational", self.variational, ("structured", "normal"))
+        _one_of("inference.warm_start", self.warm_start, ("laplace", "none"))
+        for name in ("num_steps", "max_rounds", "num_chains", "num_warmup", "num_samples", "patience"):
+            if getattr(self, name) < 1:
+                raise _refuse(f"inference.{name}", getattr(self, name), "a whole number, 1 or more")
+        if self.num_posterior_draws < 2:
+            raise _refuse("inference.num_posterior_draws", self.num_posterior_draws, "2 or more")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise _refuse("inference.batch_size", self.batch_size, "null (all cells) or 1 and more")
+        for name in ("lr", "clip_norm", "tolerance"):
+            _positive(f"inference.{name}", getattr(self, name))
+
+
+@dataclass
+class DiscoveryConfig:
+    """How daywise effects become calls (SPEC 6)."""
+
+    method: str = "mashr"
+    engine: str = "auto"
+    command: list[str] = field(default_factory=lambda: ["Rscript"])
+    prior: str = "nullbiased"
+    nullweight: float = 10.0
+    covariances: str = "canonical"
+    null_correlation: str = "simple"
+    mash_lfsr_thresh: float = 0.05
+    lfsr_thresh: float = 0.05
+    qvalue_thresh: float | None = None
+    seed: int = 1
+    timeout_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        """Check choices, thresholds and the command that starts R."""
+        _one_of("discovery.method", self.method, ("mashr", "ashr"))
+        _one_of("discovery.engine", self.engine, ("auto", "rscript", "native"))
+        _one_of("discovery.prior", self.prior, ("nullbiased", "uniform"))
+        _one_of("discovery.covariances", self.covariances, ("canonical", "datadriven"))
+        _one_of("discovery.null_correlation", self.null_correlation, ("simple", "identity"))
+        for name in ("mash_lfsr_thresh", "lfsr_thresh", "qvalue_thresh"):
+            _share(f"discovery.{name}", getattr(self, name))
+        if not math.isfinite(self.nullweight) or self.nullweight < 1:
+            raise _refuse("discovery.nullweight", self.nullweight, "a number, 1 or more")
+        _positive("discovery.timeout_s", self.timeout_s)
+        if not self.command or not all(self.command):
+            raise _refuse("discovery.command", self.command, "the words that start R, such as [Rscript]")
+
+
+@dataclass
+class TrackingConfig:
+    """Where runs are written down for comparison (docs/tracking.md)."""
+
+    backend: str = "local"
+    uri: str | None = None
+    experiment: str = "fatebias"
+
+    def __post_init__(self) -> None:
+        """Check the backend and that a server comes with its address."""
+        _one_of("tracking.backend", self.backend, ("local", "server", "off"))
+        if self.backend == "server" and not re.match(r"https?://", self.uri or ""):
+            raise _refuse(
+                "tracking.uri",
+                self.uri,
+                "the http(s) address of an MLflow server",
+                "python run.py tracking=server tracking.uri=http://127.0.0.1:5000",
+            )
+        if not self.experiment:
+            raise _refuse("tracking.experiment", self.experiment, "a name")
+
+
+@dataclass
+class Config:
+    """The whole configuration of one run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    priors: PriorsConfig = field(default_factory=PriorsConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    likelihood_weight: float = 1.0
+    seed: int = 0
+    device: str = "auto"
+    out_dir: str | None = None
+    stages: list[str] = field(default_factory=lambda: list(STAGES))
+    resume: bool = True
+
+    def __post_init__(self) -> None:
+        """Check what stands at the top level."""
+        _positive("likelihood_weight", self.likelihood_weight)
+        if self.seed < 0:
+            raise _refuse("seed", self.seed, "a whole number, 0 or more")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise _refuse("device", self.device, ("auto", "cpu", "cuda", "cuda:N"))
+        if not self.stages:
+            raise _refuse("stages", "none", STAGES)
+        for stage in self.stages:
+            _one_of("stages", stage, STAGES)
+        if len(set(self.stages)) != len(self.stages):
+            raise _refuse("stages", self.stages, "each stage once")
+
+
+GROUPS: dict[str, type] = {
+    "data": DataConfig,
+    "priors": PriorsConfig,
+    "model": ModelConfig,
+    "inference": InferenceConfig,
+    "discovery": DiscoveryConfig,
+    "tracking": TrackingConfig,
+}
+
+
+def register() -> None:
+    """Put the schema into Hydra's ConfigStore: ``schema`` and ``GROUP/schema``."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, node in GROUPS.items():
+        store.store(group=group, name="schema", node=node)

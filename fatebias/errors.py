@@ -1,0 +1,88 @@
+"""The errors a user can meet, and the one shape their messages have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class FatebiasError(Exception):
+    """Base of every error that fatebias raises on purpose."""
+
+
+class ConfigError(FatebiasError):
+    """A setting is misspelt, out of range or at odds with another."""
+
+
+class DataError(FatebiasError):
+    """The AnnData file or the guide map does not hold what the model needs."""
+
+
+class FitError(FatebiasError):
+    """Inference could not give a posterior worth using."""
+
+
+class DiscoveryError(FatebiasError):
+    """The mash stage could not read its input, run its engine or trust its output."""
+
+
+class OutputError(FatebiasError):
+    """A result cannot be written where it should stand."""
+
+
+def explain(
+    what: str,
+    *,
+    where: object = None,
+    found: object = None,
+    allowed: object = None,
+    fix: str | None = None,
+) -> str:
+    """Put an error's parts into one message: what, where, found, allowed, what to do.
+
+    Parameters
+    ----------
+    what
+        One sentence without its full stop.
+    where
+        The file, key or setting concerned.
+    found, allowed
+        What stands there and what may stand there; lists are joined with commas.
+    fix
+        What to do about it, as an instruction.
+
+    Returns
+    -------
+    str
+        The message, one part a line after the first.
+    """
+    lines = [what]
+    for label, part in (("where", where), ("found", found), ("allowed", allowed), ("fix", fix)):
+        if part is not None:
+            lines.append(f"  {label}: {_listed(part)}")
+    return "\n".join(lines)
+
+
+def some(items: Iterable[object], most: int = 10) -> str:
+    """Write out the first `most` items and say how many there are beyond them.
+
+    Parameters
+    ----------
+    items
+        What to list.
+    most
+        How many to show.
+
+    Returns
+    -------
+    str
+        For example ``'a', 'b' and 3 more``.
+    """
+    listed = list(items)
+    shown = ", ".join(repr(item) for item in listed[:most])
+    return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"
+
+
+def _listed(part: object) -> str:
+    if isinstance(part, (list, tuple, set, frozenset)):
+        return ", ".join(str(item) for item in part) if part else "none"
+    return str(part)

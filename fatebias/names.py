@@ -1,0 +1,62 @@
+"""Every column, file and site name that more than one module uses, and the dimension legend.
+
+Dimensions: N cells, M collapsed rows, K guide slots a cell, G non-NTC guides, L genes,
+F all fates, F* = F - 1 non-reference fates, D days, R replicates, S posterior draws.
+"""
+
+from __future__ import annotations
+
+# Columns of the tables under out_dir (SPEC 5 of the format; docs/outputs.md).
+GENE = "gene"
+GUIDE = "guide"
+CELLS = "cells"
+BETAHAT = "betahat_d"
+SE = "se_d"
+POSTMEAN = "postmean_d"
+POSTSD = "postsd_d"
+LFSR = "lfsr_d"
+QVALUE = "qvalue_d"
+LFSR_MIN = "lfsr_min"
+BEST_DAY = "best_day"
+HIT_ANYDAY = "hit_anyday"
+
+# Columns of the guide map.
+MAP_GUIDE = "guide_name"
+MAP_GENE = "gene_name"
+MAP_NTC = "is_ntc"
+
+# Files under out_dir.
+GENE_SUMMARY_CSV = "gene_summary_for_mash.csv"
+GUIDE_SUMMARY_CSV = "guide_summary.csv"
+POSTERIOR_NPZ = "posterior.npz"
+MASH_OUT_CSV = "gene_summary_mash_out.csv"
+HITS_CSV = "hits_ranked.csv"
+HITS_PNG = "hits.png"
+LOSS_CSV = "loss_trace.csv"
+LOSS_PNG = "loss.png"
+SCREEN_SUMMARY_JSON = "screen_summary.json"
+CONFIG_YAML = "config.yaml"
+RUN_JSON = "run.json"
+TRACKING_DIR = "tracking"
+
+# Sample sites of the model (SPEC 3); the factor carries the likelihood.
+SOFT_CE = "soft_ce"
+LATENT_SITES = ("alpha", "b", "gamma", "tau", "z0", "sigma_time", "eps", "sigma_guide", "u")
+
+
+def day_columns(prefix: str, n_days: int) -> list[str]:
+    """Name the columns of one quantity over days.
+
+    Parameters
+    ----------
+    prefix
+        One of the ``*_d`` prefixes above.
+    n_days
+        Number of days D.
+
+    Returns
+    -------
+    list of str
+        ``prefix0`` to ``prefix{D-1}``.
+    """
+    return [f"{prefix}{d}" for d in range(n_days)]
