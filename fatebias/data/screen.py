@@ -1,0 +1,138 @@
+"""The screen as the model sees it: plain arrays and names, whatever file they came from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """Kept cells with their fate probabilities, guides, day and replicate.
+
+    Parameters
+    ----------
+    p
+        Fate probabilities, (N, F); rows sum to 1; columns as in `fates`.
+    fates
+        Reference fate first, then the others in the order of ``data.fates``.
+    contrast
+        The fate whose logit against the reference is exported.
+    guide_ids
+        Guide of each slot, (N, K): 1..G for a gene's guide, 0 for NTC and for padding.
+    mask
+        1 for a guide (NTC too), 0 for padding, (N, K); slots are filled from the left.
+    ntc_slots
+        1..n_ntc where the slot holds an NTC guide, else 0, (N, K).
+    n_guides
+        Guides of each cell, NTC counted, (N,).
+    k_centered
+        `n_guides` minus its mean over the kept cells of the same day, (N,).
+    day
+        Day of each cell, 0..D-1, (N,).
+    rep
+        Replicate of each cell, 0..R-1, (N,).
+    weight
+        Weight of each cell, mean 1, (N,).
+    guide_names
+        The G guides that target genes; guide id g stands at index g - 1. Sorted by gene, then guide.
+    gene_names
+        The L genes sorted by name; gene id l stands at index l - 1.
+    gene_of_guide
+        Gene id of each guide id, (G + 1,); 0 for guide id 0.
+    ntc_guide_names
+        The NTC guides; number n of `ntc_slots` stands at index n - 1.
+    day_labels, rep_labels
+        The file's own labels, in the order of `day` and `rep`.
+    cells
+        Names of the kept cells, (N,).
+    summary
+        What was read, what was dropped and why; plain content that JSON can hold.
+    """
+
+    p: NDArray[np.float64]
+    fates: tuple[str, ...]
+    contrast: str
+    guide_ids: NDArray[np.int32]
+    mask: NDArray[np.uint8]
+    ntc_slots: NDArray[np.int32]
+    n_guides: NDArray[np.int32]
+    k_centered: NDArray[np.float64]
+    day: NDArray[np.int32]
+    rep: NDArray[np.int32]
+    weight: NDArray[np.float64]
+    guide_names: tuple[str, ...]
+    gene_names: tuple[str, ...]
+    gene_of_guide: NDArray[np.int32]
+    ntc_guide_names: tuple[str, ...]
+    day_labels: tuple[str, ...]
+    rep_labels: tuple[str, ...]
+    cells: NDArray[np.object_]
+    summary: dict[str, Any]
+
+    @property
+    def N(self) -> int:  # noqa: N802
+        """Number of kept cells."""
+        return self.p.shape[0]
+
+    @property
+    def K(self) -> int:
+        """Number of guide slots a cell."""
+        return self.guide_ids.shape[1]
+
+    @property
+    def G(self) -> int:
+        """Number of guides that target genes."""
+        return len(self.guide_names)
+
+    @property
+    def L(self) -> int:
+        """Number of genes."""
+        return len(self.gene_names)
+
+    @property
+    def D(self) -> int:
+        """Number of days."""
+        return len(self.day_labels)
+
+    @property
+    def R(self) -> int:
+        """Number of replicates."""
+        return len(self.rep_labels)
+
+    @property
+    def n_fates_star(self) -> int:
+        """Number of non-reference fates, F*."""
+        return len(self.fates) - 1
+
+    @property
+    def contrast_index(self) -> int:
+        """Place of the contrast fate among the F* non-reference fates."""
+        return self.fates.index(self.contrast) - 1
+
+    def fingerprint(self) -> str:
+        """Hash all that the model sees: arrays and names, not the cells' names nor the summary.
+
+        Returns
+        -------
+        str
+            SHA-256 in hexadecimal; equal for equal screens whatever form of file they were read from.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        hashed = hashlib.sha256()
+        for name in ("p", "guide_ids", "mask", "day", "rep", "weight", "gene_of_guide"):
+            array: NDArray[Any] = np.ascontiguousarray(getattr(self, name))
+            hashed.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            hashed.update(array.data)
+        for name in ("fates", "guide_names", "gene_names", "day_labels", "rep_labels"):
+            hashed.update(f"{name} {getattr(self, name)!r}\n".encode())
+        hashed.update(f"contrast {self.contrast!r}\n".encode())
+        return hashed.hexdigest()

@@ -1,0 +1,173 @@
+"""Simulated screens with known truth: cells, their guides, and soft labels around the model's own pi."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln, lambertw
+
+from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
+from fatebias.data.assignment import pad
+from fatebias.data.screen import Screen
+from fatebias.data.truth import Truth, draw_truth
+
+# SD of the log abundance of guides in the library.
+ABUNDANCE_SD = 0.3
+
+
+def simulate_screen(simulate: SimulateConfig, data: DataConfig, priors: PriorsConfig) -> tuple[Screen, Truth]:
+    """Simulate a screen in memory.
+
+    Every cell holds at least one guide, as cells that pass selection do: the number is Poisson
+    given that it is not zero, with mean `moi` (one guide in every cell for a `moi` of 1 or less).
+    Guides, NTC included, are drawn by an abundance that varies log-normally. Soft labels are
+    Dirichlet(c pi), pi being the model's softmax (SPEC 3); c near 0 gives single draws of a fate.
+    With `neighbours` above 1 a cell's label is the mean over that many cells of its day and
+    replicate with the most similar pi, so that neighbours share their noise.
+
+    Parameters
+    ----------
+    simulate
+        Sizes, design and seed.
+    data
+        Names of the fates, reference and contrast.
+    priors
+        Scales for ``design: prior``.
+
+    Returns
+    -------
+    Screen, Truth
+        The same for the same settings.
+    """
+    rng = np.random.default_rng(simulate.seed)
+    truth = draw_truth(simulate, data, priors, rng)
+    n, n_guides = simulate.n_cells, len(truth.guide_names)
+    day, rep = _balanced(n, simulate.n_days, simulate.n_replicates, rng)
+    cell, rank = _hand_out(n, n_guides + simulate.n_ntc_guides, simulate.moi, rng)
+    held = np.bincount(cell, minlength=n)
+    k_centered = held - (np.bincount(day, held) / np.bincount(day))[day]
+    pi = _fate_probabilities(truth, cell, rank, day, rep, k_centered)
+    p = _soft_labels(pi, simulate.concentration, rng)
+    if simulate.neighbours > 1:
+        p = _share_noise(p, pi, day * simulate.n_replicates + rep, simulate.neighbours, rng)
+
+    slots = pad(cell, rank, n, n_guides)
+    screen = Screen(
+        p=p / p.sum(axis=1, keepdims=True),
+        fates=truth.fates,
+        contrast=truth.contrast,
+        guide_ids=slots.guide_ids,
+        mask=slots.mask,
+        ntc_slots=slots.ntc_slots,
+        n_guides=slots.n_guides,
+        k_centered=k_centered,
+        day=day,
+        rep=rep,
+        weight=np.ones(n),
+        guide_names=truth.guide_names,
+        gene_names=truth.gene_names,
+        gene_of_guide=np.concatenate([[0], truth.gene_of_guide]).astype(np.int32),
+        ntc_guide_names=tuple(f"NTC_sg{number}" for number in range(1, simulate.n_ntc_guides + 1)),
+        day_labels=tuple(f"d{d}" for d in range(simulate.n_days)),
+        rep_labels=tuple(f"rep{r + 1}" for r in range(simulate.n_replicates)),
+        cells=np.array([f"cell{i}" for i in range(n)], dtype=object),
+        summary={},
+    )
+    return screen, truth
+
+
+def _balanced(
+    n_cells: int, n_days: int, n_reps: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Deal cells out evenly over days and replicates, in random order."""
+    place = rng.permutation(n_cells)
+    return (place % n_days).astype(np.int32), (place // n_days % n_reps).astype(np.int32)
+
+
+def _hand_out(
+    n_cells: int, n_guides: int, moi: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw different guides for each cell; returns cell and guide of each assignment, sorted by cell."""
+    wanted = np.minimum(_positive_poisson(n_cells, moi, rng), n_guides)
+    ladder = np.cumsum(rng.lognormal(0.0, ABUNDANCE_SD, n_guides))
+    ladder /= ladder[-1]
+    pairs = np.empty(0, dtype=np.int64)
+    cell = np.repeat(np.arange(n_cells, dtype=np.int64), wanted)
+    while cell.size:
+        guide = np.searchsorted(ladder, rng.random(cell.size), side="right")
+        pairs = np.unique(np.concatenate([pairs, cell * n_guides + guide]))  # a guide drawn twice counts once
+        lacking = wanted - np.bincount(pairs // n_guides, minlength=n_cells)
+        cell = np.repeat(np.arange(n_cells, dtype=np.int64), lacking)
+    return pairs // n_guides, pairs % n_guides
+
+
+def _positive_poisson(n_cells: int, mean: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw from a Poisson given that it is at least 1, with the mean asked for."""
+    if mean <= 1:
+        return np.ones(n_cells, dtype=np.int64)
+    # rate / (1 - exp(-rate)) = mean, solved by Lambert's W.
+    rate = mean + np.real(lambertw(-mean * np.exp(-mean)))
+    count = np.arange(1, int(mean + 12 * np.sqrt(mean)) + 20)
+    ladder = np.cumsum(np.exp(count * np.log(rate) - rate - gammaln(count + 1)))
+    return 1 + np.searchsorted(ladder[:-1] / ladder[-1], rng.random(n_cells), side="right")
+
+
+def _fate_probabilities(
+    truth: Truth,
+    cell: NDArray[np.int64],
+    rank: NDArray[np.int64],
+    day: NDArray[np.int32],
+    rep: NDArray[np.int32],
+    k_centered: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Evaluate pi of SPEC 3, (N, F)."""
+    n_cells = day.size
+    effects = truth.guide_effects()
+    targets = rank < len(truth.guide_names)
+    cell, rank = cell[targets], rank[targets]
+    eta = np.zeros((n_cells, len(truth.fates)))
+    for f in range(len(truth.fates) - 1):
+        eta[:, f + 1] = (
+            truth.alpha[f, day]
+            + truth.b[f, rep]
+            + truth.gamma[f] * k_centered
+            + np.bincount(cell, effects[rank, f, day[cell]], minlength=n_cells)
+        )
+    eta = np.exp(eta - eta.max(axis=1, keepdims=True))
+    return eta / eta.sum(axis=1, keepdims=True)
+
+
+def _soft_labels(
+    pi: NDArray[np.float64], concentration: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw Dirichlet(c pi) in logs: Gamma(a) = Gamma(a + 1) U^(1/a) does not underflow for small a."""
+    shape = concentration * pi
+    log_gamma = np.log(rng.standard_gamma(shape + 1.0)) + np.log1p(-rng.random(pi.shape)) / shape
+    drawn = np.exp(log_gamma - log_gamma.max(axis=1, keepdims=True))
+    return drawn / drawn.sum(axis=1, keepdims=True)
+
+
+def _share_noise(
+    p: NDArray[np.float64],
+    pi: NDArray[np.float64],
+    group: NDArray[np.int32],
+    neighbours: int,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Average labels over runs of `neighbours` cells of a group, ordered by their true pi.
+
+    The order follows the last fate within strips of the others, so that neighbours are alike in all
+    of pi and their mean label keeps its expectation; cells that are equal stand in random order.
+    """
+    strips = [np.digitize(column, np.linspace(0, 1, 21)) for column in pi.T[1:-1]]
+    order = np.lexsort((rng.random(group.size), pi[:, -1], *strips, group))
+    shared = np.empty_like(p)
+    sizes = np.bincount(group)
+    for start, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
+        if size:
+            members = order[start : start + size]
+            width = min(neighbours, int(size))
+            total = np.cumsum(np.vstack([np.zeros(p.shape[1]), p[members]]), axis=0)
+            first = np.clip(np.arange(size) - width // 2, 0, size - width)
+            shared[members] = (total[first + width] - total[first]) / width
+    return shared

@@ -1,0 +1,170 @@
+"""The truth of a simulated screen: effects of genes and guides by design, nuisance by plausible size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
+
+# Non-reference fates other than the contrast get effects of this size relative to the contrast's.
+OTHER_FATE_SCALE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What a simulated screen was drawn from, on the logit scale against the reference fate.
+
+    Parameters
+    ----------
+    fates
+        Reference first, then the F* others; `contrast` is one of those.
+    contrast
+        The fate that the design is about.
+    gene_names, guide_names
+        L genes; G guides, guide g standing at index g - 1.
+    gene_of_guide
+        Gene id (1..L) of each guide, (G,).
+    theta
+        Gene effects, (L, F*, D).
+    delta
+        Guide deviations, (G, F*); zero for dead guides.
+    dead
+        True for guides without any effect, (G,).
+    alpha, b, gamma
+        Day intercepts (F*, D), replicate effects (F*, R), burden slope (F*,).
+    """
+
+    fates: tuple[str, ...]
+    contrast: str
+    gene_names: tuple[str, ...]
+    guide_names: tuple[str, ...]
+    gene_of_guide: NDArray[np.int32]
+    theta: NDArray[np.float64]
+    delta: NDArray[np.float64]
+    dead: NDArray[np.bool_]
+    alpha: NDArray[np.float64]
+    b: NDArray[np.float64]
+    gamma: NDArray[np.float64]
+
+    def guide_effects(self) -> NDArray[np.float64]:
+        """Give each guide's whole effect, theta + delta or nothing where it is dead, (G, F*, D)."""
+        whole = self.theta[self.gene_of_guide - 1] + self.delta[:, :, None]
+        return np.where(self.dead[:, None, None], 0.0, whole)
+
+
+def gene_labels(n_genes: int) -> tuple[str, ...]:
+    """Name simulated genes so that their order by name is their order by number."""
+    digits = len(str(n_genes))
+    return tuple(f"GENE{number:0{digits}d}" for number in range(1, n_genes + 1))
+
+
+def draw_truth(
+    simulate: SimulateConfig,
+    data: DataConfig,
+    priors: PriorsConfig,
+    rng: np.random.Generator,
+    gene_names: tuple[str, ...] | None = None,
+) -> Truth:
+    """Draw effects and nuisance parameters.
+
+    Parameters
+    ----------
+    simulate
+        Sizes and design.
+    data
+        Names of the fates.
+    priors
+        Scales of SPEC 3, used by ``design: prior`` alone, for every parameter.
+    rng
+        The screen's generator.
+    gene_names
+        Names for the genes, sorted; made up when None.
+
+    Returns
+    -------
+    Truth
+        The same for the same generator state.
+    """
+    fates = (data.ref_fate, *(fate for fate in data.fates if fate != data.ref_fate))
+    genes = gene_names or gene_labels(simulate.n_genes)
+    per_gene = simulate.guides_per_gene
+    gene_of_guide = np.repeat(np.arange(1, len(genes) + 1, dtype=np.int32), per_gene)
+    n_star, n_guides, n_days = len(fates) - 1, gene_of_guide.size, simulate.n_days
+
+    if simulate.design == "prior":
+        s = priors
+        theta = _walk(rng, (len(genes), n_star, n_days), s.s_tau, s.s_time)
+        spread = np.abs(rng.normal(0, s.s_guide, n_star))
+        alpha = rng.normal(0, s.s_alpha, (n_star, n_days))
+        b = rng.normal(0, s.s_rep, (n_star, simulate.n_replicates))
+        gamma = rng.normal(0, s.s_gamma, n_star)
+    else:
+        theta = np.zeros((len(genes), n_star, n_days))
+        for f, fate in enumerate(fates[1:]):
+            scale = 1.0 if fate == data.contrast_fate else OTHER_FATE_SCALE
+            theta[:, f] = scale * _designed(simulate, len(genes), rng)
+        spread = np.full(n_star, simulate.sigma_guide)
+        start, drift = rng.normal(-0.2, 0.3, (n_star, 1)), rng.normal(0.1, 0.1, (n_star, n_days))
+        alpha = start + np.cumsum(drift, axis=1)
+        b = rng.normal(0, 0.15, (n_star, simulate.n_replicates))
+        gamma = rng.normal(0, 0.05, n_star)
+
+    dead = np.zeros(n_guides, dtype=bool)
+    dead[rng.permutation(n_guides)[: round(simulate.dead_guide_share * n_guides)]] = True
+    delta = spread * rng.standard_normal((n_guides, n_star))
+    delta[dead] = 0.0
+    guides = tuple(f"{gene}_sg{number}" for gene in genes for number in range(1, per_gene + 1))
+    return Truth(fates, data.contrast_fate, genes, guides, gene_of_guide, theta, delta, dead, alpha, b, gamma)
+
+
+def _walk(
+    rng: np.random.Generator, shape: tuple[int, int, int], s_tau: float, s_time: float
+) -> NDArray[np.float64]:
+    """Draw theta of SPEC 3: theta_0 = tau z0, theta_d = theta_{d-1} + sigma_time eps."""
+    n_genes, n_star, n_days = shape
+    scale = np.empty((n_star, n_days))
+    scale[:, 0] = np.abs(rng.normal(0, s_tau, n_star))
+    scale[:, 1:] = np.abs(rng.normal(0, s_time, (n_star, n_days - 1)))
+    return np.cumsum(scale * rng.standard_normal((n_genes, n_star, n_days)), axis=2)
+
+
+def _designed(simulate: SimulateConfig, n_genes: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw one fate's effects, (L, D): zero but for the active genes, each with a course over the days."""
+    courses = COURSES[simulate.design]
+    effects = np.zeros((n_genes, simulate.n_days))
+    if not courses:
+        return effects
+    active = rng.permutation(n_genes)[: round(simulate.active_share * n_genes)]
+    size = rng.uniform(simulate.effect_min, simulate.effect_max, active.size)
+    size *= rng.choice([-1.0, 1.0], active.size)
+    for position, gene in enumerate(active):
+        course = courses[position % len(courses)]
+        effects[gene] = size[position] * course(simulate.n_days, rng)
+    return effects
+
+
+def _persistent(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return np.ones(n_days)
+
+
+def _single_day(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return (np.arange(n_days) == rng.integers(n_days)).astype(float)
+
+
+def _sign_flip(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    if n_days == 1:
+        return np.ones(1)
+    return np.where(np.arange(n_days) < rng.integers(1, n_days), 1.0, -1.0)
+
+
+COURSES: dict[str, tuple[Callable[[int, np.random.Generator], NDArray[np.float64]], ...]] = {
+    "null": (),
+    "persistent": (_persistent,),
+    "single_day": (_single_day,),
+    "sign_flip": (_sign_flip,),
+    "mixed": (_persistent, _single_day, _sign_flip),
+}
