@@ -313,21 +313,8 @@ class Config:
             raise _refuse("stages", self.stages, "each stage once")
 
 
-GROUPS: dict[str, type] = {
-    "data": DataConfig,
-    "priors": PriorsConfig,
-    "model": ModelConfig,
-    "inference": InferenceConfig,
-    "discovery": DiscoveryConfig,
-    "tracking": TrackingConfig,
-}
-
-
 def register() -> None:
-    """Put the schema into Hydra's ConfigStore: ``schema`` and ``GROUP/schema``."""
+    """Put the schema into Hydra's ConfigStore; conf/config.yaml lists it first, so it types every group."""
     from hydra.core.config_store import ConfigStore
 
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for group, node in GROUPS.items():
-        store.store(group=group, name="schema", node=node)
+    ConfigStore.instance().store(name="schema", node=Config)

@@ -29,6 +29,10 @@ class OutputError(FatebiasError):
     """A result cannot be written where it should stand."""
 
 
+class SweepError(FatebiasError):
+    """Some runs of a sweep failed; the others are done."""
+
+
 def explain(
     what: str,
     *,

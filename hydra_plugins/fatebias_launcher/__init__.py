@@ -1,0 +1,1 @@
+"""Launchers for sweeps; Hydra finds them because they stand under ``hydra_plugins``."""

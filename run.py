@@ -1,0 +1,28 @@
+"""Start a run, or a sweep of runs; ``python run.py --help`` names the settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import hydra
+
+from fatebias import cli
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(cfg: DictConfig) -> None:
+    """Hand the composed config over.
+
+    Parameters
+    ----------
+    cfg
+        What Hydra composed from conf/ and the command line.
+    """
+    cli.run(cfg)
+
+
+if __name__ == "__main__":
+    cli.launch(main)
