@@ -1,0 +1,129 @@
+"""Covariance patterns learnt from the strongest genes: principal components, then extreme deconvolution.
+
+The data-driven covariances of Urbut et al. 2019, doi 10.1038/s41588-018-0268-8, Methods, equation 5
+(the mixture of equation 1 without scales, fitted to the strongest effects), as R's `cov_pca` and `cov_ed`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+Array = NDArray[np.float64]
+
+N_COMPONENTS = 2
+TOLERANCE = 1e-6
+MAX_STEPS = 100_000
+
+
+@dataclass(frozen=True)
+class Deconvolution:
+    """A mixture of centred normals fitted behind noise.
+
+    Parameters
+    ----------
+    weights
+        (K,), sum 1.
+    covariances
+        (K, D, D).
+    mean_loglik
+        Log-likelihood a gene, before the last step.
+    """
+
+    weights: Array
+    covariances: Array
+    mean_loglik: float
+
+
+def data_driven(bhat: Array, shat: Array, v: Array) -> dict[str, Array]:
+    """Learn patterns from genes with strong effects.
+
+    Parameters
+    ----------
+    bhat, shat
+        Estimates and standard errors of the strong genes, (n, D), n and D at least 2.
+    v
+        Correlation of errors, (D, D) or (n, D, D).
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``ED_PCA_1``, ``ED_PCA_2`` and ``ED_tPCA``, each (D, D).
+    """
+    start = principal_components(bhat)
+    noise = shat[:, :, None] * v * shat[:, None, :]
+    fitted = extreme_deconvolution(bhat, noise, np.stack(list(start.values())))
+    # EM keeps the rank of its start; mashr adds this to give rank-one patterns room in every direction.
+    spare = np.eye(bhat.shape[1]) / math.sqrt(len(bhat))
+    return {f"ED_{name}": u + spare for name, u in zip(start, fitted.covariances, strict=True)}
+
+
+def principal_components(bhat: Array) -> dict[str, Array]:
+    """Give one rank-one pattern a principal component, and the covariance they make together.
+
+    Parameters
+    ----------
+    bhat
+        Estimates of the strong genes, (n, D), not centred.
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``PCA_1``, ``PCA_2`` and ``tPCA``, each (D, D).
+    """
+    _, d, directions = np.linalg.svd(bhat, full_matrices=False)
+    d, directions = d[:N_COMPONENTS], directions[:N_COMPONENTS]
+    patterns = {f"PCA_{i}": np.outer(f, f) for i, f in enumerate(directions, start=1)}
+    return {**patterns, "tPCA": (directions.T * d**2) @ directions / len(bhat)}
+
+
+def extreme_deconvolution(y: Array, noise: Array, start: Array) -> Deconvolution:
+    """Fit a mixture of centred normals to noisy observations by EM.
+
+    Bovy, Hogg and Roweis 2011, doi 10.1214/10-AOAS439, without projections or regularisation and with means
+    fixed at zero. With T = U + noise, an effect of component U given y is N(b, B), b = U T^-1 y and
+    B = U - U T^-1 U; the new U is the mean of b b' + B over observations by membership. Ends when a step
+    adds no more than `TOLERANCE` to the mean log-likelihood, as R's `extreme_deconvolution` does.
+
+    Parameters
+    ----------
+    y
+        Observations, (n, D).
+    noise
+        Covariance of each one's error, (n, D, D), positive definite.
+    start
+        First covariances, (K, D, D); EM keeps their rank.
+
+    Returns
+    -------
+    Deconvolution
+        Weights and covariances.
+    """
+    covariances = start.copy()
+    weights = np.full(len(start), 1 / len(start))
+    before = -math.inf
+    for _ in range(MAX_STEPS):
+        total = covariances + noise[:, None]  # (n, K, D, D)
+        precision = np.linalg.inv(total)
+        scaled = np.einsum("nkij,nj->nki", precision, y)
+        squares = np.einsum("nki,ni->nk", scaled, y) + np.linalg.slogdet(2 * math.pi * total)[1]
+        with np.errstate(divide="ignore"):
+            log_joint = np.log(weights) - 0.5 * squares
+        log_density = logsumexp(log_joint, axis=1, keepdims=True)
+        membership = np.exp(log_joint - log_density)  # (n, K)
+        b = np.einsum("kij,nkj->nki", covariances, scaled)
+        spread = np.einsum("nk,nki,nkj->kij", membership, b, b)
+        shrinkage = covariances @ np.einsum("nk,nkij->kij", membership, precision) @ covariances
+        size = membership.sum(axis=0)
+        held = size > 0  # a component that lost every observation stays as it is
+        covariances[held] += (spread - shrinkage)[held] / size[held, None, None]
+        weights = size / len(y)
+        mean_loglik = float(log_density.mean())
+        if mean_loglik - before <= TOLERANCE:
+            break
+        before = mean_loglik
+    return Deconvolution(weights, covariances, mean_loglik)

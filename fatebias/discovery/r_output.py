@@ -1,0 +1,110 @@
+"""Reading what run_mashr.R gave back, trusting nothing: its table by shape and value, its report by key."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fatebias import names
+from fatebias.discovery.outcome import Outcome
+from fatebias.discovery.summary import GeneSummary
+from fatebias.discovery.tables import numbers, read_table
+from fatebias.errors import DiscoveryError, explain, some
+
+Array = NDArray[np.float64]
+
+REPORT_KEYS = ("loglik", "V", "pi", "versions", "notes")
+
+
+def read_outcome(out_csv: Path, stdout: str, summary: GeneSummary, method: str) -> Outcome:
+    """Read R's table and report.
+
+    Parameters
+    ----------
+    out_csv
+        The table that R wrote.
+    stdout
+        What R printed; the report is its last line of JSON.
+    summary
+        What R was given.
+    method
+        ``mashr`` or ``ashr``.
+
+    Returns
+    -------
+    Outcome
+        As R gave it.
+
+    Raises
+    ------
+    DiscoveryError
+        When the table is absent or lacks columns or rows, has other genes, or values that cannot be; when the
+        report is absent.
+    """
+    table = read_table(out_csv, fix="R must write this file")
+    prefixes = [names.POSTMEAN, names.POSTSD, names.LFSR] + ([names.QVALUE] if method == "ashr" else [])
+    _check_shape(table, summary, prefixes, out_csv)
+
+    def read(prefix: str, allowed: str, least: float, most: float) -> Array:
+        def accept(values: Array) -> NDArray[np.bool_]:
+            return (values >= least) & (values <= most)
+
+        return numbers(table, prefix, summary.n_days, where=out_csv, allowed=allowed, accept=accept)
+
+    largest = float(np.finfo(np.float64).max)
+    report = _report(stdout)
+    return Outcome(
+        postmean=read(names.POSTMEAN, "finite numbers", -largest, largest),
+        postsd=read(names.POSTSD, "finite numbers, zero or more", 0, largest),
+        lfsr=read(names.LFSR, "numbers from 0 to 1", 0, 1),
+        qvalue=read(names.QVALUE, "numbers from 0 to 1", 0, 1) if names.QVALUE in prefixes else None,
+        loglik=float(report["loglik"]),
+        v=None if report["V"] is None else np.array(report["V"], dtype=np.float64),
+        pi={str(name): float(weight) for name, weight in report["pi"].items()},
+        versions={str(name): str(version) for name, version in report["versions"].items()},
+        notes=tuple(str(note) for note in report["notes"]),
+    )
+
+
+def _check_shape(table: pd.DataFrame, summary: GeneSummary, prefixes: list[str], where: Path) -> None:
+    results = [column for prefix in prefixes for column in names.day_columns(prefix, summary.n_days)]
+    absent = [column for column in [*summary.text.columns, *results] if column not in table.columns]
+    if absent:
+        raise DiscoveryError(
+            explain(f"columns are missing: {some(absent)}", where=where, found=list(table.columns))
+        )
+    genes = list(table[names.GENE])
+    if genes != summary.genes:
+        pairs = zip(genes, summary.genes, strict=False)
+        wrong = next((f", {found!r} in place of {gene!r}" for found, gene in pairs if found != gene), "")
+        raise DiscoveryError(
+            explain(
+                "its genes are not those of the input",
+                where=where,
+                found=f"{len(genes)} rows{wrong}",
+                allowed=f"the {len(summary.genes)} genes of the input, in its order",
+            )
+        )
+
+
+def _report(stdout: str) -> dict[str, Any]:
+    """Find the report; what starts R may have printed before it."""
+    for line in reversed(stdout.splitlines()):
+        with contextlib.suppress(json.JSONDecodeError):
+            report = json.loads(line)
+            if isinstance(report, dict) and set(REPORT_KEYS) <= report.keys():
+                return report
+    raise DiscoveryError(
+        explain(
+            "R printed no report",
+            where="stdout",
+            found=stdout[-300:] or "nothing",
+            allowed=f"a line of JSON with {', '.join(REPORT_KEYS)}",
+        )
+    )

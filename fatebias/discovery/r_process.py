@@ -1,0 +1,101 @@
+"""Starting R: one command, never a shell, ended with all it started when it takes too long."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fatebias.errors import DiscoveryError, explain
+
+NO_R = (
+    "install R (Debian: r-base-core; conda: mashr/mash.yaml), or set discovery.command to the words that "
+    "start Rscript, such as [micromamba,run,-n,fate-mash,Rscript], or use discovery.engine=native"
+)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended.
+
+    Parameters
+    ----------
+    argv
+        Its words.
+    code
+        Exit code; minus the signal's number where one killed it.
+    stdout, stderr
+        All it printed.
+    """
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def shown(self) -> str:
+        """The command as one could paste it into a shell."""
+        return shlex.join(self.argv)
+
+    @property
+    def killed_by(self) -> str | None:
+        """Name of the signal that ended it, also where a shell passed it on as 128 + number."""
+        number = -self.code if self.code < 0 else self.code - 128
+        return signal.Signals(number).name if number in set(signal.Signals) else None
+
+
+def run(argv: Sequence[str], timeout_s: float) -> Finished:
+    """Run a command to its end.
+
+    Parameters
+    ----------
+    argv
+        Its words; none is read by a shell.
+    timeout_s
+        Seconds after which it is killed, with every process it started.
+
+    Returns
+    -------
+    Finished
+        Whatever its exit code.
+
+    Raises
+    ------
+    DiscoveryError
+        When it cannot be started or does not end in time.
+    """
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise DiscoveryError(
+            explain(f"{argv[0]} cannot be started: {error.strerror}", where="discovery.command", fix=NO_R)
+        ) from error
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        raise DiscoveryError(
+            explain(
+                f"{argv[0]} did not end within {timeout_s:g} s",
+                where=shlex.join(argv),
+                fix="raise discovery.timeout_s, or use discovery.engine=native",
+            )
+        ) from error
+    finally:
+        if process.poll() is None:  # timed out or interrupted
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    return Finished(
+        tuple(argv), process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
+    )
