@@ -4,19 +4,52 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from scipy.special import gammaln, lambertw
 
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
-from fatebias.data.assignment import pad
+from fatebias.data.build import build_screen
+from fatebias.data.guide_map import GuideMap
+from fatebias.data.raw import RawScreen
 from fatebias.data.screen import Screen
-from fatebias.data.truth import Truth, draw_truth
+from fatebias.data.truth import Truth, draw_truth, numbered
+from fatebias.errors import ConfigError, explain
 
 # SD of the log abundance of guides in the library.
 ABUNDANCE_SD = 0.3
 
 
 def simulate_screen(simulate: SimulateConfig, data: DataConfig, priors: PriorsConfig) -> tuple[Screen, Truth]:
-    """Simulate a screen in memory.
+    """Simulate a screen in memory; the same as writing it to a file and reading that.
+
+    Parameters
+    ----------
+    simulate
+        Sizes, design and seed.
+    data
+        Names of the fates, and how the screen is read.
+    priors
+        Scales for ``design: prior``.
+
+    Returns
+    -------
+    Screen, Truth
+        The same for the same settings. Guides and genes stand in the same order in both, but a gene
+        without any cell (in tiny screens) is in the truth alone.
+    """
+    raw, truth = simulate_raw(simulate, data, priors)
+    return build_screen(raw, data), truth
+
+
+def simulate_raw(
+    simulate: SimulateConfig,
+    data: DataConfig,
+    priors: PriorsConfig,
+    *,
+    gene_names: tuple[str, ...] | None = None,
+    day_labels: tuple[str, ...] | None = None,
+) -> tuple[RawScreen, Truth]:
+    """Simulate what a file of a screen holds.
 
     Every cell holds at least one guide, as cells that pass selection do: the number is Poisson
     given that it is not zero, with mean `moi` (one guide in every cell for a `moi` of 1 or less).
@@ -33,17 +66,37 @@ def simulate_screen(simulate: SimulateConfig, data: DataConfig, priors: PriorsCo
         Names of the fates, reference and contrast.
     priors
         Scales for ``design: prior``.
+    gene_names, day_labels
+        Sorted names to use instead of GENE1.. and d0..
 
     Returns
     -------
-    Screen, Truth
-        The same for the same settings.
+    RawScreen, Truth
+        The same for the same settings: all draws come from one generator seeded by ``simulate.seed``.
+
+    Raises
+    ------
+    ConfigError
+        When there are too few cells for every day and replicate.
     """
+    import pandas as pd
+
+    n = simulate.n_cells
+    if n < simulate.n_days * simulate.n_replicates:
+        raise ConfigError(
+            explain(
+                "too few cells to fill every day and replicate",
+                where="data.simulate.n_cells",
+                found=n,
+                allowed=f"{simulate.n_days * simulate.n_replicates} or more",
+            )
+        )
     rng = np.random.default_rng(simulate.seed)
-    truth = draw_truth(simulate, data, priors, rng)
-    n, n_guides = simulate.n_cells, len(truth.guide_names)
+    truth = draw_truth(simulate, data, priors, rng, gene_names)
+    ntc = tuple(f"NTC_{name}" for name in numbered("sg", simulate.n_ntc_guides))
+    guides = (*truth.guide_names, *ntc)
     day, rep = _balanced(n, simulate.n_days, simulate.n_replicates, rng)
-    cell, rank = _hand_out(n, n_guides + simulate.n_ntc_guides, simulate.moi, rng)
+    cell, rank = _hand_out(n, len(guides), simulate.moi, rng)
     held = np.bincount(cell, minlength=n)
     k_centered = held - (np.bincount(day, held) / np.bincount(day))[day]
     pi = _fate_probabilities(truth, cell, rank, day, rep, k_centered)
@@ -51,29 +104,26 @@ def simulate_screen(simulate: SimulateConfig, data: DataConfig, priors: PriorsCo
     if simulate.neighbours > 1:
         p = _share_noise(p, pi, day * simulate.n_replicates + rep, simulate.neighbours, rng)
 
-    slots = pad(cell, rank, n, n_guides)
-    screen = Screen(
-        p=p / p.sum(axis=1, keepdims=True),
-        fates=truth.fates,
-        contrast=truth.contrast,
-        guide_ids=slots.guide_ids,
-        mask=slots.mask,
-        ntc_slots=slots.ntc_slots,
-        n_guides=slots.n_guides,
-        k_centered=k_centered,
-        day=day,
-        rep=rep,
-        weight=np.ones(n),
-        guide_names=truth.guide_names,
-        gene_names=truth.gene_names,
-        gene_of_guide=np.concatenate([[0], truth.gene_of_guide]).astype(np.int32),
-        ntc_guide_names=tuple(f"NTC_sg{number}" for number in range(1, simulate.n_ntc_guides + 1)),
-        day_labels=tuple(f"d{d}" for d in range(simulate.n_days)),
-        rep_labels=tuple(f"rep{r + 1}" for r in range(simulate.n_replicates)),
+    days = day_labels or numbered("d", simulate.n_days, start=0)
+    reps = numbered("rep", simulate.n_replicates)
+    genes = [truth.gene_names[g - 1] for g in truth.gene_of_guide] + ["NTC"] * len(ntc)
+    indptr = np.concatenate([[0], np.cumsum(held)])
+    matrix = csr_matrix((np.ones(cell.size, dtype=np.int8), rank, indptr), shape=(n, len(guides)))
+    raw = RawScreen(
+        source="simulated screen",
         cells=np.array([f"cell{i}" for i in range(n)], dtype=object),
-        summary={},
+        fate_values=p,
+        fate_names=(("the simulator", truth.fates),),
+        terminal=None,
+        guides=matrix,
+        guide_columns=guides,
+        guide_columns_from="the simulator",
+        day=pd.Series(pd.Categorical.from_codes(day, pd.Index(days, dtype=object))),
+        rep=pd.Series(pd.Categorical.from_codes(rep, pd.Index(reps, dtype=object))),
+        weight=None,
+        guide_map=GuideMap("simulated guide map", dict(zip(guides, genes, strict=True)), frozenset(ntc)),
     )
-    return screen, truth
+    return raw, truth
 
 
 def _balanced(

@@ -56,10 +56,10 @@ class Truth:
         return np.where(self.dead[:, None, None], 0.0, whole)
 
 
-def gene_labels(n_genes: int) -> tuple[str, ...]:
-    """Name simulated genes so that their order by name is their order by number."""
-    digits = len(str(n_genes))
-    return tuple(f"GENE{number:0{digits}d}" for number in range(1, n_genes + 1))
+def numbered(stem: str, count: int, start: int = 1) -> tuple[str, ...]:
+    """Make `count` names whose order by name is their order by number."""
+    digits = len(str(start + count - 1))
+    return tuple(f"{stem}{number:0{digits}d}" for number in range(start, start + count))
 
 
 def draw_truth(
@@ -90,7 +90,7 @@ def draw_truth(
         The same for the same generator state.
     """
     fates = (data.ref_fate, *(fate for fate in data.fates if fate != data.ref_fate))
-    genes = gene_names or gene_labels(simulate.n_genes)
+    genes = gene_names or numbered("GENE", simulate.n_genes)
     per_gene = simulate.guides_per_gene
     gene_of_guide = np.repeat(np.arange(1, len(genes) + 1, dtype=np.int32), per_gene)
     n_star, n_guides, n_days = len(fates) - 1, gene_of_guide.size, simulate.n_days
@@ -117,7 +117,7 @@ def draw_truth(
     dead[rng.permutation(n_guides)[: round(simulate.dead_guide_share * n_guides)]] = True
     delta = spread * rng.standard_normal((n_guides, n_star))
     delta[dead] = 0.0
-    guides = tuple(f"{gene}_sg{number}" for gene in genes for number in range(1, per_gene + 1))
+    guides = tuple(f"{gene}_{sg}" for gene in genes for sg in numbered("sg", per_gene))
     return Truth(fates, data.contrast_fate, genes, guides, gene_of_guide, theta, delta, dead, alpha, b, gamma)
 
 
