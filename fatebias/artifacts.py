@@ -22,7 +22,17 @@ from typing import Any
 from fatebias import names
 from fatebias.errors import OutputError, explain
 
-RECORDED_PACKAGES = ("fatebias", "torch", "pyro-ppl", "anndata", "numpy", "scipy", "pandas", "hydra-core", "mlflow")
+RECORDED_PACKAGES = (
+    "fatebias",
+    "torch",
+    "pyro-ppl",
+    "anndata",
+    "numpy",
+    "scipy",
+    "pandas",
+    "hydra-core",
+    "mlflow",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +179,8 @@ def atomic_path(final: Path) -> Iterator[Path]:
             )
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink()
 
 
 def atomic_text(final: Path, text: str) -> None:

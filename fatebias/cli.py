@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -154,11 +155,8 @@ def _absolute(path: str, folder: Path) -> Path:
 
 
 def _choices(choices: Any) -> dict[str, str]:
-    return {
-        group.partition("@")[0]: option
-        for group, option in choices.items()
-        if isinstance(option, str) and not group.startswith("hydra/")
-    }
+    own = (group for group in choices if not re.match(r"hydra/|local@", group))
+    return {group: choices[group] for group in own if choices[group] is not None}
 
 
 def launch(task: Callable[[], None]) -> None:

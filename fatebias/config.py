@@ -273,7 +273,7 @@ class TrackingConfig:
         if self.backend == "server" and not re.match(r"https?://", self.uri or ""):
             raise _refuse(
                 "tracking.uri",
-                self.uri,
+                self.uri or "nothing",
                 "the http(s) address of an MLflow server",
                 "python run.py tracking=server tracking.uri=http://127.0.0.1:5000",
             )

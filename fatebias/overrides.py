@@ -69,11 +69,11 @@ def unknown_key(key: str, where: str, groups: Collection[str] = ()) -> ConfigErr
 
 def _meant(key: str, keys: Sequence[str], groups: Collection[str]) -> str | None:
     last = key.rpartition(".")[2]
-    near = [
-        *difflib.get_close_matches(key, [*keys, *groups], n=1, cutoff=0.7),
-        *(each for each in keys if each.rpartition(".")[2] == last),  # the right name, its group forgotten
-    ]
-    return f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else None
+    top = [*groups, *(each for each in keys if "." not in each)]
+    near = [] if "." in key else difflib.get_close_matches(key, top, n=1, cutoff=0.7)
+    near += [each for each in keys if each.rpartition(".")[2] == last]  # the right name in the wrong group
+    near = near or difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
+    return f"did you mean {' or '.join(near)}?" if near else None
 
 
 def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> None:
@@ -107,13 +107,14 @@ def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> 
         if override.is_delete() or override.package is not None or re.match(r"hydra(?![^./])", key):
             continue
         if key in groups:
-            _check_choice(word, key, override.value(), groups[key])
+            if not override.is_sweep_override():
+                _check_choice(word, key, override.value(), groups[key])
         elif not any(f"{key}.".startswith(f"{known}.") or known.startswith(f"{key}.") for known in keys):
             raise unknown_key(key, f"command line, {word}", groups)
 
 
 def _check_choice(word: str, group: str, value: object, options: Collection[str]) -> None:
-    if isinstance(value, (list, dict, int, float)):
+    if not isinstance(value, str):
         sweep = ",".join(map(str, value)) if isinstance(value, list) else None
         raise ConfigError(
             explain(

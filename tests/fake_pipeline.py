@@ -1,8 +1,7 @@
-"""run.py with a fake pipeline: it writes down what it is given and fails when told to, so that tests of the
-command line need neither torch nor a fit.
+"""run.py with a fake pipeline, so that tests of the command line need neither torch nor a fit.
 
-Run as a script with the words of a command line. A FAKE_FAIL of ``KEY=VALUE`` fails the runs that have this
-override, by a FitError; FAKE_BUG does the same by a ZeroDivisionError.
+The fake writes down what it is given. FAKE_FAILURES, such as ``{"priors=weak": "FitError"}``, makes it fail
+in the runs that have the override.
 """
 
 from __future__ import annotations
@@ -19,13 +18,17 @@ from fatebias.config import Config
 from fatebias.errors import FitError, explain
 
 RUN_PY = Path(__file__).parents[1] / "run.py"
+FAILURES: dict[str, BaseException] = {
+    "FitError": FitError(explain("the fake fit failed", where="fake", fix="take the real one")),
+    "ZeroDivisionError": ZeroDivisionError("a fake bug"),
+    "KeyboardInterrupt": KeyboardInterrupt(),
+}
 
 
 def run(config: Config, *, overrides: list[str], choices: dict[str, str]) -> None:
-    if os.environ.get("FAKE_FAIL", "none") in overrides:
-        raise FitError(explain("the fake fit failed", where="fake", fix="take the real one"))
-    if os.environ.get("FAKE_BUG", "none") in overrides:
-        raise ZeroDivisionError("a fake bug")
+    for override, name in json.loads(os.environ.get("FAKE_FAILURES", "{}")).items():
+        if override in overrides:
+            raise FAILURES[name]
     given = {"config": dataclasses.asdict(config), "overrides": overrides, "choices": choices}
     (Path(config.out_dir or "") / "given.json").write_text(json.dumps(given))
 

@@ -1,0 +1,57 @@
+"""Fixtures for the whole tree: a config composed in this process, a command line run in another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fatebias.config import Config
+
+ROOT = Path(__file__).parents[1]
+RUN_PY = ROOT / "run.py"
+FAKE_RUN_PY = ROOT / "tests" / "fake_pipeline.py"
+# Tests see conf/ as it is under version control.
+NO_LOCAL = ["~local@_global_"] if (ROOT / "conf" / "local" / "default.yaml").exists() else []
+
+
+@pytest.fixture
+def composed() -> Callable[..., Config]:
+    """Compose a config as the command line does and check its values."""
+    from hydra import compose, initialize_config_dir
+
+    from fatebias import cli
+
+    cli.register()
+
+    def from_words(*words: str) -> Config:
+        with initialize_config_dir(str(cli.CONF), version_base="1.3"):
+            return cli.to_config(compose("config", overrides=[*words, *NO_LOCAL]))
+
+    return from_words
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Type a command in an empty folder; `real=False` takes the fake pipeline, which needs no fit."""
+
+    def typed(
+        *words: str, real: bool = True, cwd: Path = tmp_path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        script = RUN_PY if real else FAKE_RUN_PY
+        inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+        return subprocess.run(
+            [sys.executable, str(script), *words, *NO_LOCAL],
+            cwd=cwd,
+            env=inherited | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return typed
