@@ -1,0 +1,275 @@
+"""The only import of mlflow: one run of the spool made equal to one run of an MLflow store.
+
+Nothing relies on what an earlier import remembers: what the store holds is read, what is missing is
+added, so that an import can be broken off anywhere and repeated at will.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from fatebias.artifacts import digest, sha256_file
+from fatebias.errors import OutputError, explain
+from fatebias.tracking.journal import FAILED, FINISHED, KILLED, RUNNING, Point, SpooledRun
+from fatebias.tracking.place import Place
+from fatebias.tracking.trace import LOSS, thin_trace
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.tracking import MlflowClient
+
+METRICS_A_REQUEST = 1000
+PARAMS_A_REQUEST = 100
+LONGEST_PARAM = 6000
+LONGEST_TAG = 5000
+STATUS = {RUNNING: "RUNNING", FINISHED: "FINISHED", FAILED: "FAILED", KILLED: "KILLED"}
+SPOOL_TAG = "spool_id"
+IMPORTED_TAG = "fatebias.imported"  # digest of all that a complete import wrote, set last
+
+CREATED, UPDATED, UNCHANGED, DELETED = "created", "updated", "unchanged", "deleted in MLflow"
+
+# What the user set wins. MLflow's own retries go on for four minutes, its timeout is two.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+}
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+NOISY_LOGGERS = ("mlflow", "alembic", "urllib3")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MLflow from reporting home, from waiting for minutes and from printing; undone at the end.
+
+    Its failures come as exceptions, which the caller tells once, in its own words.
+
+    Yields
+    ------
+    None
+        With environment and logger levels set.
+    """
+    wanted = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+    levels: dict[str, int] = {}
+    os.environ.update(wanted)
+    try:
+        import mlflow  # noqa: F401  (sets its loggers' levels as it is imported)
+
+        for name in NOISY_LOGGERS:
+            levels[name] = logging.getLogger(name).level
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for name in wanted:
+            os.environ.pop(name, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What an import did to one run.
+
+    Attributes
+    ----------
+    mlflow_run_id
+        MLflow's own id.
+    action
+        ``created``, ``updated``, ``unchanged`` or ``deleted in MLflow``.
+    """
+
+    mlflow_run_id: str
+    action: str
+
+
+class Store:
+    """An MLflow store, to be used within `quiet` and by one process at a time.
+
+    Parameters
+    ----------
+    place
+        Where it is. A SQLite file that is absent is made.
+    """
+
+    def __init__(self, place: Place) -> None:
+        from mlflow.tracking import MlflowClient
+
+        self.place = place
+        if place.database is not None and not place.database.exists():
+            _make_database(place.database)
+        self.client = MlflowClient(tracking_uri=place.uri)
+        self._experiments: dict[str, str] = {}
+
+    def record(self, run: SpooledRun) -> Record:
+        """Make MLflow's run equal to the spool's.
+
+        Parameters
+        ----------
+        run
+            As read from its journal.
+
+        Returns
+        -------
+        Record
+            What was done. A run that the user deleted in MLflow stays deleted.
+
+        Raises
+        ------
+        Exception
+            Whatever MLflow raises; what was written until then stays and is not written again.
+        """
+        experiment = self._experiment(run.experiment)
+        points = _points(run)
+        files = run.files() if run.current and run.status != RUNNING else {}
+        seal = digest([_content(run), [dataclasses.astuple(point) for point in points], _hashes(files)])
+        found = self._find(experiment, run.id)
+        if found is not None and found.info.lifecycle_stage == "deleted":
+            return Record(found.info.run_id, DELETED)
+        if found is not None and found.data.tags.get(IMPORTED_TAG) == seal:
+            return Record(found.info.run_id, UNCHANGED)
+        target = found or self._create(experiment, run)
+        self._write_words(target, run)
+        self._write_points(target, points)
+        self._write_files(target.info.run_id, files)
+        self._write_status(target, run)
+        self.client.set_tag(target.info.run_id, IMPORTED_TAG, seal)
+        return Record(target.info.run_id, CREATED if found is None else UPDATED)
+
+    def _experiment(self, name: str) -> str:
+        if name not in self._experiments:
+            found = self.client.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage == "deleted":
+                raise OutputError(
+                    explain(
+                        "the MLflow experiment is deleted",
+                        where=self.place.shown,
+                        found=name,
+                        fix="restore it in MLflow, or give another one: tracking.experiment=NAME",
+                    )
+                )
+            self._experiments[name] = (
+                self.client.create_experiment(name, artifact_location=self.place.artifacts)
+                if found is None
+                else found.experiment_id
+            )
+        return self._experiments[name]
+
+    def _find(self, experiment: str, spool_id: str) -> Run | None:
+        from mlflow.entities import ViewType
+
+        query = f"tags.{SPOOL_TAG} = '{spool_id}'"
+        found = self.client.search_runs([experiment], query, run_view_type=ViewType.ALL)
+        return min(found, key=lambda run: str(run.info.run_id), default=None)
+
+    def _create(self, experiment: str, run: SpooledRun) -> Run:
+        # Not retried: a request whose answer was lost has made the run, and a second would make another.
+        kept = os.environ.get(RETRIES)
+        os.environ[RETRIES] = "0"
+        try:
+            user = run.tags.get("mlflow.user", "unknown")
+            tags = {SPOOL_TAG: run.id, "run_key": run.run_key, "mlflow.user": user}
+            return self.client.create_run(experiment, start_time=run.start_ms, tags=tags, run_name=run.name)
+        finally:
+            os.environ[RETRIES] = kept or ENVIRONMENT[RETRIES]
+
+    def _write_words(self, target: Run, run: SpooledRun) -> None:
+        from mlflow.entities import Param, RunTag
+
+        run_id = target.info.run_id
+        params = [
+            Param(key, _cut(value, LONGEST_PARAM))
+            for key, value in run.params.items()
+            if key not in target.data.params  # MLflow's parameters cannot change
+        ]
+        for start in range(0, len(params), PARAMS_A_REQUEST):
+            self.client.log_batch(run_id, params=params[start : start + PARAMS_A_REQUEST], synchronous=True)
+        wanted = {key: _cut(value, LONGEST_TAG) for key, value in run.tags.items()}
+        if not run.current:
+            wanted["outputs_replaced"] = "true"
+        tags = [RunTag(key, value) for key, value in wanted.items() if target.data.tags.get(key) != value]
+        for start in range(0, len(tags), PARAMS_A_REQUEST):
+            self.client.log_batch(run_id, tags=tags[start : start + PARAMS_A_REQUEST], synchronous=True)
+
+    def _write_points(self, target: Run, points: Sequence[Point]) -> None:
+        from mlflow.entities import Metric
+
+        run_id = target.info.run_id
+        there = {
+            _identity(Point(metric.key, metric.value, metric.step, metric.timestamp))
+            for name in {point.name for point in points} & set(target.data.metrics)
+            for metric in self.client.get_metric_history(run_id, name)
+        }
+        missing: dict[tuple[object, ...], Metric] = {
+            _identity(point): Metric(point.name, point.value, point.time_ms, point.step)
+            for point in points
+            if _identity(point) not in there
+        }
+        metrics = list(missing.values())
+        for start in range(0, len(metrics), METRICS_A_REQUEST):
+            batch = metrics[start : start + METRICS_A_REQUEST]
+            self.client.log_batch(run_id, metrics=batch, synchronous=True)
+
+    def _write_files(self, run_id: str, files: dict[str, Path]) -> None:
+        for name, path in files.items():
+            folder = PurePosixPath(name).parent.as_posix()
+            self.client.log_artifact(run_id, str(path), None if folder == "." else folder)
+
+    def _write_status(self, target: Run, run: SpooledRun) -> None:
+        run_id, status = target.info.run_id, STATUS[run.status]
+        if run.status != RUNNING:
+            self.client.set_terminated(run_id, status, run.end_ms)
+        elif target.info.status != status:
+            self.client.update_run(run_id, status)  # resumed
+
+
+def _points(run: SpooledRun) -> list[Point]:
+    """Gather the finite points of a run: what it logged itself and its loss trace."""
+    points = [point for point in run.points if point.value - point.value == 0]  # neither NaN nor infinite
+    if run.current:
+        trace = thin_trace(run.loss_trace, finished=run.status == FINISHED, planned_steps=run.planned_steps)
+        points += trace.points
+        if run.status != RUNNING and trace.last_ms is not None:
+            points.append(Point("n_nonfinite", float(trace.n_nonfinite), 0, trace.last_ms))
+    return points
+
+
+def _identity(point: Point) -> tuple[object, ...]:
+    """Tell when two points are one: by step in a loss trace, which a repeated fit writes with new times."""
+    return (LOSS, point.step) if point.name == LOSS else dataclasses.astuple(point)
+
+
+def _content(run: SpooledRun) -> dict[str, object]:
+    return {key: value for key, value in vars(run).items() if key not in ("root", "host", "pid", "points")}
+
+
+def _hashes(files: dict[str, Path]) -> dict[str, str]:
+    return {name: sha256_file(path) for name, path in files.items()}
+
+
+def _cut(value: str, most: int) -> str:
+    return value if len(value) <= most else value[: most - 1] + "…"
+
+
+def _make_database(database: Path) -> None:
+    """Set up an MLflow database under another name: one whose setup was broken off stays broken for good."""
+    from mlflow.tracking import MlflowClient
+
+    for abandoned in database.parent.glob(f"{database.name}.new-*"):
+        abandoned.unlink(missing_ok=True)
+    draft = database.with_name(f"{database.name}.new-{uuid.uuid4().hex[:8]}")
+    client: MlflowClient = MlflowClient(tracking_uri=f"sqlite:///{draft}")
+    try:
+        client.search_experiments(max_results=1)
+        os.replace(draft, database)
+    finally:
+        draft.unlink(missing_ok=True)

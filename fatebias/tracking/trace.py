@@ -1,0 +1,96 @@
+"""loss_trace.csv as MLflow is to show it: at most 2,000 points, none of them twice whenever it is read."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import math
+from pathlib import Path
+
+from fatebias.errors import OutputError, explain
+from fatebias.tracking.journal import Point
+
+COLUMNS = ["step", "loss", "timestamp_ms"]
+MOST_POINTS = 2000
+LOSS = "loss"
+
+
+@dataclasses.dataclass(frozen=True)
+class ThinTrace:
+    """A loss trace for display.
+
+    Attributes
+    ----------
+    points
+        First, evenly spaced, and for a finished fit the last; finite values only.
+    n_nonfinite
+        Steps of the whole trace whose loss was NaN or infinite, which MLflow would draw as 1.8e308.
+    last_ms
+        When the last step was taken; None for an empty trace.
+    """
+
+    points: list[Point]
+    n_nonfinite: int
+    last_ms: int | None
+
+
+def thin_trace(path: Path, *, finished: bool, planned_steps: int | None) -> ThinTrace:
+    """Read a loss trace and keep every 2^k-th row.
+
+    Spacings are powers of two, so the rows that a running fit shows (spaced for the steps it plans) are among
+    those of the finished one (spaced for the steps it took): importing both gives no more than the second.
+
+    Parameters
+    ----------
+    path
+        Columns step, loss, timestamp_ms; a last line that is being written is left for the next time.
+    finished
+        Whether the trace is complete.
+    planned_steps
+        Length of the complete trace if nothing ends the fit early; without it only a finished trace is shown.
+
+    Returns
+    -------
+    ThinTrace
+        Empty when there is no file.
+
+    Raises
+    ------
+    OutputError
+        When the columns are others.
+    """
+    rows = _read(path)
+    n_nonfinite = sum(not math.isfinite(loss) for _, loss, _ in rows)
+    last_ms = rows[-1][2] if rows else None
+    if not finished and planned_steps is None:
+        return ThinTrace([], n_nonfinite, last_ms)
+    steps = len(rows) if finished else max(len(rows), planned_steps or 0)
+    spacing = 1
+    while math.ceil((steps - 1) / spacing) + 1 > MOST_POINTS:  # 0, spacing, 2 spacing, ... and the last
+        spacing *= 2
+    kept = rows[::spacing]
+    if finished and rows and kept[-1] != rows[-1]:
+        kept.append(rows[-1])
+    points = [Point(LOSS, loss, step, time_ms) for step, loss, time_ms in kept if math.isfinite(loss)]
+    return ThinTrace(points, n_nonfinite, last_ms)
+
+
+def _read(path: Path) -> list[tuple[int, float, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    if not lines:
+        return []
+    if next(csv.reader(lines[:1])) != COLUMNS:
+        raise OutputError(
+            explain("the loss trace has other columns", where=path, found=lines[0], allowed=",".join(COLUMNS))
+        )
+    rows = []
+    for line in csv.reader(lines[1:]):
+        with contextlib.suppress(ValueError):  # what a killed process left half written
+            step, loss, time_ms = line
+            rows.append((int(step), float(loss), int(time_ms)))
+    return rows

@@ -1,0 +1,109 @@
+"""Addresses of stores, and whether something answers there."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fatebias.config import TrackingConfig
+from fatebias.errors import ConfigError
+from fatebias.tracking import place as module
+from fatebias.tracking.place import Place, resolve_place
+
+
+def server(uri: str) -> Place:
+    return resolve_place(TrackingConfig(backend="server", uri=uri), Path("/somewhere"))
+
+
+def test_the_local_database_stands_where_the_command_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = resolve_place(TrackingConfig())
+    assert here.database == tmp_path / "mlflow.db"
+    assert here.uri == f"sqlite:///{tmp_path}/mlflow.db"
+    assert here.artifacts == f"file://{tmp_path}/mlartifacts"
+    assert here.view == "mlflow ui"
+
+
+@pytest.mark.parametrize(("uri", "file"), [("sqlite:///a/b.db", "/base/a/b.db"), ("sqlite:////c/d.db", "/c/d.db")])
+def test_a_database_elsewhere(uri: str, file: str) -> None:
+    place = resolve_place(TrackingConfig(uri=uri), Path("/base"))
+    assert place.uri == f"sqlite:///{file}"
+    assert place.view == f"mlflow ui --backend-store-uri sqlite:///{file}"
+
+
+def test_an_older_mlruns_would_be_shown_instead(tmp_path: Path) -> None:
+    (tmp_path / "mlruns" / "0").mkdir(parents=True)
+    (tmp_path / "mlruns" / "0" / "meta.yaml").touch()
+    assert resolve_place(TrackingConfig(), tmp_path).view == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///x", "http://host:5000", "sqlite:///", "sqlite:///:memory:"])
+def test_other_addresses_are_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"SQLite file\n  where: tracking.uri\n  found: .*\n  allowed: sqlite:///FILE"):
+        resolve_place(TrackingConfig(uri=uri), Path("/base"))
+
+
+@pytest.mark.parametrize("folder", ["50%", "what?"])
+def test_signs_that_sqlite_would_misread_are_refused(folder: str) -> None:
+    with pytest.raises(ConfigError, match=r"cannot carry % or \?"):
+        resolve_place(TrackingConfig(), Path("/base") / folder)
+
+
+def test_a_password_is_never_shown() -> None:
+    place = server("https://me:secret@host/mlflow/")
+    assert place.uri == "https://me:secret@host/mlflow"
+    assert place.shown == place.view == "https://***@host/mlflow"
+    assert place.sync_command(Path("/a b")) == (
+        "python -m fatebias.tracking sync '/a b' --uri 'https://***@host/mlflow'"
+    )
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[int, list[str]]]:
+    """A server that knows nothing but answers."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield listening.server_address[1], asked
+        listening.shutdown()
+        thread.join()
+
+
+def test_any_answer_is_an_answer(answering: tuple[int, list[str]]) -> None:
+    port, asked = answering
+    assert server(f"http://me:secret@127.0.0.1:{port}/under").answers()
+    assert asked == ["/under/health"]
+
+
+def test_a_closed_port_does_not_answer() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        assert not server(f"http://127.0.0.1:{taken.getsockname()[1]}").answers()
+
+
+def test_a_port_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PROBE_S", 0.2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        begun = time.monotonic()
+        assert not server(f"http://127.0.0.1:{silent.getsockname()[1]}").answers()
+        assert time.monotonic() - begun < 5

@@ -1,0 +1,359 @@
+"""Runs imported into a real SQLite store."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fatebias.config import TrackingConfig
+from fatebias.errors import OutputError
+from fatebias.tracking import store as store_module
+from fatebias.tracking.__main__ import main
+from fatebias.tracking.follow import Follower
+from fatebias.tracking.sync import SyncReport, find_runs, sync, sync_run
+from tests.tracking.spooled import T0, begin, finished_run, write_loss
+from tests.tracking.stored import Stored
+
+LOCAL = TrackingConfig()
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that the importer has made; copied, since MLflow takes two seconds to make one."""
+    folder = tmp_path_factory.mktemp("empty")
+    finished_run(folder / "run", experiment="another")
+    assert not sync_run(folder / "run", LOCAL, folder).failed
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def base(tmp_path: Path, empty_store: Path) -> Path:
+    """A folder with a database, where commands are typed."""
+    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def stored(base: Path) -> Stored:
+    return Stored(f"sqlite:///{base}/mlflow.db")
+
+
+def import_run(root: Path, base: Path) -> str:
+    """Import one run and give what was done."""
+    report = sync_run(root, LOCAL, base)
+    assert not report.failed, report.text()
+    return report.outcomes[-1].action
+
+
+def test_a_run_is_there_with_all_it_said(base: Path, stored: Stored) -> None:
+    finished_run(base / "run")
+    assert import_run(base / "run", base) == "created"
+
+    run = stored.only()
+    assert run.info.run_name == "priors=weak"
+    assert run.info.status == "FINISHED"
+    assert run.info.user_id == "someone"
+    assert run.data.params == {"priors": "weak", "priors.s_alpha": "5.0"}
+    assert run.data.tags["host"] == "here"
+    assert run.data.tags["run_key"] == "key"
+    assert {name: run.data.metrics[name] for name in ("final/n_hits", "final/wall_s", "n_nonfinite")} == {
+        "final/n_hits": 4,
+        "final/wall_s": 12.5,
+        "n_nonfinite": 0,
+    }
+    assert stored.loss(run) == {step: 100 / (step + 1) for step in range(50)}
+    assert stored.points(run, "loss")[1] == (1, 50.0, T0 + 7)
+    assert stored.artifacts(run) == {"hits_ranked.csv", "plots/loss.txt"}
+    copy = base / "mlartifacts" / run.info.run_id / "artifacts" / "hits_ranked.csv"
+    assert copy.read_bytes() == (base / "run" / "hits_ranked.csv").read_bytes()
+
+
+def test_times_are_those_of_the_run_not_of_the_import(base: Path, stored: Stored) -> None:
+    spool = finished_run(base / "run")
+    journal = (spool.folder / "journal.jsonl").read_text().splitlines()
+    import_run(base / "run", base)
+    info = stored.only().info
+    assert f'"time_ms": {info.start_time}' in journal[0]
+    assert f'"time_ms": {info.end_time}' in journal[-1]
+
+
+def test_a_second_import_changes_nothing(base: Path, stored: Stored) -> None:
+    finished_run(base / "run")
+    import_run(base / "run", base)
+    before = (base / "mlflow.db").read_bytes()
+    assert import_run(base / "run", base) == "unchanged"
+    assert (base / "mlflow.db").read_bytes() == before
+
+
+def test_an_import_broken_off_before_its_end_goes_on(
+    base: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished_run(base / "run", steps=1500)
+    for step in ("_write_words", "_write_points", "_write_files", "_write_status"):
+        whole = getattr(store_module.Store, step)
+
+        def broken(*words: object, whole: Callable[..., None] = whole) -> None:
+            whole(*words)
+            raise OSError("the plug was pulled")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(store_module.Store, step, broken)
+            assert sync_run(base / "run", LOCAL, base).failed
+    assert import_run(base / "run", base) == "updated"
+    run = stored.only()
+    assert len(stored.loss(run)) == 1500
+    assert len(stored.points(run, "final/n_hits")) == 1
+    assert run.info.status == "FINISHED"
+
+
+def test_the_same_fit_done_again_adds_nothing(base: Path, stored: Stored) -> None:
+    finished_run(base / "run")
+    import_run(base / "run", base)
+    finished_run(base / "run")
+    write_loss(base / "run", 50, t0=T0 + 1_000_000)
+    import_run(base / "run", base)
+    run = stored.only()
+    assert len(stored.loss(run)) == 50
+    assert len(stored.points(run, "final/n_hits")) == 1
+
+
+def test_another_setting_in_the_same_folder_is_another_run(base: Path, stored: Stored) -> None:
+    finished_run(base / "run", name="a")
+    import_run(base / "run", base)
+    finished_run(base / "run", key="other", name="b", params={"priors": "tight"})
+    import_run(base / "run", base)
+    first, second = stored.runs()
+    assert (first.data.params["priors"], second.data.params["priors"]) == ("weak", "tight")
+    assert (first.data.tags["outputs_replaced"], "outputs_replaced" in second.data.tags) == ("true", False)
+    assert len(stored.loss(first)) == len(stored.loss(second)) == 50
+
+
+@pytest.mark.parametrize(("status", "shown"), [("failed", "FAILED"), ("killed", "KILLED")])
+def test_a_run_that_ended_badly_says_so_and_may_be_resumed(
+    base: Path, stored: Stored, status: str, shown: str
+) -> None:
+    spool = begin(base / "run")
+    write_loss(base / "run", 20)
+    spool.finish(status, why="because")
+    import_run(base / "run", base)
+    ended = stored.only()
+    begin(base / "run")
+    import_run(base / "run", base)
+    resumed = stored.only()
+    finished_run(base / "run")
+    import_run(base / "run", base)
+    done = stored.only()
+
+    assert (ended.info.status, ended.data.tags["failure"]) == (shown, "because")
+    assert (resumed.info.status, resumed.data.tags["failure"]) == ("RUNNING", "")
+    assert done.info.status == "FINISHED"
+    assert ended.info.run_id == resumed.info.run_id == done.info.run_id
+    assert len(stored.loss(ended)) == 50
+
+
+def test_imports_while_a_long_fit_goes_on_leave_no_more_than_one_at_its_end(base: Path, stored: Stored) -> None:
+    steps = 5000
+    spool = begin(base / "run", steps=steps)
+    for reached in (0, 700, 2600, 4100):
+        write_loss(base / "run", reached)
+        spool.metric("days_seen", reached, step=reached)
+        import_run(base / "run", base)
+    running = stored.only()
+    partly = stored.loss(running)
+    finished_run(base / "run", steps=steps)
+    import_run(base / "run", base)
+    whole = stored.loss(stored.only())
+
+    assert running.info.status == "RUNNING"
+    assert stored.artifacts(stored.only()) == {"hits_ranked.csv", "plots/loss.txt"}
+    assert len(stored.points(running, "days_seen")) == 4
+    assert 1000 < len(partly) < len(whole) <= 2000
+    assert set(partly) <= set(whole)
+    assert {0, steps - 1} <= set(whole)
+
+
+def test_numbers_that_are_not_finite_are_counted(base: Path, stored: Stored) -> None:
+    spool = begin(base / "run", steps=3)
+    (base / "run" / "loss_trace.csv").write_text("step,loss,timestamp_ms\n0,1.0,5\n1,nan,6\n2,inf,7\n")
+    spool.metrics({"final/elbo": float("-inf"), "final/n_hits": 0})
+    spool.finish("failed", why="the loss is NaN")
+    import_run(base / "run", base)
+    run = stored.only()
+    assert run.data.metrics == {"loss": 1.0, "final/n_hits": 0.0, "n_nonfinite": 2.0}
+
+
+def test_values_too_long_and_too_many_for_one_request(base: Path, stored: Stored) -> None:
+    params = {f"p{number}": str(number) for number in range(250)} | {"long": "x" * 7000}
+    finished_run(base / "run", params=params, tags={"long": "y" * 9000} | {f"t{n}": n for n in range(150)})
+    import_run(base / "run", base)
+    run = stored.only()
+    assert len(run.data.params) == 251
+    assert run.data.params["long"] == "x" * 5999 + "…"
+    assert run.data.tags["long"] == "y" * 4999 + "…"
+    assert run.data.tags["t149"] == "149"
+    assert import_run(base / "run", base) == "unchanged"
+
+
+def test_a_changed_artifact_is_copied_again(base: Path, stored: Stored) -> None:
+    finished_run(base / "run")
+    import_run(base / "run", base)
+    (base / "run" / "hits_ranked.csv").write_text("gene,hit_anyday\nJAK9,True\n")  # of the same length
+    assert import_run(base / "run", base) == "updated"
+    copy = base / "mlartifacts" / stored.only().info.run_id / "artifacts" / "hits_ranked.csv"
+    assert "JAK9" in copy.read_text()
+
+
+def test_an_artifact_that_was_never_written_is_passed_over(base: Path, stored: Stored) -> None:
+    spool = begin(base / "run")
+    spool.artifact(base / "run" / "never.csv")
+    spool.finish("failed")
+    import_run(base / "run", base)
+    assert stored.artifacts(stored.only()) == set()
+
+
+def test_what_the_user_deletes_in_mlflow_stays_deleted(base: Path, stored: Stored) -> None:
+    finished_run(base / "run")
+    import_run(base / "run", base)
+    stored.client.delete_run(stored.only().info.run_id)
+    finished_run(base / "run")
+    assert import_run(base / "run", base) == "deleted in MLflow"
+    assert stored.runs() == []
+
+
+def test_a_deleted_experiment_is_said(base: Path, stored: Stored) -> None:
+    finished_run(base / "run")
+    import_run(base / "run", base)
+    stored.client.delete_experiment(stored.only().info.experiment_id)
+    why = sync_run(base / "run", LOCAL, base).failed[0].why
+    assert why is not None
+    assert why.startswith("the MLflow experiment is deleted")
+    assert "tracking.experiment=NAME" in why
+
+
+def test_every_run_below_a_folder_is_found(tmp_path: Path) -> None:
+    for name in ("a/0", "a/1", "b", ".hidden/c", "mlartifacts/d"):
+        begin(tmp_path / name)
+    (tmp_path / "e" / "tracking").mkdir(parents=True)
+    assert find_runs(tmp_path) == [tmp_path / name for name in ("a/0", "a/1", "b")]
+    assert find_runs(tmp_path / "b") == [tmp_path / "b"]
+
+
+def test_a_folder_that_is_absent_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"no such folder\n  where: .*/absent\n  fix: give the out_dir"):
+        sync([tmp_path / "absent"], LOCAL, tmp_path)
+
+
+def test_a_report_tells_what_came_of_each_run(base: Path) -> None:
+    finished_run(base / "runs" / "a", name="a")
+    begin(base / "runs" / "b", name="b")
+    broken = begin(base / "runs" / "c", name="c", steps=1)
+    (base / "runs" / "c" / "loss_trace.csv").write_text("step,elbo\n0,1.0\n")
+    broken.finish()
+    report = sync([base / "runs", base / "runs" / "a"], LOCAL, base)
+
+    assert [(each.root.name, each.status, each.action) for each in report.outcomes] == [
+        ("a", "finished", "created"),
+        ("b", "running", "created"),
+        ("c", "", "not written"),
+    ]
+    assert report.text().startswith(
+        f"2 runs in sqlite:///{base}/mlflow.db (1 finished, 1 running; 2 created)\n"
+        f"to compare them: mlflow ui\n1 run not written ({base}/runs/c): the loss trace has other columns\n"
+    )
+    assert SyncReport(report.place).text() == "no run found"
+
+
+def test_folders_with_unusual_names(tmp_path: Path) -> None:
+    odd = tmp_path / "naïve Läufe #1; $(rm)"
+    finished_run(odd / "run 'a'")
+    import_run(odd / "run 'a'", odd)
+    stored = Stored(f"sqlite:///{odd}/mlflow.db")
+    assert stored.artifacts(stored.only()) == {"hits_ranked.csv", "plots/loss.txt"}
+    assert {path.name for path in odd.iterdir()} == {"mlartifacts", "mlflow.db", "mlflow.db.lock", "run 'a'"}
+
+
+def test_mlflow_says_nothing_and_leaves_nothing_set(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    finished_run(tmp_path / "run")
+    environment, levels = dict(os.environ), {name: logging.getLogger(name).level for name in ("mlflow", "alembic")}
+    import_run(tmp_path / "run", tmp_path)  # makes the database, too
+    assert capfd.readouterr() == ("", "")
+    assert dict(os.environ) == environment
+    assert {name: logging.getLogger(name).level for name in levels} == levels
+
+
+def test_a_setup_that_was_broken_off_spoils_nothing(tmp_path: Path) -> None:
+    finished_run(tmp_path / "run")
+    (tmp_path / "mlflow.db.new-12345678").write_bytes(b"half a database")
+    import_run(tmp_path / "run", tmp_path)
+    assert len(Stored(f"sqlite:///{tmp_path}/mlflow.db").runs()) == 1
+    assert not list(tmp_path.glob("mlflow.db.new-*"))
+
+
+def test_a_database_that_is_none_costs_a_warning_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    finished_run(tmp_path / "run")
+    (tmp_path / "mlflow.db").write_text("no database at all, but of some length" * 100)
+    report = sync_run(tmp_path / "run", LOCAL, tmp_path)
+    (record,) = caplog.records
+    assert len(report.failed) == 1
+    assert "file is not a database" in record.getMessage()
+    assert f"python -m fatebias.tracking sync {tmp_path}/run --uri sqlite:///{tmp_path}/mlflow.db" in (
+        record.getMessage()
+    )
+    assert "results are on disk and nothing is lost" in record.getMessage()
+    assert capfd.readouterr().out == ""
+
+
+def test_a_database_of_another_mlflow_is_left_alone_and_its_remedy_is_said(
+    base: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with sqlite3.connect(base / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '2d6e25af4d3e'")
+    database.close()
+    finished_run(base / "run")
+    assert sync_run(base / "run", LOCAL, base).failed
+    (record,) = caplog.records
+    assert "mlflow db upgrade" in record.getMessage()
+
+
+def test_a_follower_says_a_failure_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    begin(tmp_path / "run")
+    nowhere = TrackingConfig(backend="server", uri="http://127.0.0.1:9")  # the discard port: closed
+    follower = Follower(tmp_path / "run", nowhere, tmp_path, every_s=0)
+    follower.tick()
+    follower.tick()
+    assert follower.finish().failed[0].why == "no answer from http://127.0.0.1:9"
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+
+
+def test_a_follower_writes_a_local_database_at_the_end_only(base: Path, stored: Stored) -> None:
+    begin(base / "run")
+    follower = Follower(base / "run", LOCAL, base, every_s=0)
+    follower.tick()
+    assert stored.runs() == []
+    follower.finish()
+    assert len(stored.runs()) == 1
+
+
+def test_the_command(base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(base)
+    finished_run(base / "runs" / "a")
+    assert main(["sync", "runs"]) == 0
+    assert capsys.readouterr().out == (
+        f"1 run in sqlite:///{base}/mlflow.db (1 finished; 1 created)\nto compare them: mlflow ui\n"
+    )
+    assert main(["sync", "runs", "--uri", "http://127.0.0.1:9"]) == 1
+    assert "1 run not written" in capsys.readouterr().err
+    assert main(["sync", "absent"]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+    assert main(["sync", "runs", "--uri", "postgresql://x"]) == 1
+    assert "keeps runs in a SQLite file" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([])
