@@ -1,0 +1,53 @@
+# make demo: fit the bundled screen and print its hits. make test: run the tests. Both install what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint clean constraints
+.DELETE_ON_ERROR:
+
+demo: .venv/.runs
+	$(BIN)/python run.py
+
+test: .venv/.tests
+	$(BIN)/python -m pytest
+
+lint: .venv/.lints
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+
+# A stamp is as old as the install that made it; a newer pyproject.toml or constraints.txt installs again.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "fatebias needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# torch first and by itself: where a machine's index offers a build without CUDA, that one is taken.
+.venv/.runs: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) install -c constraints.txt torch
+	$(PIP) install -c constraints.txt -e .
+	touch $@
+
+.venv/.tests: .venv/.runs
+	$(PIP) install -c constraints.txt -e '.[test]'
+	touch $@
+
+.venv/.lints: .venv/.runs
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The newest versions that pyproject.toml allows, as a new constraints.txt.
+constraints:
+	rm -rf build/freeze
+	$(PYTHON) -m venv build/freeze
+	build/freeze/bin/python -m pip install torch==2.13.0
+	build/freeze/bin/python -m pip install '.[dev]'
+	{ echo '# Versions that were tested together, written by `make constraints`.'; \
+	  build/freeze/bin/python -m pip freeze --exclude fatebias --exclude pip \
+	  | sed 's/+cpu$$//' | grep -viE '^(nvidia|cuda|triton)'; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+	rm -rf build/freeze
