@@ -24,7 +24,7 @@ clean:
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "fatebias needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 # torch first and by itself: where a machine's index offers a build without CUDA, that one is taken.
 .venv/.runs: pyproject.toml constraints.txt | .venv/bin/python
