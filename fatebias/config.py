@@ -198,9 +198,9 @@ class InferenceConfig:
     variational: str = "structured"
     warm_start: str = "laplace"
     batch_size: int | None = None
-    lr: float = 0.003
+    lr: float = 0.001
     clip_norm: float = 10.0
-    num_steps: int = 400
+    num_steps: int = 500
     num_posterior_draws: int = 4000
     tolerance: float | None = None
     patience: int = 200

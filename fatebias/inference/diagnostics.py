@@ -1,0 +1,198 @@
+"""Figures by which to judge a fit, and the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pyro.ops.stats import fit_generalized_pareto
+
+from fatebias.config import Config
+from fatebias.inference.laplace import LaplaceFit
+from fatebias.inference.result import LossTrace
+from fatebias.model.coefficients import Coefficients, walk_steps
+from fatebias.model.variational import StructuredFamily
+
+Array = NDArray[np.float64]
+
+K_HAT_DRAWS = 200
+K_HAT_LIMIT = 0.7
+R_HAT_LIMIT = 1.01
+ESS_LIMIT = 400.0
+SETTLED_NATS = 1.0
+
+
+def loss_drift(trace: LossTrace) -> dict[str, float]:
+    """Measure how far the loss still fell at the end.
+
+    Parameters
+    ----------
+    trace
+        The loss by step.
+
+    Returns
+    -------
+    dict
+        ``loss_final`` (mean of the last quarter), ``loss_drift`` (mean of the quarter before it less
+        that, in nats) and its standard error.
+    """
+    quarter = max(1, len(trace.loss) // 4)
+    last, before = trace.loss[-quarter:], trace.loss[-2 * quarter : -quarter]
+    if len(before) < 2:
+        return {"loss_final": float(last.mean())}
+    error = np.sqrt((last.var(ddof=1) + before.var(ddof=1)) / quarter)
+    return {
+        "loss_final": float(last.mean()),
+        "loss_drift": float(before.mean() - last.mean()),
+        "loss_drift_error": float(error),
+    }
+
+
+def gene_k_hats(
+    coefficients: Coefficients, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+) -> dict[str, Any]:
+    """Pareto k-hat of each gene's block, all other effects held at their mean.
+
+    The shape of the tail of the importance ratios between the model and the fitted normal, given
+    everything else (Vehtari et al. 2024, jmlr.org/papers/v25/19-556.html): below 0.7 the normal stands in well for
+    the true conditional posterior. A joint k-hat says nothing in thousands of dimensions.
+
+    Parameters
+    ----------
+    coefficients
+        The design.
+    laplace
+        Gives the conditional precision of each block.
+    family
+        The refined family; None when the Laplace solution itself is the result.
+    cfg
+        ``likelihood_weight`` and ``seed``.
+
+    Returns
+    -------
+    dict
+        ``k_hat`` by gene (numbers in the order of genes), ``k_hat_max`` and ``k_hat_above_0.7``.
+    """
+    mean, lower, scale_precision = _fitted(coefficients, laplace, family)
+    logits = coefficients.matrix @ mean.reshape(coefficients.rows.n_effects, -1).T
+    generator = np.random.default_rng(cfg.seed)
+    by_column = coefficients.matrix.tocsc()
+    k_hats = []
+    for gene in range(coefficients.rows.n_genes):
+        block = coefficients.block_index[gene]
+        block = block[block < coefficients.size]
+        rows_of_factor = laplace.factor[torch.from_numpy(block).to(laplace.factor.device)]
+        precision = (rows_of_factor @ rows_of_factor.T).cpu().numpy()
+        normal = generator.standard_normal((K_HAT_DRAWS, len(block)))
+        noise = np.linalg.solve(np.linalg.cholesky(precision).T, normal.T).T
+        moves = noise @ lower[gene][: len(block), : len(block)].T
+        log_ratio = _log_likelihood_moves(coefficients, by_column, block, moves, logits, cfg.likelihood_weight)
+        log_ratio += _log_prior(coefficients, mean[block] + moves, scale_precision) + 0.5 * (normal**2).sum(axis=1)
+        k_hats.append(k_hat(log_ratio))
+    high = [float(k) for k in k_hats if k > K_HAT_LIMIT]
+    return {"k_hat": [round(k, 3) for k in k_hats], "k_hat_max": max(k_hats), "k_hat_above_0.7": len(high)}
+
+
+def _fitted(
+    coefficients: Coefficients, laplace: LaplaceFit, family: StructuredFamily | None
+) -> tuple[Array, Array, Array]:
+    """Mean, each block's T in the units of the effects, and E[1 / s^2]."""
+    if family is None:
+        width = coefficients.block_index.shape[1]
+        return laplace.mean, np.tile(np.eye(width), (len(coefficients.block_index), 1, 1)), laplace.scale_precision
+    return family.block_moments()
+
+
+def _log_likelihood_moves(
+    coefficients: Coefficients, by_column: Any, block: NDArray[np.int64], moves: Array, logits: Array, weight: float
+) -> Array:
+    """Log-likelihood of the rows that a block touches, shape (S,), up to a constant."""
+    fate, column = np.divmod(block, coefficients.per_fate)
+    part = by_column[:, np.unique(column)]
+    touched = np.unique(part.indices)
+    dense = part[touched].toarray()
+    p = coefficients.rows.p[touched]
+    eta = np.empty((coefficients.rows.n_effects, len(moves), len(touched)))
+    for f in range(len(eta)):
+        eta[f] = moves[:, fate == f] @ dense.T[np.searchsorted(np.unique(column), column[fate == f])]
+        eta[f] += logits[touched, f]
+    top = np.maximum(eta.max(axis=0), 0)
+    log_total = top + np.log(np.exp(-top) + np.exp(eta - top).sum(axis=0))
+    fit = np.einsum("fsm,mf->s", eta, p[:, 1:]) - log_total @ p.sum(axis=1)
+    return weight * fit
+
+
+def _log_prior(coefficients: Coefficients, effects: Array, scale_precision: Array) -> Array:
+    """Log prior of one gene's effects given the scales, shape (S,), up to a constant."""
+    f, d = coefficients.rows.n_effects, coefficients.rows.n_days
+    theta = effects[:, : f * d].reshape(-1, f, d) @ walk_steps(d).T
+    delta = effects[:, f * d :].reshape(len(effects), -1, f)
+    gene = np.einsum("sfd,fd->s", theta**2, scale_precision[:, :d])
+    return -0.5 * (gene + np.einsum("sgf,f->s", delta**2, scale_precision[:, d]))
+
+
+def k_hat(log_ratio: Array) -> float:
+    """Shape of the generalised Pareto tail of importance ratios.
+
+    Parameters
+    ----------
+    log_ratio
+        Log ratios, shape (S,).
+
+    Returns
+    -------
+    float
+        k-hat; minus infinity where all ratios are equal.
+    """
+    tail = int(min(0.2 * len(log_ratio), 3 * np.sqrt(len(log_ratio))))
+    ratio = np.sort(np.exp(log_ratio - log_ratio.max()))
+    excess = ratio[-tail:] - ratio[-tail - 1]
+    if excess[-1] <= 1e-12:
+        return float("-inf")
+    return float(fit_generalized_pareto(torch.from_numpy(np.maximum(excess, 1e-300)))[0])
+
+
+def judge(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say what speaks against a fit.
+
+    Parameters
+    ----------
+    diagnostics
+        The figures above and those of the way of inference.
+
+    Returns
+    -------
+    tuple of str
+        One sentence each; empty when nothing does.
+    """
+    found = []
+    if not diagnostics.get("laplace_converged", True):
+        found.append(
+            "the Laplace solution has not settled: one more round would change a scale by "
+            f"{diagnostics['laplace_scale_change']:.1%}, gradient norm {diagnostics['laplace_gradient_norm']:.2g}; "
+            "raise inference.max_rounds"
+        )
+    drift, error = diagnostics.get("loss_drift"), diagnostics.get("loss_drift_error", 0.0)
+    if drift is not None and drift > max(SETTLED_NATS, 3 * error):
+        found.append(
+            f"SVI has not settled: the loss still fell by {drift:.1f} nats towards the end; raise inference.num_steps"
+        )
+    if diagnostics.get("k_hat_above_0.7"):
+        found.append(
+            f"Pareto k-hat is above {K_HAT_LIMIT} for {diagnostics['k_hat_above_0.7']} genes "
+            f"(highest {diagnostics['k_hat_max']:.2f}): their posterior is not normal; compare inference=nuts"
+        )
+    if diagnostics.get("r_hat_max", 1.0) > R_HAT_LIMIT:
+        found.append(
+            f"NUTS chains disagree: R-hat up to {diagnostics['r_hat_max']:.3f}; "
+            "raise inference.num_warmup and inference.num_samples"
+        )
+    if diagnostics.get("ess_min", ESS_LIMIT) < ESS_LIMIT:
+        found.append(
+            f"NUTS gave few independent draws: effective sample size down to {diagnostics['ess_min']:.0f}; "
+            "raise inference.num_samples"
+        )
+    return tuple(found)

@@ -1,0 +1,223 @@
+"""From a screen to a posterior, by the way that ``inference=`` names."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pyro
+import torch
+
+from fatebias.config import Config, InferenceConfig
+from fatebias.data.collapse import collapse, each_cell
+from fatebias.data.screen import Screen
+from fatebias.errors import ConfigError, explain
+from fatebias.inference.diagnostics import gene_k_hats, judge, loss_drift
+from fatebias.inference.laplace import LaplaceFit, fit_laplace
+from fatebias.inference.mean_field import mean_field_draws, mean_field_family
+from fatebias.inference.result import Draws, Fit, LossTrace
+from fatebias.inference.svi import run_svi
+from fatebias.model.coefficients import Coefficients
+from fatebias.model.design import build_design
+from fatebias.model.effects import centre_within_genes
+from fatebias.model.fate_model import fate_model
+from fatebias.model.variational import Start, StructuredFamily, cold_start
+
+log = logging.getLogger(__name__)
+
+OnStep = Callable[[int, float, int], None]
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn the setting ``device`` into a device that is there.
+
+    Parameters
+    ----------
+    name
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    ConfigError
+        When a GPU is asked for that torch does not see.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda" if count else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ConfigError(
+            explain(
+                f"device={name} is not there",
+                where="device",
+                found=f"{count} GPUs that torch {torch.__version__} can use",
+                allowed=["auto", "cpu"] + [f"cuda:{i}" for i in range(count)],
+                fix="device=auto takes a GPU where there is one",
+            )
+        )
+    return device
+
+
+def fit_screen(screen: Screen, cfg: Config, *, on_step: OnStep | None = None) -> Fit:
+    """Fit the model to a screen.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cfg
+        Everything else.
+    on_step
+        Called with step, loss and time in milliseconds at every step of the optimiser.
+
+    Returns
+    -------
+    Fit
+        The posterior, whichever way it was found.
+
+    Raises
+    ------
+    FitError
+        When no posterior worth using was found.
+    ConfigError
+        When the device is not there.
+    """
+    device = choose_device(cfg.device)
+    begun = time.perf_counter()
+    pyro.clear_param_store()
+    pyro.set_rng_seed(cfg.seed)
+    coefficients = Coefficients(collapse(screen), centred=cfg.model.guide_effects == "centred")
+    rows = coefficients.rows
+    log.info("%d cells collapse into %d rows; %d effects; %s", len(screen.day), rows.n_rows, coefficients.size, device)
+    seconds = {"collapse": time.perf_counter() - begun}
+    if cfg.inference.method == "nuts":
+        from fatebias.inference.nuts import fit_nuts
+
+        return fit_nuts(coefficients, cfg, device, on_step)
+    laplace = None
+    if cfg.inference.method == "laplace" or cfg.inference.warm_start == "laplace":
+        laplace = fit_laplace(
+            coefficients,
+            cfg.priors,
+            likelihood_weight=cfg.likelihood_weight,
+            max_rounds=cfg.inference.max_rounds,
+            device=device,
+        )
+        seconds["laplace"] = laplace.seconds
+        log.info("Laplace: %d rounds in %.1f s", len(laplace.log_evidence), laplace.seconds)
+    if cfg.inference.method == "laplace":
+        assert laplace is not None
+        return _laplace_only(coefficients, laplace, cfg, device, seconds, on_step)
+    return _svi(screen, coefficients, laplace, cfg, device, seconds, on_step)
+
+
+def _laplace_only(
+    coefficients: Coefficients,
+    laplace: LaplaceFit,
+    cfg: Config,
+    device: torch.device,
+    seconds: dict[str, float],
+    on_step: OnStep | None,
+) -> Fit:
+    family = StructuredFamily(coefficients, _warm(laplace), _generator(cfg.seed, device), device)
+    stamp = time.time_ns() // 1_000_000
+    trace = LossTrace(
+        np.arange(len(laplace.log_evidence)),
+        -np.array(laplace.log_evidence),
+        np.full(len(laplace.log_evidence), stamp, dtype=np.int64),
+    )
+    if on_step is not None:
+        for step, loss in zip(trace.step.tolist(), trace.loss.tolist(), strict=True):
+            on_step(step, loss, stamp)
+    begun = time.perf_counter()
+    diagnostics = _laplace_figures(laplace) | gene_k_hats(coefficients, laplace, None, cfg)
+    seconds["diagnostics"] = time.perf_counter() - begun
+    return Fit(
+        partial(_structured_draws, coefficients, family), trace, diagnostics, judge(diagnostics), seconds
+    )
+
+
+def _svi(
+    screen: Screen,
+    coefficients: Coefficients,
+    laplace: LaplaceFit | None,
+    cfg: Config,
+    device: torch.device,
+    seconds: dict[str, float],
+    on_step: OnStep | None,
+) -> Fit:
+    full = cfg.inference.batch_size is None or cfg.inference.batch_size >= len(screen.day)
+    rows = coefficients.rows if full else each_cell(screen)
+    design = build_design(rows, device=device, sparse=full)
+    model = partial(
+        fate_model,
+        priors=cfg.priors,
+        likelihood_weight=cfg.likelihood_weight,
+        centred_guides=coefficients.centred,
+    )
+    start = cold_start(coefficients) if laplace is None else _warm(laplace)
+    structured = None
+    if cfg.inference.variational == "structured":
+        structured = StructuredFamily(coefficients, start, _generator(cfg.seed, device), device)
+        family: object = structured
+        draw: Callable[[int], Draws] = partial(_structured_draws, coefficients, structured)
+    else:
+        family = mean_field_family(model, coefficients, None if laplace is None else start)
+        draw = partial(mean_field_draws, family, coefficients)
+    begun = time.perf_counter()
+    trace = run_svi(model, family, design, cfg.inference, seed=cfg.seed, on_step=on_step)
+    seconds["svi"] = time.perf_counter() - begun
+    log.info("SVI: %d steps in %.1f s", len(trace.step), seconds["svi"])
+    begun = time.perf_counter()
+    diagnostics = loss_drift(trace)
+    if laplace is not None:
+        diagnostics |= _laplace_figures(laplace)
+        if structured is not None:
+            diagnostics |= gene_k_hats(coefficients, laplace, structured, cfg)
+    seconds["diagnostics"] = time.perf_counter() - begun
+    return Fit(draw, trace, diagnostics, judge(diagnostics), seconds)
+
+
+def _warm(laplace: LaplaceFit) -> Start:
+    return Start(
+        mean=laplace.mean,
+        factor=laplace.factor,
+        sd=laplace.covariance.diagonal().sqrt().cpu().numpy(),
+        scale_precision=laplace.scale_precision,
+    )
+
+
+def _generator(seed: int, device: torch.device) -> torch.Generator:
+    return torch.Generator(device=device).manual_seed(seed)
+
+
+def _laplace_figures(laplace: LaplaceFit) -> dict[str, float | int | bool]:
+    return {
+        "laplace_rounds": len(laplace.log_evidence),
+        "laplace_gradient_norm": float(np.sqrt(max(laplace.decrement, 0.0))),
+        "laplace_scale_change": laplace.scale_change,
+        "laplace_converged": laplace.converged,
+        "laplace_log_evidence": laplace.log_evidence[-1],
+    }
+
+
+def _structured_draws(coefficients: Coefficients, family: StructuredFamily, n_draws: int) -> Draws:
+    flat, scales = family.draw(n_draws)
+    theta, delta, shared = coefficients.split(flat.cpu().numpy())
+    if coefficients.centred:
+        gene = torch.from_numpy(coefficients.rows.gene_of_guide[1:] - 1)
+        delta = centre_within_genes(torch.from_numpy(np.ascontiguousarray(delta)), gene).numpy()
+    return Draws(theta, delta, shared, scales.cpu().numpy())
+
+
+def needs_laplace(cfg: InferenceConfig) -> bool:
+    """Tell whether this way of inference begins with the Laplace solution."""
+    return cfg.method == "laplace" or (cfg.method == "svi" and cfg.warm_start == "laplace")

@@ -1,0 +1,106 @@
+"""Plain mean-field SVI: Pyro's AutoNormal and draws from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from pyro.infer.autoguide import AutoNormal
+from pyro.infer.autoguide.initialization import init_to_feasible, init_to_value
+
+from fatebias.inference.result import Draws
+from fatebias.model.coefficients import Coefficients, walk_steps
+from fatebias.model.effects import gene_effects, guide_deviations
+from fatebias.model.variational import Start
+
+
+def mean_field_family(model: Callable[..., None], coefficients: Coefficients, start: Start | None) -> AutoNormal:
+    """Make the family: an independent normal for every latent in unconstrained space.
+
+    Parameters
+    ----------
+    model
+        The model.
+    coefficients
+        The design.
+    start
+        Where the means start; None for Pyro's own default.
+
+    Returns
+    -------
+    AutoNormal
+        The family.
+    """
+    init = init_to_feasible() if start is None else init_to_value(values=_site_values(coefficients, start))
+    return AutoNormal(model, init_loc_fn=init, init_scale=0.05)
+
+
+def _site_values(coefficients: Coefficients, start: Start) -> dict[str, torch.Tensor]:
+    theta, delta, shared = coefficients.split(start.mean)
+    scale = start.scale_precision**-0.5  # (F*, D + 1)
+    d = coefficients.rows.n_days
+    steps = theta @ walk_steps(d).T
+    values = {
+        "alpha": shared[:d].T,
+        "b": shared[d:-1].T,
+        "gamma": shared[-1],
+        "tau": scale[:, 0],
+        "z0": steps[..., 0] / scale[:, 0],
+        "sigma_guide": scale[:, d],
+        "u": delta / scale[:, d],
+    }
+    if d > 1:
+        values |= {"sigma_time": scale[:, 1:d], "eps": steps[..., 1:] / scale[:, 1:d]}
+    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in values.items()}
+
+
+@torch.no_grad()
+def mean_field_draws(family: Any, coefficients: Coefficients, n_draws: int) -> Draws:
+    """Draw from a fitted AutoNormal.
+
+    Parameters
+    ----------
+    family
+        The fitted family.
+    coefficients
+        The design.
+    n_draws
+        S.
+
+    Returns
+    -------
+    Draws
+        Effects and scales.
+    """
+    with pyro.plate("draws", n_draws, dim=-1):
+        site = family()
+    return draws_from_sites(site, coefficients)
+
+
+def draws_from_sites(site: dict[str, torch.Tensor], coefficients: Coefficients) -> Draws:
+    """Turn draws of the model's sample sites into draws of effects.
+
+    Parameters
+    ----------
+    site
+        Sample site to tensor of shape (S, ...).
+    coefficients
+        The design.
+
+    Returns
+    -------
+    Draws
+        Effects and scales.
+    """
+    gene = torch.from_numpy(coefficients.rows.gene_of_guide[1:] - 1).to(site["u"].device)
+    theta = gene_effects(site["tau"], site["z0"], site.get("sigma_time"), site.get("eps"))
+    delta = guide_deviations(site["sigma_guide"], site["u"], gene if coefficients.centred else None)
+    shared = torch.cat([site["alpha"], site["b"], site["gamma"].unsqueeze(-1)], dim=-1).transpose(-1, -2)
+    scales = [site["tau"].unsqueeze(-1), site["sigma_guide"].unsqueeze(-1)]
+    if "sigma_time" in site:
+        scales.insert(1, site["sigma_time"])
+    parts = (theta, delta, shared, torch.cat(scales, dim=-1))
+    return Draws(*(part.cpu().numpy().astype(np.float64) for part in parts))

@@ -1,0 +1,1 @@
+"""The model: tensor maths, sample sites, variational families."""

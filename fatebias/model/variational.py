@@ -1,0 +1,256 @@
+"""The variational families that SVI can fit: what Pyro calls guides.
+
+``structured`` is one dense Gaussian block a gene (its F* x D effects and its guides' deviations) and one
+for the shared effects, over noise that is correlated between blocks as the Laplace solution says; scales
+are log-normal, and z0, eps, u are drawn given them, so that theta, not z0, is what a block describes.
+``normal`` is Pyro's AutoNormal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from numpy.typing import NDArray
+from pyro.distributions import Delta, LogNormal
+from torch import Tensor
+
+from fatebias.model.coefficients import Coefficients, walk_steps
+
+COLD_SD = 0.1
+COLD_SCALE = 0.3
+POOL = 64
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the structured family starts.
+
+    Attributes
+    ----------
+    mean
+        Of all effects in flat order, shape (size,).
+    factor
+        Lower Cholesky factor of their precision, shape (size, size), or its diagonal, shape (size,).
+    sd
+        Marginal standard deviations, shape (size,).
+    scale_precision
+        ``1 / s^2`` of the scales, shape (F*, D + 1).
+    """
+
+    mean: NDArray[np.float64]
+    factor: Tensor
+    sd: NDArray[np.float64]
+    scale_precision: NDArray[np.float64]
+
+
+def cold_start(coefficients: Coefficients) -> Start:
+    """Start at zero with independent effects, for ``inference.warm_start=none``.
+
+    Parameters
+    ----------
+    coefficients
+        The design.
+
+    Returns
+    -------
+    Start
+        Mean zero, SD 0.1, scales 0.3.
+    """
+    size, rows = coefficients.size, coefficients.rows
+    return Start(
+        mean=np.zeros(size),
+        factor=torch.full((size,), 1 / COLD_SD, dtype=torch.float64),
+        sd=np.full(size, COLD_SD),
+        scale_precision=np.full((rows.n_effects, rows.n_days + 1), COLD_SCALE**-2),
+    )
+
+
+class StructuredFamily:
+    """Gaussian blocks over correlated noise, with log-normal scales.
+
+    With ``w = U e``, e standard normal and U the inverse transposed Cholesky factor of the starting
+    precision, an effect block is ``m0 + sd * (loc + T (w / sd))``: loc and the lower-triangular T are
+    learned for each gene and for the shared effects, U stays. At loc = 0, T = I the family is the
+    starting normal itself, correlations between genes included; the log-determinant of T is exact.
+
+    Parameters
+    ----------
+    coefficients
+        The design.
+    start
+        Where it starts.
+    generator
+        Source of the noise, on the device of the fit.
+    device
+        Where the parameters live.
+    """
+
+    def __init__(
+        self,
+        coefficients: Coefficients,
+        start: Start,
+        generator: torch.Generator,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        rows = coefficients.rows
+        self.coefficients = coefficients
+        self.n_effects, self.n_days, self.size = rows.n_effects, rows.n_days, coefficients.size
+        self.counts = torch.from_numpy(coefficients.scale_counts()).to(device)
+
+        def put(values: Any, kind: torch.dtype = torch.float64) -> Tensor:
+            return torch.as_tensor(np.ascontiguousarray(values)).to(device=device, dtype=kind)
+
+        self.mean, self.sd = put(start.mean), put(start.sd)
+        self.blocks = put(coefficients.block_index, torch.int64)
+        self.shared = put(coefficients.shared_index.ravel(), torch.int64)
+        self.theta = put(coefficients.theta_index, torch.int64)
+        self.delta = put(coefficients.delta_index, torch.int64)
+        self.walk = put(walk_steps(self.n_days))
+        place = np.full(self.size + 1, -1)
+        place[coefficients.block_index.ravel()] = np.arange(coefficients.block_index.size)
+        place[coefficients.shared_index.ravel()] = coefficients.block_index.size + np.arange(len(self.shared))
+        self.place = put(place[:-1], torch.int64)
+        self.taken = (self.blocks < self.size).to(torch.float64)
+        self.noise = _NoisePool(start.factor.to(device), generator)
+        scale_sd = 1 / torch.sqrt(2 * (self.counts - 1).clamp_min(1)).expand(self.n_effects, -1)
+        self.scale_sd = scale_sd.clone()
+        # the log-normal whose E[1 / s^2] is the starting precision
+        self.scale_loc = -0.5 * put(np.log(start.scale_precision)) + self.scale_sd**2
+
+    def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Fetch the learned tensors from Pyro's parameter store, making them at first use.
+
+        Returns
+        -------
+        tuple of Tensor
+            loc (size,), raw T of the genes (L, width, width), raw T of the shared effects, mean of log
+            scale and log of its SD (F*, D + 1). A raw T holds logarithms on its diagonal.
+        """
+        width, n_shared = self.blocks.shape[1], len(self.shared)
+        kind = {"dtype": torch.float64, "device": self.mean.device}
+        return (
+            pyro.param("q.loc", lambda: torch.zeros(self.size, **kind)),
+            pyro.param("q.blocks", lambda: torch.zeros(len(self.blocks), width, width, **kind)),
+            pyro.param("q.shared", lambda: torch.zeros(n_shared, n_shared, **kind)),
+            pyro.param("q.scale_loc", lambda: self.scale_loc.clone()),
+            pyro.param("q.scale_log_sd", lambda: self.scale_sd.log()),
+        )
+
+    def __call__(self, *_args: Any, **_kwargs: Any) -> None:
+        """Sample every latent site; this is what Pyro runs as the guide."""
+        loc, raw_blocks, raw_shared, scale_loc, scale_log_sd = self.parameters()
+        noise, log_density = self.noise.next()
+        flat = self._transform(loc, raw_blocks, raw_shared, noise.unsqueeze(0)).squeeze(0)
+        stretch = (raw_blocks.diagonal(dim1=1, dim2=2) * self.taken).sum() + raw_shared.diagonal().sum()
+        pyro.sample("q.noise", Delta(noise, log_density=log_density - stretch, event_dim=1), infer={"is_auxiliary": True})
+
+        scale_sd = scale_log_sd.exp()
+        d = self.n_days
+        tau = pyro.sample("tau", LogNormal(scale_loc[:, 0], scale_sd[:, 0]).to_event(1))
+        sigma_guide = pyro.sample("sigma_guide", LogNormal(scale_loc[:, d], scale_sd[:, d]).to_event(1))
+        steps = flat[self.theta] @ self.walk.T  # (L, F*, D): theta_0, then the changes
+        _delta("z0", steps[..., 0] / tau, self.counts[0] * tau.log().sum())
+        if d > 1:
+            sigma_time = pyro.sample("sigma_time", LogNormal(scale_loc[:, 1:d], scale_sd[:, 1:d]).to_event(2))
+            _delta("eps", steps[..., 1:] / sigma_time, self.counts[0] * sigma_time.log().sum())
+        _delta("u", flat[self.delta] / sigma_guide, self.counts[-1] * sigma_guide.log().sum())
+        shared = flat[self.shared].unflatten(0, (-1, self.n_effects)).T  # (F*, Q)
+        _delta("alpha", shared[:, :d])
+        _delta("b", shared[:, d:-1])
+        _delta("gamma", shared[:, -1])
+
+    def _transform(self, loc: Tensor, raw_blocks: Tensor, raw_shared: Tensor, noise: Tensor) -> Tensor:
+        """Turn noise of shape (S, size) into flat effects of the same shape."""
+        unit = torch.cat([noise / self.sd, noise.new_zeros(len(noise), 1)], dim=1)  # padding reads the zero
+        own = torch.einsum("lij,slj->sli", _lower(raw_blocks), unit[:, self.blocks])
+        common = unit[:, self.shared] @ _lower(raw_shared).T
+        moved = torch.cat([own.flatten(1), common], dim=1)[:, self.place]
+        return self.mean + self.sd * (loc + moved)
+
+    @torch.no_grad()
+    def draw(self, n_draws: int) -> tuple[Tensor, Tensor]:
+        """Draw effects and scales from the fitted family.
+
+        Parameters
+        ----------
+        n_draws
+            S.
+
+        Returns
+        -------
+        flat : Tensor
+            Shape (S, size).
+        scales : Tensor
+            tau, each sigma_time, sigma_guide, shape (S, F*, D + 1).
+        """
+        loc, raw_blocks, raw_shared, scale_loc, scale_log_sd = self.parameters()
+        flat = self._transform(loc, raw_blocks, raw_shared, self.noise.fresh(n_draws)[0])
+        normal = torch.randn(
+            n_draws, *scale_loc.shape, generator=self.noise.generator, dtype=torch.float64, device=flat.device
+        )
+        return flat, torch.exp(scale_loc + scale_log_sd.exp() * normal)
+
+    @torch.no_grad()
+    def block_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Tell what was learned, in the units of the effects.
+
+        Returns
+        -------
+        mean : ndarray
+            Of all effects, shape (size,).
+        transform : ndarray
+            What each gene's block of noise is multiplied with, shape (L, width, width).
+        scale_precision : ndarray
+            ``E[1 / s^2]``, shape (F*, D + 1).
+        """
+        loc, raw_blocks, _, scale_loc, scale_log_sd = self.parameters()
+        sd = torch.cat([self.sd, self.sd.new_ones(1)])[self.blocks]
+        transform = sd.unsqueeze(2) * _lower(raw_blocks) / sd.unsqueeze(1)
+        precision = torch.exp(-2 * scale_loc + 2 * scale_log_sd.exp() ** 2)
+        return (self.mean + self.sd * loc).cpu().numpy(), transform.cpu().numpy(), precision.cpu().numpy()
+
+
+def _delta(name: str, value: Tensor, log_density: Tensor | float = 0.0) -> None:
+    pyro.sample(name, Delta(value, log_density=log_density, event_dim=value.dim()))
+
+
+def _lower(raw: Tensor) -> Tensor:
+    """Lower-triangular matrix with the exponential of the raw diagonal on its diagonal."""
+    return raw.tril(-1) + torch.diag_embed(raw.diagonal(dim1=-2, dim2=-1).exp())
+
+
+class _NoisePool:
+    """Noise with the starting covariance, solved for many draws at once, each followed by its mirror image.
+
+    One triangular solve with many right-hand sides costs hardly more than one with one; the mirror
+    image cancels what is odd in the noise from the gradient of the means.
+    """
+
+    def __init__(self, factor: Tensor, generator: torch.Generator) -> None:
+        self.factor = factor
+        self.generator = generator
+        diagonal = factor if factor.dim() == 1 else factor.diagonal()
+        self.log_norm = float(diagonal.log().sum()) - 0.5 * len(diagonal) * float(np.log(2 * np.pi))
+        self.waiting: list[tuple[Tensor, Tensor]] = []
+
+    def fresh(self, n_draws: int) -> tuple[Tensor, Tensor]:
+        """Draw noise, shape (S, size), with its log density, shape (S,)."""
+        kind = {"generator": self.generator, "dtype": self.factor.dtype, "device": self.factor.device}
+        normal = torch.randn(len(self.factor), n_draws, **kind)
+        log_density = self.log_norm - 0.5 * (normal**2).sum(dim=0)
+        if self.factor.dim() == 1:
+            return (normal / self.factor.unsqueeze(1)).T, log_density
+        return torch.linalg.solve_triangular(self.factor.T, normal, upper=True).T, log_density
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Give one draw, shape (size,), and its log density."""
+        if not self.waiting:
+            noise, log_density = self.fresh(POOL)
+            for one, density in zip(noise, log_density, strict=True):
+                self.waiting += [(-one, density), (one, density)]
+            self.waiting.reverse()
+        return self.waiting.pop()

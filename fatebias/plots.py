@@ -1,0 +1,117 @@
+"""Pictures of a run: the loss, and the top of the ranking. Drawn without pyplot, so no global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from fatebias import names
+from fatebias.artifacts import atomic_path
+
+MOST_GENES = 25
+LEAST_LFSR = 1e-10
+
+
+def plot_loss(trace_csv: Path, final: Path) -> None:
+    """Draw the loss by step, with its tail enlarged beside it.
+
+    Parameters
+    ----------
+    trace_csv
+        ``loss_trace.csv``.
+    final
+        Where the PNG shall stand.
+    """
+    trace = pd.read_csv(trace_csv)
+    trace = trace[np.isfinite(trace["loss"])]
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    whole, tail = figure.subplots(1, 2)
+    whole.plot(trace["step"], trace["loss"], lw=0.8, color="#4477aa")
+    whole.set(title="Loss", xlabel="step", ylabel="negative ELBO")
+    last = trace.iloc[len(trace) // 2 :]
+    window = max(1, len(last) // 20)
+    tail.plot(last["step"], last["loss"], lw=0.5, color="#bbbbbb")
+    tail.plot(last["step"], last["loss"].rolling(window, min_periods=1).mean(), lw=1.4, color="#4477aa")
+    tail.set(title=f"Second half, and its mean over {window} steps", xlabel="step")
+    for axes in (whole, tail):
+        axes.ticklabel_format(axis="y", style="plain", useOffset=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, final)
+
+
+def plot_hits(
+    ranked: pd.DataFrame, day_labels: Sequence[str], threshold: float, contrast: str, reference: str, final: Path
+) -> None:
+    """Draw the top of the ranking: genes by days, colour the effect, size the certainty.
+
+    Parameters
+    ----------
+    ranked
+        ``hits_ranked.csv``.
+    day_labels
+        The days' own labels, in order.
+    threshold
+        Rings mark gene-days with an lfsr below it.
+    contrast, reference
+        The two fates that the logit is about.
+    final
+        Where the PNG shall stand.
+    """
+    n_days = len(day_labels)
+    top = ranked.head(MOST_GENES)
+    lfsr = top[names.day_columns(names.LFSR, n_days)].to_numpy(dtype=float)
+    effect = top[names.day_columns(names.POSTMEAN, n_days)].to_numpy(dtype=float)
+    figure = Figure(figsize=(3.6 + 0.62 * n_days, 1.6 + 0.27 * len(top)), layout="constrained")
+    axes = figure.subplots()
+    day, row = np.meshgrid(np.arange(n_days), np.arange(len(top)))
+    limit = float(np.abs(effect).max(initial=0)) or 1.0
+    dots = axes.scatter(
+        day, row, s=_size(lfsr), c=effect, cmap="RdBu_r", vmin=-limit, vmax=limit, linewidths=0, zorder=2
+    )
+    called = lfsr < threshold
+    axes.scatter(
+        day[called], row[called], s=_size(lfsr[called]), facecolors="none", edgecolors="black", linewidths=0.9, zorder=3
+    )
+    hits = int(ranked[names.HIT_ANYDAY].sum())
+    axes.set_title(f"{hits} of {len(ranked)} genes are hits (lfsr < {threshold:g} on a day)", fontsize=10, loc="left")
+    axes.set_xticks(np.arange(n_days), day_labels)
+    axes.set_yticks(np.arange(len(top)), top[names.GENE], fontsize=8)
+    axes.set(xlim=(-0.6, n_days - 0.4), ylim=(len(top) - 0.4, -0.6))
+    axes.grid(color="#eeeeee", zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    bar = figure.colorbar(dots, ax=axes, shrink=min(1.0, 8 / (len(top) + 1)), aspect=14, anchor=(0, 1), pad=0.03)
+    bar.set_label(f"effect, logit {contrast} against {reference}", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    shown = [level for level in (0.5, 0.05, 1e-3, 1e-6)]
+    axes.legend(
+        handles=[
+            axes.scatter([], [], s=float(_size(np.array(level))), color="#888888", label=f"{level:g}") for level in shown
+        ],
+        title="lfsr",
+        title_fontsize=8,
+        fontsize=8,
+        frameon=False,
+        loc="upper left",
+        bbox_to_anchor=(0, -0.04 - 1.2 / (len(top) + 4)),
+        ncols=len(shown),
+        columnspacing=0.8,
+        handletextpad=0.2,
+    )
+    _save(figure, final)
+
+
+def _size(lfsr: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area of a dot in square points."""
+    return 8 + 20 * -np.log10(np.maximum(lfsr, LEAST_LFSR))
+
+
+def _save(figure: Figure, final: Path) -> None:
+    with atomic_path(final) as draft:
+        FigureCanvasAgg(figure).print_png(str(draft), metadata={"Software": "fatebias"})

@@ -1,0 +1,263 @@
+"""From draws to labelled means, standard deviations and the tables that are exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fatebias import names
+from fatebias.artifacts import RunPaths, atomic_path
+from fatebias.data.screen import Screen
+from fatebias.errors import FitError, explain, some
+from fatebias.inference.result import Draws
+
+Array = NDArray[np.float64]
+
+CHUNK_BYTES = 64e6
+
+
+class Moments:
+    """Mean and covariance over draws that come in chunks (Chan, Golub and LeVeque 1983).
+
+    Parameters
+    ----------
+    across_last
+        Keep the covariance across the last axis instead of the variance of each entry.
+    """
+
+    def __init__(self, *, across_last: bool = False) -> None:
+        self.across_last = across_last
+        self.count = 0
+        self.mean: Array = np.zeros(())
+        self.scatter: Array = np.zeros(())
+
+    def add(self, draws: Array) -> None:
+        """Take in a chunk.
+
+        Parameters
+        ----------
+        draws
+            Shape (S, ...).
+        """
+        mean = draws.mean(axis=0)
+        centred = draws - mean
+        if self.across_last:
+            scatter = np.einsum("s...a,s...b->...ab", centred, centred)
+        else:
+            scatter = np.einsum("s...,s...->...", centred, centred)
+        if self.count == 0:
+            self.count, self.mean, self.scatter = len(draws), mean, scatter
+            return
+        total = self.count + len(draws)
+        shift = mean - self.mean
+        between = shift[..., :, None] * shift[..., None, :] if self.across_last else shift**2
+        self.scatter = self.scatter + scatter + between * (self.count * len(draws) / total)
+        self.mean = self.mean + shift * (len(draws) / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance (or variance) with S - 1 in the denominator."""
+        return self.scatter / (self.count - 1)
+
+    @property
+    def sd(self) -> Array:
+        """Standard deviation of each entry."""
+        spread = self.covariance
+        return np.sqrt(np.diagonal(spread, axis1=-2, axis2=-1) if self.across_last else spread)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Means and SDs over draws, in the screen's own order of genes and guides.
+
+    Attributes
+    ----------
+    theta_mean, theta_sd
+        Gene effects, shape (L, F*, D), logits against the reference fate.
+    theta_cov
+        Their covariance across days, shape (L, F*, D, D).
+    beta_mean, beta_sd
+        Effects of single guides, theta + delta, shape (G, F*, D).
+    shared_mean, shared_sd
+        alpha by day, b by replicate, gamma, shape (Q, F*).
+    scales_mean, scales_sd
+        tau, each sigma_time, sigma_guide, shape (F*, D + 1).
+    n_draws
+        S.
+    """
+
+    theta_mean: Array
+    theta_sd: Array
+    theta_cov: Array
+    beta_mean: Array
+    beta_sd: Array
+    shared_mean: Array
+    shared_sd: Array
+    scales_mean: Array
+    scales_sd: Array
+    n_draws: int
+
+
+def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray[np.integer]) -> Posterior:
+    """Draw in chunks of bounded memory and keep the moments.
+
+    Parameters
+    ----------
+    draw
+        Gives S joint draws.
+    n_draws
+        How many in total.
+    gene_of_guide
+        Gene of each guide from 1, shape (G + 1,), entry 0 for guide 0.
+
+    Returns
+    -------
+    Posterior
+        Means and SDs.
+
+    Raises
+    ------
+    FitError
+        When a mean is not finite or an SD not a finite number above zero.
+    """
+    gene = np.asarray(gene_of_guide[1:]) - 1
+    theta, beta, shared, scales = Moments(across_last=True), Moments(), Moments(), Moments()
+    chunk = 1
+    done = 0
+    while done < n_draws:
+        draws = draw(min(chunk, n_draws - done))
+        done += len(draws.theta)
+        theta.add(draws.theta)
+        beta.add(draws.theta[:, gene] + draws.delta[..., None])
+        shared.add(draws.shared)
+        scales.add(draws.scales)
+        chunk = max(1, int(CHUNK_BYTES / (8 * (2 * draws.theta[0].size + len(gene) * draws.theta[0, 0].size))))
+    result = Posterior(
+        theta_mean=theta.mean,
+        theta_sd=theta.sd,
+        theta_cov=theta.covariance,
+        beta_mean=beta.mean,
+        beta_sd=beta.sd,
+        shared_mean=shared.mean,
+        shared_sd=shared.sd,
+        scales_mean=scales.mean,
+        scales_sd=scales.sd,
+        n_draws=n_draws,
+    )
+    _check(result)
+    return result
+
+
+def _check(posterior: Posterior) -> None:
+    bad = ~(np.isfinite(posterior.theta_mean) & np.isfinite(posterior.theta_sd) & (posterior.theta_sd > 0))
+    if bad.any():
+        raise FitError(
+            explain(
+                "the posterior has means that are not finite or standard deviations that are not above zero",
+                where=f"theta of genes number {some(np.flatnonzero(bad.any(axis=(1, 2))).tolist())}",
+                fix="look at the loss trace; try priors=tight, or inference=laplace",
+            )
+        )
+
+
+def gene_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
+    """Daywise effects of the contrast, exactly the columns that mash is given.
+
+    Parameters
+    ----------
+    posterior
+        Means and SDs.
+    screen
+        Names and contrast.
+
+    Returns
+    -------
+    DataFrame
+        ``gene, betahat_d0.., se_d0..``, one row a gene, in logits.
+    """
+    contrast = screen.contrast_index
+    return pd.concat(
+        [
+            pd.DataFrame({names.GENE: screen.gene_names}),
+            _by_day(posterior.theta_mean[:, contrast], posterior.theta_sd[:, contrast]),
+        ],
+        axis=1,
+    )
+
+
+def guide_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
+    """Daywise effects of each CRISPR guide, gene effect plus the guide's own deviation.
+
+    Parameters
+    ----------
+    posterior
+        Means and SDs.
+    screen
+        Names, contrast and cells.
+
+    Returns
+    -------
+    DataFrame
+        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits.
+    """
+    contrast = screen.contrast_index
+    cells = np.bincount(screen.guide_ids[screen.guide_ids > 0], minlength=len(screen.guide_names) + 1)[1:]
+    head = pd.DataFrame(
+        {
+            names.GUIDE: screen.guide_names,
+            names.GENE: np.asarray(screen.gene_names, dtype=object)[screen.gene_of_guide[1:] - 1],
+            names.CELLS: cells,
+        }
+    )
+    return pd.concat([head, _by_day(posterior.beta_mean[:, contrast], posterior.beta_sd[:, contrast])], axis=1)
+
+
+def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
+    n_days = mean.shape[1]
+    columns = names.day_columns(names.BETAHAT, n_days) + names.day_columns(names.SE, n_days)
+    return pd.DataFrame(np.concatenate([mean, sd], axis=1), columns=columns)
+
+
+def write_posterior(posterior: Posterior, screen: Screen, paths: RunPaths) -> list[Path]:
+    """Write the gene table, the guide table and the arrays behind both contrasts.
+
+    Parameters
+    ----------
+    posterior
+        Means and SDs.
+    screen
+        Names.
+    paths
+        Where to write.
+
+    Returns
+    -------
+    list of Path
+        The files written, the gene table last.
+    """
+    with atomic_path(paths.posterior) as draft:
+        np.savez_compressed(
+            draft,
+            **{name: np.asarray(value) for name, value in vars(posterior).items()},
+            effect_fates=np.array(screen.fates[1:], dtype=np.str_),
+            reference_fate=np.array(screen.fates[0], dtype=np.str_),
+            contrast=np.array(screen.contrast, dtype=np.str_),
+            gene_names=np.array(screen.gene_names, dtype=np.str_),
+            guide_names=np.array(screen.guide_names, dtype=np.str_),
+            gene_of_guide=screen.gene_of_guide,
+            day_labels=np.array(screen.day_labels, dtype=np.str_),
+            rep_labels=np.array(screen.rep_labels, dtype=np.str_),
+        )
+    for path, table in (
+        (paths.guide_summary, guide_table(posterior, screen)),
+        (paths.gene_summary, gene_table(posterior, screen)),
+    ):
+        with atomic_path(path) as draft:
+            table.to_csv(draft, index=False)
+    return [paths.posterior, paths.guide_summary, paths.gene_summary]
