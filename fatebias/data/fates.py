@@ -239,7 +239,7 @@ def _check_rows(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.float64], 
     with np.errstate(invalid="ignore"):
         negative = ~undefined & (values < -NEGATIVE_TOLERANCE).any(axis=1)
         zero = ~undefined & ~negative & (total < tolerance)
-        off = ~undefined & ~negative & ~zero & (np.abs(total - 1) > tolerance)
+        off = ~undefined & ~negative & ~zero & (np.abs(total - 1) > tolerance + 1e-9)
     bad = undefined | negative | zero | off
     if not bad.any():
         return np.maximum(values, 0.0), bad

@@ -17,6 +17,10 @@ from fatebias.errors import ConfigError, explain
 
 # SD of the log abundance of guides in the library.
 ABUNDANCE_SD = 0.3
+# SD of the shift that orders cells of equal pi.
+TIE_SHIFT = 1e-6
+# Cells whose neighbours are held in memory at once.
+CELLS_AT_ONCE = 50_000
 
 
 def simulate_screen(simulate: SimulateConfig, data: DataConfig, priors: PriorsConfig) -> tuple[Screen, Truth]:
@@ -56,7 +60,7 @@ def simulate_raw(
     Guides, NTC included, are drawn by an abundance that varies log-normally. Soft labels are
     Dirichlet(c pi), pi being the model's softmax (SPEC 3); c near 0 gives single draws of a fate.
     With `neighbours` above 1 a cell's label is the mean over that many cells of its day and
-    replicate with the most similar pi, so that neighbours share their noise.
+    replicate that are nearest in pi, itself included, so that alike cells share their noise.
 
     Parameters
     ----------
@@ -204,20 +208,23 @@ def _share_noise(
     neighbours: int,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Average labels over runs of `neighbours` cells of a group, ordered by their true pi.
+    """Average labels over the `neighbours` cells of a group that are nearest in pi, the cell itself included.
 
-    The order follows the last fate within strips of the others, so that neighbours are alike in all
-    of pi and their mean label keeps its expectation; cells that are equal stand in random order.
+    Neighbours by true pi, so that the mean label keeps its expectation; equal cells are ordered by a
+    tiny random shift, so that in a screen without effects neighbours are random.
     """
-    strips = [np.digitize(column, np.linspace(0, 1, 21)) for column in pi.T[1:-1]]
-    order = np.lexsort((rng.random(group.size), pi[:, -1], *strips, group))
+    from scipy.spatial import cKDTree
+
+    place = pi[:, 1:] + rng.normal(0.0, TIE_SHIFT, pi[:, 1:].shape)
     shared = np.empty_like(p)
-    sizes = np.bincount(group)
-    for start, size in zip(np.cumsum(sizes) - sizes, sizes, strict=True):
-        if size:
-            members = order[start : start + size]
-            width = min(neighbours, int(size))
-            total = np.cumsum(np.vstack([np.zeros(p.shape[1]), p[members]]), axis=0)
-            first = np.clip(np.arange(size) - width // 2, 0, size - width)
-            shared[members] = (total[first + width] - total[first]) / width
+    for g in range(int(group.max()) + 1):
+        members = np.flatnonzero(group == g)
+        if not members.size:
+            continue
+        tree = cKDTree(place[members])
+        count = min(neighbours, members.size)
+        for start in range(0, members.size, CELLS_AT_ONCE):
+            block = members[start : start + CELLS_AT_ONCE]
+            nearest = tree.query(place[block], k=np.arange(1, count + 1))[1]  # (cells, neighbours)
+            shared[block] = p[members[nearest]].mean(axis=1)
     return shared

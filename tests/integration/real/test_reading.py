@@ -1,0 +1,91 @@
+"""Screens that CellRank itself wrote are read by name and alike from every form (FATEBIAS_REAL_DATA)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fatebias.config import DataConfig, PriorsConfig
+from fatebias.data.load import load_screen
+from fatebias.errors import DataError
+
+FOLDER = os.environ.get("FATEBIAS_REAL_DATA")
+pytestmark = pytest.mark.skipif(
+    not FOLDER, reason="FATEBIAS_REAL_DATA does not name the folder of real screens"
+)
+
+LARRY = {
+    "fates": ["Monocyte", "Neutrophil", "Baso"],
+    "ref_fate": "Monocyte",
+    "contrast_fate": "Baso",
+    "D": 3,
+    "R": 2,
+}
+PAPALEXI = {
+    "fates": ["IFN_low", "IFN_high", "cycling"],
+    "ref_fate": "IFN_low",
+    "contrast_fate": "IFN_high",
+    "D": 4,
+    "R": 3,
+}
+
+
+def load(name, guide_map, **settings):
+    folder = Path(FOLDER or "")
+    data = DataConfig(
+        source="anndata", adata_path=str(folder / name), guide_map_csv=str(folder / guide_map), **settings
+    )
+    return load_screen(data, PriorsConfig(), folder)
+
+
+def test_larry_reads_the_same_from_both_versions_of_cellrank():
+    new = load("a1_larry_cr233.h5ad", "a1_guide_map.csv", **LARRY)
+    old = load("a1_larry_cr207.h5ad", "a1_guide_map.csv", **LARRY)
+    assert new.fingerprint() == old.fingerprint()
+    assert new.cells.tolist() == old.cells.tolist()
+    assert (new.N, new.D, new.R, new.L) == (781, 3, 2, 10)
+    assert new.day_labels == ("2", "4", "6")
+
+
+def test_larry_fates_are_found_by_name():
+    """The file's columns are Neutrophil, Monocyte, Baso: by position Neutrophil would pass for Monocyte."""
+    import h5py
+
+    screen = load("a1_larry_cr233.h5ad", "a1_guide_map.csv", **LARRY)
+    assert screen.fates == ("Monocyte", "Neutrophil", "Baso")
+    assert screen.summary["fates"]["columns_in_file"] == ["Neutrophil", "Monocyte", "Baso"]
+    assert screen.summary["fates"]["named_by"] == "obs['term_states_fwd']"
+    with h5py.File(Path(FOLDER or "") / "a1_larry_cr233.h5ad") as root:
+        stored = root["obsm/lineages_fwd"][()]
+    np.testing.assert_allclose(screen.p, stored[:, [1, 0, 2]], atol=1e-3)
+
+
+def test_larry_with_neutrophil_as_contrast():
+    screen = load("a1_larry_cr207.h5ad", "a1_guide_map.csv", **LARRY | {"contrast_fate": "Neutrophil"})
+    assert screen.fates[screen.contrast_index + 1] == "Neutrophil"
+
+
+def test_papalexi_reads_the_same_from_every_guide_matrix():
+    assigned = load("b1_papalexi_thp1.h5ad", "b1_guide_map.csv", guide_key="guide_assigned", **PAPALEXI)
+    zeros_stored = load("b1_papalexi_thp1.h5ad", "b1_guide_map.csv", guide_key="guide_explicit0", **PAPALEXI)
+    counts = load("b1_papalexi_thp1.h5ad", "b1_guide_map.csv", guide_threshold=4, **PAPALEXI)
+    assert assigned.fingerprint() == zeros_stored.fingerprint() == counts.fingerprint()
+    assert (assigned.N, assigned.D, assigned.R, assigned.L) == (20_729, 4, 3, 26)
+    assert assigned.summary["genes"]["guides_and_cells"]["CD274"]["cells"] == 2
+    assert assigned.rep_labels == ("rep_1", "rep_2", "rep_3")
+
+
+def test_papalexi_counts_without_a_threshold_are_told():
+    screen = load("b1_papalexi_thp1.h5ad", "b1_guide_map.csv", **PAPALEXI)
+    assert screen.N < 20_729
+    assert any("64.4% of its entries are 1" in note for note in screen.summary["notes"])
+    assert any("data.guide_threshold" in warning for warning in screen.summary["warnings"])
+
+
+def test_a_file_that_cellrank_left_half_written():
+    with pytest.raises(DataError, match=r"obsm\['lineages_fwd'\] is absent") as caught:
+        load("partial_write.h5ad", "a1_guide_map.csv", **LARRY)
+    assert "obsm has X_diffmap, X_pca, schur_vectors_fwd" in str(caught.value)
