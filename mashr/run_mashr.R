@@ -120,6 +120,7 @@ read_text <- function(path) {
     error = function(e) fail("input", path, " is not a CSV: ", conditionMessage(e))
   )
   if (!nrow(table)) fail("input", path, " has no rows")
+  names(table)[1] <- sub("^\xef\xbb\xbf", "", names(table)[1], useBytes = TRUE)  # a mark that spreadsheets write
   table
 }
 
@@ -142,7 +143,8 @@ numbers <- function(table, prefix, days, positive = FALSE) {
   columns <- paste0(prefix, seq_len(days) - 1)
   values <- suppressWarnings(vapply(table[columns], as.numeric, numeric(nrow(table))))
   values <- matrix(values, ncol = days, dimnames = list(NULL, columns))
-  bad <- which(!is.finite(values) | (positive & values <= 0), arr.ind = TRUE)
+  # mash_set_data takes a standard error up to the machine's epsilon for zero.
+  bad <- which(!is.finite(values) | (positive & values <= .Machine$double.eps), arr.ind = TRUE)
   if (nrow(bad)) {
     cells <- apply(bad, 1, function(at) {
       paste0(table$gene[at[1]], " ", columns[at[2]], "=", table[[columns[at[2]]]][at[1]])
@@ -175,7 +177,6 @@ read_correlation <- function(path, genes, days) {
 
 null_correlation <- function(Bhat, Shat) {
   days <- ncol(Bhat)
-  if (days == 1) return(diag(1))
   nulls <- sum(apply(abs(Bhat / Shat), 1, max) < NULL_Z)
   identity <- function(because) {
     note("error correlation taken as the identity: ", because, ", too little to estimate it")
@@ -205,7 +206,9 @@ run_mashr <- function(input, chosen) {
   if (nrow(input$Bhat) < 2) {
     fail("input", "mashr takes two genes or more; fatebias's embedded engine (discovery.engine=native) takes one")
   }
-  V <- if (!is.na(chosen$V)) {
+  V <- if (ncol(input$Bhat) == 1) {
+    diag(1)
+  } else if (!is.na(chosen$V)) {
     read_correlation(chosen$V, input$genes, ncol(input$Bhat))
   } else if (chosen[["null-correlation"]] == "simple") {
     null_correlation(input$Bhat, input$Shat)

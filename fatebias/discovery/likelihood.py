@@ -88,7 +88,7 @@ def whiten(bhat: Array, shat: Array, v: Array) -> Whitened:
         When `v` is not positive definite.
     """
     cholesky = np.linalg.cholesky(v).astype(np.float64)
-    y = np.linalg.solve(cholesky, (bhat / shat)[..., None])[..., 0]
+    y = np.linalg.solve(cholesky, (bhat / shat)[..., None])[..., 0].astype(np.float64)
     log_det = np.log(np.diagonal(cholesky, axis1=-2, axis2=-1)).sum(axis=-1) + np.log(shat).sum(axis=1)
     scale = -log_det - 0.5 * bhat.shape[1] * math.log(2 * math.pi)
     return Whitened(y, shat, cholesky, scale)

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from fatebias.errors import DiscoveryError, explain
+
 Array = NDArray[np.float64]
 
 EM_STEPS = 20
@@ -66,13 +68,18 @@ def maximise(lik: Array, shares: Array) -> Array:
     -------
     ndarray
         x, (P,), non-negative, sum 1.
+
+    Raises
+    ------
+    DiscoveryError
+        When the gap stays above `GAP`.
     """
     x = _start(lik, shares)
     for _ in range(MAX_STEPS):
         fitted = lik @ x
         gradient = 1 - lik.T @ (shares / fitted)
         if -gradient.min() < GAP:
-            break
+            return x
         moving = np.flatnonzero((x > 0) | (gradient < 0))
         scaled = lik[:, moving] / fitted[:, None]
         hessian = scaled.T @ (shares[:, None] * scaled)
@@ -81,7 +88,14 @@ def maximise(lik: Array, shares: Array) -> Array:
         size = _step_size(fitted, lik @ step, shares, float(step.sum()), float(gradient @ step))
         x = np.maximum(x + size * step, 0)
         x /= x.sum()
-    return x
+    raise DiscoveryError(
+        explain(
+            "the mixture's weights did not converge",
+            found=f"a gap of {-gradient.min():.1e} after {MAX_STEPS} steps",
+            allowed=f"a gap below {GAP:.0e}",
+            fix="look for estimates or standard errors out of all proportion",
+        )
+    )
 
 
 def quadratic_minimum(hessian: Array, gradient: Array, x: Array) -> Array:

@@ -15,7 +15,6 @@ from fatebias.discovery.deconvolution import N_COMPONENTS, data_driven
 from fatebias.discovery.mash import mash
 from fatebias.discovery.outcome import Outcome
 from fatebias.discovery.summary import GeneSummary
-from fatebias.errors import DiscoveryError, explain
 
 Array = NDArray[np.float64]
 
@@ -41,25 +40,11 @@ def run_native(summary: GeneSummary, cfg: DiscoveryConfig, v: Array | None = Non
     -------
     Outcome
         As R's mashr or ashr gives it.
-
-    Raises
-    ------
-    DiscoveryError
-        When estimates are so far apart in size that the result is not finite.
     """
     null_weight = cfg.nullweight if cfg.prior == "nullbiased" else 1.0
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        outcome = _ash(summary, null_weight) if cfg.method == "ashr" else _mash(summary, cfg, null_weight, v)
-    if not all(np.isfinite(part).all() for part in (outcome.postmean, outcome.postsd, outcome.lfsr)):
-        raise DiscoveryError(
-            explain(
-                "the embedded engine's result is not finite",
-                found=f"|betahat| up to {np.abs(summary.bhat).max():.3g}, "
-                f"se from {summary.shat.min():.3g} to {summary.shat.max():.3g}",
-                fix="leave out genes whose estimates or standard errors are out of all proportion",
-            )
-        )
-    return outcome
+    if cfg.method == "ashr":
+        return _ash(summary, null_weight)
+    return _mash(summary, cfg, null_weight, v)
 
 
 def _mash(summary: GeneSummary, cfg: DiscoveryConfig, null_weight: float, v: Array | None) -> Outcome:

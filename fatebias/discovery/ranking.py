@@ -68,7 +68,7 @@ def with_calls(
 def rank(
     table: pd.DataFrame, threshold: float, qvalue_threshold: float | None = None, *, where: object = None
 ) -> pd.DataFrame:
-    """Order genes: hits, small ``lfsr_min``, large |postmean/postsd| at the best day come first; then by name.
+    """Put hits first, then small ``lfsr_min``, then large |postmean/postsd| at the best day, then by name.
 
     Parameters
     ----------

@@ -1,0 +1,74 @@
+"""A FAKE Rscript for tests: python fake_rscript.py MODE, then the words that Rscript would be given.
+
+It never runs R. Asked for a package (`-e`) it answers version 0.0.fake; given run_mashr.R it writes a table
+in which every posterior mean is the estimate halved, or misbehaves as MODE says.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+mode, words = sys.argv[1], sys.argv[2:]
+
+if words[0] == "-e":
+    if mode == "no package":
+        sys.exit("Error in loadNamespace(x) : there is no package called 'mashr'\nExecution halted")
+    if mode == "broken package":
+        sys.exit("Error: package 'mashr' could not be loaded:\nlibgsl.so.27: cannot open shared object file")
+    print("chatter of an environment manager\nversion:0.0.fake")
+    sys.exit(0)
+
+script, in_csv, out_csv, *options = words
+beside = Path(out_csv).parent.parent
+(beside / "fake_words.json").write_text(json.dumps(words))
+if mode == "fails":
+    print("first line of R's stderr\nrun_mashr.R: mashr failed: the reason", file=sys.stderr)
+    sys.exit(5)
+if mode == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+if mode == "killed in a shell":
+    sys.exit(128 + signal.SIGTERM)
+if mode == "hangs":
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    (beside / "fake_child.pid").write_text(str(child.pid))
+    time.sleep(60)
+
+with open(in_csv, newline="") as handle:
+    rows = list(csv.DictReader(handle))
+for row in rows:
+    for d in range(sum(name.startswith("betahat_d") for name in row)):
+        row[f"postmean_d{d}"] = str(float(row[f"betahat_d{d}"]) / 2)
+        row[f"postsd_d{d}"] = row[f"se_d{d}"]
+        row[f"lfsr_d{d}"] = row[f"qvalue_d{d}"] = str(0.01 * (d + 1))
+if mode == "NaN":
+    rows[1]["postmean_d0"] = "nan"
+if mode == "lfsr above 1":
+    rows[0]["lfsr_d0"] = "1.5"
+if mode == "other genes":
+    rows[0]["gene"] = "somebody"
+if mode == "half the rows":
+    rows = rows[: len(rows) // 2]
+columns = [name for name in rows[0] if name.startswith("qvalue") <= ("--method=ashr" in options)]
+if mode == "no lfsr":
+    columns.remove("lfsr_d0")
+if mode != "writes nothing":
+    with open(out_csv, "w", newline="") as handle:
+        writer = csv.DictWriter(handle, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+if mode == "cut short":
+    os.truncate(out_csv, int(0.8 * os.path.getsize(out_csv)))
+print("{ chatter that is no JSON")
+report = {
+    "loglik": -1.5,
+    "V": [[1.0]],
+    "pi": {"null": 1.0},
+    "versions": {"R": "fake"},
+    "notes": ["a fake note"],
+}
+print("nothing to tell" if mode == "no report" else json.dumps(report))

@@ -1,0 +1,39 @@
+"""Day by day: the univariate case of mash."""
+
+import numpy as np
+import pytest
+
+from fatebias.discovery.ash import ash, q_values
+from fatebias.discovery.covariances import canonical
+from fatebias.discovery.mash import mash
+
+
+def test_one_day_of_ash_is_mash_of_one_day(screen):
+    _, bhat, shat = screen(150, 1)
+    day = ash(bhat, shat, 10)
+    joint = mash(bhat, shat, np.eye(1), canonical(1), 10)
+    np.testing.assert_allclose(day.posterior.mean, joint.posterior.mean, atol=1e-6)
+    np.testing.assert_allclose(day.posterior.lfsr, joint.posterior.lfsr, atol=1e-6)
+    assert day.loglik == pytest.approx(joint.loglik, abs=1e-6)
+
+
+def test_days_do_not_speak_to_each_other(screen):
+    _, bhat, shat = screen(100, 3)
+    together = ash(bhat, shat, 10)
+    assert together.posterior.mean.shape == together.qvalues.shape == (100, 3)
+    alone = ash(bhat[:, [1]], shat[:, [1]], 10)
+    np.testing.assert_array_equal(together.posterior.lfsr[:, [1]], alone.posterior.lfsr)
+    assert set(together.pi) == {f"d{d}.{name}" for d, day in enumerate(together.days) for name in day.pi}
+
+
+def test_q_values_average_the_surer_half():
+    lfdr = np.array([[0.5, 0.0], [0.1, 0.0], [0.3, 1.0]])
+    np.testing.assert_allclose(q_values(lfdr), [[0.3, 0.0], [0.1, 0.0], [0.2, 1 / 3]])
+
+
+def test_nulls_are_not_called_and_effects_are(screen):
+    effects, bhat, shat = screen(500, 1, size=2.0)
+    fit = ash(bhat, shat, 10)
+    called = fit.posterior.lfsr < 0.05
+    assert (called & (effects == 0)).sum() <= 0.05 * called.sum()
+    assert called.sum() > 0.6 * (effects != 0).sum()

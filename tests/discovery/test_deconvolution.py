@@ -1,0 +1,71 @@
+"""Patterns learnt from strong genes: principal components and extreme deconvolution."""
+
+import numpy as np
+import pytest
+
+from fatebias.discovery.deconvolution import data_driven, extreme_deconvolution, principal_components
+
+RNG = np.random.default_rng(3)
+
+
+def test_principal_components_rebuild_the_second_moment_of_rank_two_data():
+    bhat = RNG.normal(size=(50, 2)) @ RNG.normal(size=(2, 4))
+    patterns = principal_components(bhat)
+    assert list(patterns) == ["PCA_1", "PCA_2", "tPCA"]
+    np.testing.assert_allclose(patterns["tPCA"], bhat.T @ bhat / 50, atol=1e-12)
+    for name in ("PCA_1", "PCA_2"):
+        assert np.linalg.matrix_rank(patterns[name]) == 1
+        assert np.trace(patterns[name]) == pytest.approx(1)
+
+
+def test_one_component_under_equal_noise_is_the_second_moment_less_the_noise():
+    """The maximum likelihood estimate in closed form: Y'Y/n - N where that is positive definite."""
+    noise = np.array([[0.3, 0.1], [0.1, 0.2]])
+    y = RNG.multivariate_normal([0, 0], np.array([[2.0, 0.8], [0.8, 1.0]]) + noise, size=3000)
+    fitted = extreme_deconvolution(y, np.repeat(noise[None], 3000, axis=0), np.eye(2)[None])
+    np.testing.assert_allclose(fitted.covariances[0], y.T @ y / 3000 - noise, atol=0.01)
+    assert fitted.weights == pytest.approx([1.0])
+
+
+def test_two_components_behind_uneven_noise_are_told_apart():
+    n = 4000
+    scale = RNG.uniform(0.1, 0.5, (n, 2))
+    noise = scale[:, :, None] * np.eye(2) * scale[:, None, :]
+    truth = np.array([[[4.0, 3.8], [3.8, 4.0]], [[1.0, -0.9], [-0.9, 1.0]]])
+    which = (RNG.random(n) < 0.3).astype(int)
+    y = np.array([RNG.multivariate_normal([0, 0], truth[k]) for k in which]) + scale * RNG.normal(size=(n, 2))
+    start = np.stack([[[2.0, 1], [1, 2]], [[2.0, -1], [-1, 2]]])
+    fitted = extreme_deconvolution(y, noise, start)
+    np.testing.assert_allclose(fitted.weights, [0.7, 0.3], atol=0.04)
+    np.testing.assert_allclose(fitted.covariances, truth, atol=0.35)
+
+
+def test_rank_of_the_start_is_kept_and_a_lost_component_stays():
+    y = np.array([[5.0, 5.0], [-4.0, -4.0], [3.0, 3.1]])
+    start = np.stack([np.ones((2, 2)), 1e-300 * np.eye(2)])
+    fitted = extreme_deconvolution(y, np.repeat(1e-3 * np.eye(2)[None], 3, axis=0), start)
+    assert np.linalg.matrix_rank(fitted.covariances[0], tol=1e-8) == 1
+    np.testing.assert_array_equal(fitted.covariances[1], start[1])
+    assert fitted.weights[1] == 0
+
+
+def test_data_driven_patterns_are_positive_definite_and_named_as_in_r():
+    bhat = RNG.normal(size=(30, 1)) * [1, 1, -1] + 0.05 * RNG.normal(size=(30, 3))
+    shat = np.full((30, 3), 0.05)
+    patterns = data_driven(bhat, shat, np.eye(3))
+    assert list(patterns) == ["ED_PCA_1", "ED_PCA_2", "ED_tPCA"]
+    for u in patterns.values():
+        assert np.linalg.eigvalsh(u)[0] >= 1 / np.sqrt(30) - 1e-9
+    u = patterns["ED_PCA_1"] - np.eye(3) / np.sqrt(30)
+    np.testing.assert_allclose(np.sign(u), [[1, 1, -1], [1, 1, -1], [-1, -1, 1]])
+
+
+def test_correlated_errors_of_each_gene_are_taken_out():
+    """Errors equal on both days look like a shared effect unless their correlation is known."""
+    shat = np.ones((400, 2))
+    v = np.array([[1.0, 0.95], [0.95, 1.0]])
+    bhat = RNG.multivariate_normal([0, 0], v + 4 * np.eye(2), size=400)
+    for known in (v, np.repeat(v[None], 400, axis=0)):
+        patterns = data_driven(bhat, shat, known)
+        assert abs(patterns["ED_tPCA"][0, 1]) < 0.5
+    assert data_driven(bhat, shat, np.eye(2))["ED_tPCA"][0, 1] > 0.6

@@ -1,0 +1,161 @@
+"""Patterns, scales, densities and posteriors: shapes, then closed forms worked out another way."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal, norm
+
+from fatebias.discovery.ash import ash
+from fatebias.discovery.covariances import Components, canonical, normalised, select_scales
+from fatebias.discovery.likelihood import directions, log_likelihoods, moments, whiten
+from fatebias.discovery.mash import mash
+from fatebias.discovery.posterior import posterior
+
+RNG = np.random.default_rng(5)
+BHAT, SHAT = RNG.normal(size=(6, 3)), RNG.uniform(0.2, 2, (6, 3))
+ONE_V = np.array([[1, 0.4, 0.1], [0.4, 1, -0.3], [0.1, -0.3, 1]])
+PATTERNS = {**canonical(3), "rank two": np.array([[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 0.5]])}
+V_BY_GENE = np.stack([np.eye(3) + rho * (np.ones((3, 3)) - np.eye(3)) for rho in np.linspace(-0.4, 0.9, 6)])
+
+
+def test_canonical_patterns_of_one_and_of_three_days():
+    assert list(canonical(3)) == [
+        "identity", "betahat_d0", "betahat_d1", "betahat_d2", "equal_effects",
+        "simple_het_1", "simple_het_2", "simple_het_3",
+    ]  # fmt: skip
+    assert all((u == 1).all() for u in canonical(1).values())
+    np.testing.assert_array_equal(canonical(2)["simple_het_2"], [[1, 0.5], [0.5, 1]])
+    np.testing.assert_array_equal(canonical(2)["betahat_d1"], [[0, 0], [0, 1]])
+
+
+def test_normalised_patterns_have_unit_largest_variance_and_zeros_stay():
+    patterns = normalised({"a": np.diag([4.0, 2.0]), "zero": np.zeros((2, 2))})
+    np.testing.assert_array_equal(patterns["a"], np.diag([1.0, 0.5]))
+    np.testing.assert_array_equal(patterns["zero"], np.zeros((2, 2)))
+
+
+def test_scales_run_from_a_tenth_of_the_least_error_to_twice_the_largest_effect():
+    scales = select_scales(np.array([[3.0, 0.1]]), np.array([[1.0, 0.5]]))
+    assert scales[-1] == pytest.approx(2 * np.sqrt(8))
+    assert scales[0] <= 0.05 < scales[1]
+    np.testing.assert_allclose(scales[1:] / scales[:-1], np.sqrt(2))
+
+
+def test_scales_where_no_effect_exceeds_its_error():
+    scales = select_scales(np.zeros((4, 2)), np.full((4, 2), 0.5))
+    np.testing.assert_allclose(scales, 0.05 * np.sqrt(2) ** np.arange(7))
+
+
+def test_scales_count_down_like_r_where_the_largest_is_below_the_smallest():
+    scales = select_scales(np.array([[1.0 + 1e-6]]), np.array([[1.0]]))
+    largest = 2 * np.sqrt((1 + 1e-6) ** 2 - 1)
+    np.testing.assert_allclose(scales, largest * np.sqrt(2) ** np.arange(len(scales) - 1, -1, -1))
+    assert len(scales) > 1
+
+
+@pytest.mark.parametrize("v", [np.eye(3), ONE_V, V_BY_GENE], ids=["identity", "one V", "a V each gene"])
+def test_densities_and_moments_against_plain_linear_algebra(v):
+    components = Components(PATTERNS, np.array([0.3, 2.0]))
+    data = whiten(BHAT, SHAT, v)
+    seen = [directions(data, u) for u in PATTERNS.values()]
+    log_lik = log_likelihoods(data, seen, components)
+    assert log_lik.shape == (6, 1 + 2 * len(PATTERNS))
+    for j in range(6):
+        noise = np.outer(SHAT[j], SHAT[j]) * (v if v.ndim == 2 else v[j])
+        expected = [multivariate_normal.logpdf(BHAT[j], cov=noise)]
+        for w in components.scales:
+            for k, u in enumerate(PATTERNS.values()):
+                total = w**2 * u + noise
+                expected.append(multivariate_normal.logpdf(BHAT[j], cov=total))
+                gain = w**2 * u @ np.linalg.inv(total)
+                mean, variance = moments(seen[k], w)
+                np.testing.assert_allclose(mean[j], gain @ BHAT[j], atol=1e-12)
+                np.testing.assert_allclose(variance[j], np.diag(w**2 * u - gain @ (w**2 * u)), atol=1e-12)
+        np.testing.assert_allclose(log_lik[j], expected, rtol=1e-10)
+
+
+def test_days_outside_a_pattern_stay_exactly_zero():
+    seen = directions(whiten(BHAT, SHAT, ONE_V), np.diag([0.0, 1.0, 0.0]))
+    mean, variance = moments(seen, 1.5)
+    assert (mean[:, [0, 2]] == 0).all()
+    assert (variance[:, [0, 2]] == 0).all()
+    assert (variance[:, 1] > 0).all()
+
+
+def test_posterior_of_a_known_mixture_by_hand():
+    """One gene, one day, a half-half mixture of zero and N(0, 4): all from the normal distribution."""
+    bhat, shat, scale = 1.3, 0.7, 2.0
+    components = Components({"one": np.eye(1)}, np.array([scale]))
+    data = whiten(np.array([[bhat]]), np.array([[shat]]), np.eye(1))
+    seen = [directions(data, np.eye(1))]
+    result = posterior(log_likelihoods(data, seen, components), np.array([0.5, 0.5]), seen, components)
+    null, alternative = norm.pdf(bhat, 0, shat), norm.pdf(bhat, 0, np.hypot(shat, scale))
+    weight = alternative / (null + alternative)
+    variance = 1 / (1 / shat**2 + 1 / scale**2)
+    mean = variance * bhat / shat**2
+    assert result.mean.item() == pytest.approx(weight * mean)
+    assert result.sd.item() == pytest.approx(np.sqrt(weight * (variance + mean**2) - (weight * mean) ** 2))
+    assert result.zero.item() == pytest.approx(1 - weight)
+    assert result.negative.item() == pytest.approx(weight * norm.cdf(0, mean, np.sqrt(variance)))
+    assert result.lfsr.item() == pytest.approx(result.negative.item() + 1 - weight)
+
+
+def test_signs_and_zero_share_all_probability(screen):
+    _, bhat, shat = screen(80, 3)
+    p = mash(bhat, shat, np.eye(3), canonical(3), 10).posterior
+    np.testing.assert_allclose(p.negative + p.positive + p.zero, 1, atol=1e-12)
+    mirrored = mash(-bhat, shat, np.eye(3), canonical(3), 10).posterior
+    np.testing.assert_allclose(mirrored.mean, -p.mean, atol=1e-9)
+    np.testing.assert_allclose(mirrored.lfsr, p.lfsr, atol=1e-9)
+
+
+def test_units_do_not_matter(screen):
+    _, bhat, shat = screen(60, 3)
+    one = mash(bhat, shat, ONE_V, canonical(3), 10).posterior
+    thousand = mash(1000 * bhat, 1000 * shat, ONE_V, canonical(3), 10).posterior
+    np.testing.assert_allclose(thousand.mean, 1000 * one.mean, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(thousand.lfsr, one.lfsr, atol=1e-8)
+
+
+def test_one_v_for_all_equals_the_same_v_for_each(screen):
+    _, bhat, shat = screen(40, 3)
+    one = mash(bhat, shat, ONE_V, canonical(3), 10)
+    each = mash(bhat, shat, np.repeat(ONE_V[None], 40, axis=0), canonical(3), 10)
+    np.testing.assert_allclose(each.posterior.mean, one.posterior.mean, atol=1e-10)
+    assert each.loglik == pytest.approx(one.loglik)
+
+
+def test_sd_survives_estimates_a_billion_errors_from_zero():
+    bhat = np.array([[1.0, -1.0], [0.5, 0.2], [-0.3, 0.7]])
+    shat = np.full((3, 2), 1e-9)
+    p = mash(bhat, shat, np.eye(2), canonical(2), 10).posterior
+    np.testing.assert_allclose(p.mean, bhat, rtol=1e-12)
+    np.testing.assert_allclose(p.sd, shat, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_genes", [1, 2, 3])
+@pytest.mark.parametrize("n_days", [1, 4])
+def test_very_few_genes(n_genes, n_days, screen):
+    _, bhat, shat = screen(n_genes, n_days, seed=1)
+    fit = mash(bhat, shat, np.eye(n_days), canonical(n_days), 10)
+    assert fit.posterior.mean.shape == (n_genes, n_days)
+    assert (np.abs(fit.posterior.mean) <= np.abs(bhat).max()).all()
+    assert fit.weights.sum() == pytest.approx(1)
+
+
+def test_standard_errors_over_many_orders_of_magnitude():
+    rng = np.random.default_rng(2)
+    bhat = rng.normal(size=(30, 3))
+    shat = 10.0 ** rng.integers(-14, 60, size=bhat.shape)
+    p = mash(bhat, shat, ONE_V, canonical(3), 10).posterior
+    for part in (p.mean, p.sd, p.lfsr):
+        assert np.isfinite(part).all()
+
+
+def test_shared_effects_are_recovered_and_sharpened_across_days(screen):
+    effects, bhat, shat = screen(600, 4, size=0.5)
+    p = mash(bhat, shat, np.eye(4), canonical(4), 10).posterior
+    assert np.abs(p.mean - effects).mean() < 0.6 * np.abs(bhat - effects).mean()
+    called = p.lfsr < 0.05
+    wrong = called & (np.sign(p.mean) != np.sign(effects))
+    assert wrong.sum() <= 0.05 * called.sum()
+    assert called.sum() > 1.5 * (ash(bhat, shat, 10).posterior.lfsr < 0.05).sum()

@@ -1,0 +1,167 @@
+"""R's mashr and ashr themselves: against their golden outputs, and the embedded engine against them."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fatebias.config import DiscoveryConfig
+from fatebias.discovery.engine import discover
+from fatebias.discovery.rscript import rscript_has, script_path
+
+pytestmark = pytest.mark.r_package
+
+DATA = Path(__file__).parents[2] / "data" / "mash"
+CASES = pd.read_csv(DATA / "cases.csv", index_col="case")
+QUANTITIES = ("postmean", "postsd", "lfsr")
+
+
+@pytest.fixture(autouse=True)
+def _packages(rscript):
+    for package in ("mashr", "ashr"):
+        if rscript_has([rscript], package).version is None:
+            pytest.skip(f"R package {package} not installed")
+
+
+@pytest.fixture
+def both(tmp_path):
+    """Run both engines on one input."""
+
+    def run(in_csv, v=None, **settings):
+        outcomes = {}
+        for engine in ("rscript", "native"):
+            out = tmp_path / f"{engine}.csv"
+            report = discover(in_csv, out, DiscoveryConfig(engine=engine, **settings), v)
+            outcomes[engine] = report, pd.read_csv(out)
+        return outcomes
+
+    return run
+
+
+def by_day(table, quantity):
+    return table.filter(regex=rf"^{quantity}_d\d+$").to_numpy()
+
+
+def assert_agree(outcomes, quantities=QUANTITIES, power=1):
+    (r, r_table), (ours, our_table) = outcomes["rscript"], outcomes["native"]
+    for quantity in quantities:
+        apart = np.abs(by_day(r_table, quantity) ** power - by_day(our_table, quantity) ** power).max()
+        assert apart <= (1e-3 if quantity in ("lfsr", "qvalue") else 1e-4), quantity
+    assert ((by_day(r_table, "lfsr") < 0.05) == (by_day(our_table, "lfsr") < 0.05)).all()
+    assert ours.loglik >= r.loglik - 1e-4
+    assert ours.notes[1:] == r.notes[1:]
+    assert list(r_table) == list(our_table)
+    assert (r.V is None) == (ours.V is None)
+    if r.V is not None:
+        np.testing.assert_allclose(r.V, ours.V, atol=1e-12)
+
+
+def write(path, bhat, shat):
+    days = range(bhat.shape[1])
+    columns = {f"betahat_d{d}": bhat[:, d] for d in days} | {f"se_d{d}": shat[:, d] for d in days}
+    pd.DataFrame({"gene": [f"g{i}" for i in range(len(bhat))], **columns}).to_csv(path, index=False)
+    return path
+
+
+def draw(n_genes, n_days, seed=0):
+    rng = np.random.default_rng(seed)
+    effects = rng.normal(size=(n_genes, n_days)) * (rng.random((n_genes, 1)) < 0.4)
+    shat = rng.uniform(0.1, 0.4, effects.shape)
+    return effects + shat * rng.normal(size=effects.shape), shat
+
+
+@pytest.mark.parametrize("name", list(CASES.index))
+def test_golden_cases(name, both):
+    case = CASES.loc[name]
+    settings = {key: case[key] for key in ("prior", "null_correlation", "covariances")}
+    outcomes = both(DATA / f"{case['input']}_in.csv", **settings)
+    assert_agree(outcomes)
+    golden = pd.read_csv(DATA / f"{name}_out.csv")
+    for quantity in QUANTITIES:
+        np.testing.assert_allclose(
+            by_day(outcomes["rscript"][1], quantity), by_day(golden, quantity), atol=1e-5
+        )
+    loglik = float((DATA / f"{name}_out_loglik.txt").read_text())
+    assert outcomes["rscript"][0].loglik == pytest.approx(loglik, abs=1e-4)
+    assert set(outcomes["rscript"][0].versions) == {"R", "mashr", "ashr"}
+
+
+@pytest.mark.parametrize("prior", ["nullbiased", "uniform"])
+def test_ashr(prior, both):
+    outcomes = both(DATA / "panel300_in.csv", method="ashr", prior=prior)
+    assert_agree(outcomes, (*QUANTITIES, "qvalue"))
+
+
+@pytest.mark.parametrize(("n_genes", "n_days"), [(2, 3), (3, 4), (60, 1)])
+@pytest.mark.parametrize("method", ["mashr", "ashr"])
+def test_small_shapes(n_genes, n_days, method, both, tmp_path):
+    """Squares, since R's solver leaves weights of 1e-6 where ours are zero, and an SD is their root."""
+    assert_agree(both(write(tmp_path / "in.csv", *draw(n_genes, n_days)), method=method), power=2)
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["one V", "a V each gene"])
+@pytest.mark.parametrize("covariances", ["canonical", "datadriven"])
+def test_error_correlation_from_a_file(each, covariances, both, tmp_path):
+    rng = np.random.default_rng(1)
+    v = np.array([np.corrcoef(rng.normal(size=(3, 12))) for _ in range(50)])
+    in_csv = write(tmp_path / "in.csv", *draw(50, 3))
+    assert_agree(both(in_csv, v if each else v[0], covariances=covariances))
+
+
+def test_null_weight(both, tmp_path):
+    assert_agree(both(write(tmp_path / "in.csv", *draw(100, 3)), nullweight=50.0))
+
+
+def test_standard_errors_over_six_orders_of_magnitude(both, tmp_path):
+    bhat, shat = draw(60, 3)
+    shat[:5] *= 1e-3
+    shat[5:10] *= 1e3
+    assert_agree(both(write(tmp_path / "in.csv", bhat, shat)))
+
+
+def test_the_scripts_own_table(rscript, tmp_path):
+    """What the R script writes is complete by itself: calls too, genes and digits as they came."""
+    folder = tmp_path / "two words; ünïcode"
+    folder.mkdir()
+    genes = ["NA", "007", "1e5", 'a,"b"', "new\nline", "ünï", ""]
+    bhat, shat = draw(len(genes), 2)
+    table = pd.read_csv(write(folder / "in.csv", bhat, shat), dtype=str)
+    table["gene"] = genes
+    table.to_csv(folder / "in.csv", index=False)
+    words = [
+        rscript,
+        str(script_path()),
+        str(folder / "in.csv"),
+        str(folder / "out.csv"),
+        "--threshold",
+        "0.3",
+    ]
+    subprocess.run(words, check=True, capture_output=True)
+    written = pd.read_csv(folder / "out.csv", dtype=str, na_filter=False)
+    pd.testing.assert_frame_equal(written[list(table)], table)
+    lfsr = by_day(written, "lfsr").astype(float)
+    np.testing.assert_array_equal(written["lfsr_min"].astype(float), lfsr.min(axis=1))
+    np.testing.assert_array_equal(written["best_day"].astype(int), lfsr.argmin(axis=1))
+    np.testing.assert_array_equal(written["hit_anyday"] == "True", lfsr.min(axis=1) < 0.3)
+    assert sorted(p.name for p in folder.iterdir()) == ["in.csv", "out.csv"]
+
+
+def test_out_that_cannot_be_written_ends_with_6(rscript, tmp_path):
+    words = [rscript, str(script_path()), str(DATA / "tiny12_in.csv"), str(tmp_path / "absent" / "out.csv")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 6
+    assert "cannot be written" in done.stderr
+
+
+def test_a_single_gene_ends_with_3(rscript, tmp_path):
+    words = [
+        rscript,
+        str(script_path()),
+        str(write(tmp_path / "in.csv", *draw(1, 3))),
+        str(tmp_path / "out.csv"),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "mashr takes two genes or more" in done.stderr
