@@ -159,6 +159,17 @@ def _choices(choices: Any) -> dict[str, str]:
     return {group: choices[group] for group in own if choices[group] is not None}
 
 
+def below_error() -> Callable[[logging.LogRecord], bool]:
+    """Make the filter that keeps errors off stdout (conf/hydra/job_logging); they go to stderr.
+
+    Returns
+    -------
+    callable
+        Tells whether a record is less than an error.
+    """
+    return lambda record: record.levelno < logging.ERROR
+
+
 def launch(task: Callable[[], None]) -> None:
     """Check the words typed, let Hydra run the task, and show any refusal as one message without a traceback.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import runpy
 import sys
@@ -29,6 +30,8 @@ def run(config: Config, *, overrides: list[str], choices: dict[str, str]) -> Non
     for override, name in json.loads(os.environ.get("FAKE_FAILURES", "{}")).items():
         if override in overrides:
             raise FAILURES[name]
+    logging.getLogger("fatebias").info("a note of the fake")
+    logging.getLogger("fatebias").warning("a warning of the fake")
     given = {"config": dataclasses.asdict(config), "overrides": overrides, "choices": choices}
     (Path(config.out_dir or "") / "given.json").write_text(json.dumps(given))
 

@@ -80,9 +80,10 @@ def test_an_out_dir_that_cannot_be_written_is_refused_before_anything_runs(termi
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_a_failed_run_is_one_message_and_exit_code_1(terminal):
+def test_a_failed_run_is_one_message_on_stderr_the_same_in_the_log_and_exit_code_1(terminal, tmp_path):
     done = terminal("priors=weak", "out_dir=out", real=False, FAKE_FAILURES=WEAK_FAILS)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", FIT_ERROR)
+    assert f"ERROR fatebias.cli: {FIT_ERROR}" in (tmp_path / "out" / "run.log").read_text()
 
 
 def test_a_bug_shows_its_traceback_on_the_terminal_and_in_the_log(terminal, tmp_path):

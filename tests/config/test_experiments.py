@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -45,9 +44,6 @@ def test_every_experiment_composes(composed, experiment):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("fatebias.pipeline") is None, reason="the pipeline is not there yet"
-)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs_on_a_tiny_screen(terminal, tmp_path, experiment):
     done = terminal(f"experiment={experiment}", *TINY, OMP_NUM_THREADS="1")
@@ -96,18 +92,17 @@ def test_local_settings_can_choose_options_and_folders_of_this_machine(terminal,
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("file", "text", "message"),
     [
-        ("likelihod_weight: 1", "there is no setting likelihod_weight"),
-        ("priors: {s_tua: 1}", "there is no setting priors.s_tua"),
-        ("likelihood_weight: abc", "likelihood_weight has a value of the wrong kind"),
-        ("likelihood_weight: -1", "likelihood_weight has a value that cannot be used"),
-        ("priors: {s_tau: 0}", "priors.s_tau has a value that cannot be used"),
+        ("experiment/mine", "likelihod_weight: 1", "there is no setting likelihod_weight"),
+        ("local/default", "priors: {s_tua: 1}", "there is no setting priors.s_tua"),
+        ("experiment/mine", "likelihood_weight: abc", "likelihood_weight has a value of the wrong kind"),
+        ("local/default", "likelihood_weight: -1", "likelihood_weight has a value that cannot be used"),
+        ("experiment/mine", "priors: {s_tau: 0}", "priors.s_tau has a value that cannot be used"),
     ],
 )
-@pytest.mark.parametrize("file", ["experiment/mine", "local/default"])
 def test_what_is_wrong_in_a_file_is_refused_like_on_the_command_line(
-    terminal, tmp_path, own_conf, text, message, file
+    terminal, tmp_path, own_conf, file, text, message
 ):
     (own_conf / f"{file}.yaml").write_text(f"# @package _global_\n{text}\n")
     chosen = ["experiment=mine"] if file.startswith("experiment") else []
