@@ -42,7 +42,7 @@ def read_element(element: Any, where: str) -> Any:
     """
     with quiet():
         try:
-            return _reader()(element)
+            return _read(element)
         except Exception as error:  # any layer of anndata, h5py or zarr may give up
             encoding = dict(getattr(element, "attrs", {})).get("encoding-type")
             raise DataError(
@@ -53,6 +53,23 @@ def read_element(element: Any, where: str) -> Any:
                     fix="if the file was written by a newer anndata, install that one; else write it again",
                 )
             ) from error
+
+
+def _read(element: Any) -> Any:
+    """Read text and categoricals here, since anndata before 0.11 lacks the text type of newer pandas."""
+    if _encoding(element) == "nullable-string-array":
+        missing = np.asarray(element["mask"][()], dtype=bool)
+        text = np.array(_reader()(element["values"]), dtype=object)
+        text[missing] = None
+        return text
+    if _encoding(element) == "categorical":
+        import pandas as pd
+
+        categories = pd.Index(_read(element["categories"]))
+        return pd.Categorical.from_codes(
+            np.asarray(element["codes"][()]), categories, ordered=bool(element.attrs["ordered"])
+        )
+    return _reader()(element)
 
 
 def _reader() -> Callable[[Any], Any]:

