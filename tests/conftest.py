@@ -44,6 +44,8 @@ def terminal(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     ) -> subprocess.CompletedProcess[str]:
         script = RUN_PY if real else FAKE_RUN_PY
         inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
+        if not real:
+            inherited["PYTHONPATH"] = str(ROOT)  # as run.py has it by standing there
         return subprocess.run(
             [sys.executable, str(script), *words, *NO_LOCAL],
             cwd=cwd,
