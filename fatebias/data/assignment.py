@@ -48,8 +48,8 @@ def pad(cell: NDArray[np.integer], rank: NDArray[np.integer], n_cells: int, n_gu
     Slots
         With as many slots as the fullest cell needs, at least one.
     """
-    order = np.lexsort((rank, cell))
-    cell, rank = cell[order], rank[order]
+    ranks = int(rank.max(initial=0)) + 1
+    cell, rank = np.divmod(np.sort(cell.astype(np.int64) * ranks + rank), ranks)  # by cell, then by rank
     held = np.bincount(cell, minlength=n_cells)
     first = np.cumsum(held) - held
     slot = np.arange(cell.size) - first[cell]

@@ -149,7 +149,8 @@ def _hand_out(
     cell = np.repeat(np.arange(n_cells, dtype=np.int64), wanted)
     while cell.size:
         guide = np.searchsorted(ladder, rng.random(cell.size), side="right")
-        pairs = np.unique(np.concatenate([pairs, cell * n_guides + guide]))  # a guide drawn twice counts once
+        pairs = np.sort(np.concatenate([pairs, cell * n_guides + guide]))
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # a guide drawn twice counts once, and another is drawn
         lacking = wanted - np.bincount(pairs // n_guides, minlength=n_cells)
         cell = np.repeat(np.arange(n_cells, dtype=np.int64), lacking)
     return pairs // n_guides, pairs % n_guides
