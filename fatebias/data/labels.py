@@ -106,7 +106,7 @@ def _as_text(column: pd.Series[Any], where: str) -> tuple[NDArray[np.intp], list
     import pandas as pd
 
     codes, values = pd.factorize(column, use_na_sentinel=True)
-    labels = [_text(value) for value in values]
+    labels = [_text(value) for value in np.asarray(values)]
     missing = codes < 0
     for code, label in enumerate(labels):
         if label.strip().lower() in MISSING_TEXT:
@@ -142,8 +142,8 @@ def _as_text(column: pd.Series[Any], where: str) -> tuple[NDArray[np.intp], list
 def _text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if isinstance(value, (float, np.floating)):
-        return f"{float(value):g}"
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
     return str(value)
 
 

@@ -167,6 +167,17 @@ def test_a_day_category_without_cells_is_no_day_and_is_told(parts, load):
         load(days(parts, values), D=4)
 
 
+def test_values_of_the_same_text_are_one_label():
+    levels = day_levels(pd.Series([1, "2", "1", 2.0, 1], dtype=object), "obs['day']", DataConfig())
+    assert levels.labels == ("1", "2")
+    assert levels.codes.tolist() == [0, 1, 0, 1, 0]
+
+
+def test_close_numbers_are_different_days():
+    levels = day_levels(pd.Series([1.0000001, 1.0, 2.0]), "obs['day']", DataConfig())
+    assert levels.labels == ("1", "1.0000001", "2")
+
+
 def test_a_continuous_column_is_no_day(parts, load):
     many = parts.but(obs=parts.obs.assign(day=np.linspace(0, 1, 36)))
     assert load(many).D == 36
