@@ -1,4 +1,4 @@
-"""Where a run's files stand, how they appear (whole or not at all), and run.json, the run's own record."""
+"""Where a run's files stand, and how they appear: whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,32 +7,13 @@ import dataclasses
 import hashlib
 import json
 import os
-import platform
-import resource
-import subprocess
-import sys
-import time
 import uuid
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fatebias import names
 from fatebias.errors import OutputError, explain
-
-RECORDED_PACKAGES = (
-    "fatebias",
-    "torch",
-    "pyro-ppl",
-    "anndata",
-    "numpy",
-    "scipy",
-    "pandas",
-    "hydra-core",
-    "mlflow",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +82,11 @@ class RunPaths:
     def record(self) -> Path:
         """run.json."""
         return self.root / names.RUN_JSON
+
+    @property
+    def lock(self) -> Path:
+        """Held while a run is at work in the folder."""
+        return self.root / ".lock"
 
     @property
     def tracking(self) -> Path:
@@ -245,195 +231,3 @@ def digest(content: Any) -> str:
         SHA-256 in hexadecimal.
     """
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=_plain).encode()).hexdigest()
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """Tell which commit of this code runs.
-
-    Parameters
-    ----------
-    folder
-        A folder of the checkout.
-
-    Returns
-    -------
-    dict
-        ``commit`` and ``dirty``; both None outside a git checkout.
-    """
-
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    commit = ask("rev-parse", "HEAD")
-    status = ask("status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
-
-
-def peak_memory_mb() -> float:
-    """Tell the largest resident size of this process so far.
-
-    Returns
-    -------
-    float
-        Megabytes (10^6 bytes).
-    """
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
-
-
-def package_versions() -> dict[str, str]:
-    """Tell the versions of Python and of what results depend on.
-
-    Returns
-    -------
-    dict
-        Package name to version; packages that are absent are left out.
-    """
-    found = {"python": platform.python_version()}
-    for package in RECORDED_PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
-def now() -> str:
-    """Give the time as run.json writes it: ISO 8601, UTC, seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-class RunRecord:
-    """run.json: status, what ran with which versions, and which stage stands on which inputs.
-
-    Every change is written at once, so the file tells the truth whatever dies.
-
-    Parameters
-    ----------
-    paths
-        The run's files.
-    """
-
-    def __init__(self, paths: RunPaths) -> None:
-        self.paths = paths
-        self.content: dict[str, Any] = self._previous()
-
-    def _previous(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self.paths.record.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
-            return {"stages": {}}
-        if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
-            return {"stages": {}}
-        return found
-
-    def update(self, **parts: Any) -> None:
-        """Set top-level entries and write the file.
-
-        Parameters
-        ----------
-        **parts
-            The entries.
-        """
-        self.content.update(parts)
-        atomic_json(self.paths.record, self.content)
-
-    def start(self, *, command: list[str], seed: int) -> None:
-        """Note that a run begins: versions, command line, seed, host.
-
-        Parameters
-        ----------
-        command
-            The command line as typed.
-        seed
-            The run's seed.
-        """
-        self.content = {"stages": self.content["stages"]}
-        self.update(
-            status="running",
-            why=None,
-            started=now(),
-            ended=None,
-            command=command,
-            seed=seed,
-            host=platform.node(),
-            git=git_state(Path(__file__).parent),
-            versions=package_versions(),
-        )
-
-    def finish(self) -> None:
-        """Note that every stage asked for is done."""
-        self.update(status="done", ended=now(), peak_memory_mb=round(peak_memory_mb(), 1))
-
-    def fail(self, why: str) -> None:
-        """Note that the run ended early.
-
-        Parameters
-        ----------
-        why
-            The error's message.
-        """
-        self.update(status="failed", why=why, ended=now())
-
-    def is_current(self, stage: str, key: str) -> bool:
-        """Tell whether a stage was done with the same inputs and settings and its files are still whole.
-
-        Parameters
-        ----------
-        stage
-            ``fit`` or ``discover``.
-        key
-            Digest of the stage's inputs and settings.
-
-        Returns
-        -------
-        bool
-            True only when the key matches and every output has the hash written down.
-        """
-        entry = self.content["stages"].get(stage)
-        if not entry or entry.get("status") != "done" or entry.get("key") != key:
-            return False
-        files: Mapping[str, str] = entry.get("outputs", {})
-        return bool(files) and all(
-            (self.paths.root / name).is_file() and sha256_file(self.paths.root / name) == expected
-            for name, expected in files.items()
-        )
-
-    @contextlib.contextmanager
-    def stage(self, stage: str, key: str, outputs: list[Path]) -> Iterator[dict[str, Any]]:
-        """Time a stage and note its outcome.
-
-        Parameters
-        ----------
-        stage
-            ``fit`` or ``discover``.
-        key
-            Digest of the stage's inputs and settings.
-        outputs
-            Files that the stage must have written.
-
-        Yields
-        ------
-        dict
-            The stage's entry, to which the stage adds what it has to tell.
-        """
-        entry: dict[str, Any] = {"status": "running", "key": key, "started": now()}
-        self.content["stages"][stage] = entry
-        self.update()
-        begun = time.perf_counter()
-        try:
-            yield entry
-        except BaseException:
-            entry["status"] = "failed"
-            raise
-        finally:
-            entry["seconds"] = round(time.perf_counter() - begun, 3)
-        entry["outputs"] = {
-            str(path.relative_to(self.paths.root)): sha256_file(path) for path in outputs if path.is_file()
-        }
-        entry["status"] = "done"
-        self.update()

@@ -1,44 +1,44 @@
 """One run from its config to ranked hits: load, fit, summarise, discover, rank.
 
 A stage whose inputs, settings and code are unchanged, and whose files are still whole, is not done again.
+What a run has to tell goes to run.json and to the journal in out_dir first, and to MLflow at the end.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fatebias import names
+from filelock import FileLock, Timeout
+
+from fatebias import names, stages
 from fatebias.artifacts import (
     RunPaths,
-    RunRecord,
-    atomic_json,
-    atomic_path,
     atomic_text,
     digest,
-    peak_memory_mb,
     prepare_out_dir,
     sha256_file,
 )
 from fatebias.config import Config
-from fatebias.errors import DiscoveryError, explain
+from fatebias.errors import DiscoveryError, OutputError, explain
+from fatebias.record import RunRecord, peak_memory_mb
+from fatebias.report import closing_words
 from fatebias.tracking.describe import code_version, describe_run, run_key
 from fatebias.tracking.spool import Spool
 
 log = logging.getLogger(__name__)
 
-HASHED_UP_TO_BYTES = 1e9
-SHOWN_HITS = 10
+KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
 
-def run(config: Config, *, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None) -> RunPaths:
+def run(
+    config: Config, *, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None
+) -> RunPaths:
     """Do the stages that the config names.
 
     Parameters
@@ -63,7 +63,17 @@ def run(config: Config, *, overrides: Sequence[str] = (), choices: Mapping[str, 
     if config.out_dir is None:
         raise ValueError("out_dir must be set before the pipeline runs")
     paths = prepare_out_dir(Path(config.out_dir))
-    return _Run(config, paths, overrides, choices or {}).go()
+    try:
+        with FileLock(paths.lock, blocking=False):
+            return _Run(config, paths, overrides, choices or {}).go()
+    except Timeout:
+        raise OutputError(
+            explain(
+                "another run is at work in this folder",
+                where=paths.root,
+                fix="wait for it, or give another out_dir",
+            )
+        ) from None
 
 
 class _Run:
@@ -80,8 +90,10 @@ class _Run:
 
     def go(self) -> RunPaths:
         """Run the stages, and leave word of how it went whatever happens."""
+        from omegaconf import OmegaConf
+
         self.record.start(command=sys.argv, seed=self.config.seed)
-        self._write_config()
+        atomic_text(self.paths.config, OmegaConf.to_yaml(OmegaConf.structured(self.config)))
         try:
             if "fit" in self.config.stages:
                 self._fit()
@@ -90,139 +102,58 @@ class _Run:
         except BaseException as error:
             why = str(error) or type(error).__name__
             self.record.fail(why)
-            self._finish("failed" if isinstance(error, Exception) else "killed", why)
+            self._track("failed" if isinstance(error, Exception) else "killed", why)
             raise
         self.record.finish()
-        self._finish("finished")
-        self._tell()
+        self._track("finished")
+        log.info("done in %.1f s", time.perf_counter() - self.begun)
+        log.info("%s", closing_words(self.paths, self.record.content))
         return self.paths
-
-    def _write_config(self) -> None:
-        from omegaconf import OmegaConf
-
-        atomic_text(self.paths.config, OmegaConf.to_yaml(OmegaConf.structured(self.config)))
-
-    def _open_spool(self, fingerprint: str) -> Spool | None:
-        if self.config.tracking.backend != "off" and self.spool is None:
-            self.spool = Spool.begin(
-                self.paths.tracking,
-                name=self.description.name,
-                experiment=self.config.tracking.experiment,
-                run_key=run_key(self.config, fingerprint),
-                params=self.description.params,
-                tags={**self.description.tags, "data_fingerprint": fingerprint},
-                planned_steps=self.config.inference.num_steps,
-            )
-        return self.spool
-
-    # -- fit ---------------------------------------------------------------------------------------
 
     def _fit(self) -> None:
         from fatebias.data.load import load_screen, source_files
         from fatebias.data.summary import render_summary
 
-        config, paths = self.config, self.paths
-        screen = load_screen(config.data, config.priors, paths.root)
-        log.info("the screen\n%s", render_summary(screen.summary))
-        fingerprint = screen.fingerprint()
-        spool = self._open_spool(fingerprint)
-        settings = {
-            name: dataclasses.asdict(getattr(config, name)) for name in ("priors", "model", "inference")
-        } | {"likelihood_weight": config.likelihood_weight, "seed": config.seed, "device": config.device}
-        settings["inference"].pop("progress")
-        key = digest({"settings": settings, "data": fingerprint, "code": code_version()})
-        if config.resume and self.record.is_current("fit", key):
-            log.info("fit: inputs and settings unchanged, kept (resume=false does it again)")
-            return
-        files = source_files(config.data, config.priors, paths.root)
-        with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
-            hashes = {
-                name: hashing.submit(_file_hash, path)
-                for name, path in (("data", files.adata), ("guide_map", files.guide_map))
-            }
-            outputs = [paths.gene_summary, paths.guide_summary, paths.posterior, paths.loss, paths.screen_summary]
-            with self.record.stage("fit", key, outputs) as entry:
-                atomic_json(paths.screen_summary, screen.summary)
-                self._fit_and_summarise(screen, entry)
-                self._note_data(screen, fingerprint, {"data": files.adata, "guide_map": files.guide_map}, hashes)
-        if spool is not None:
-            for path in (*outputs, paths.loss_plot, paths.config):
-                spool.artifact(path)
-
-    def _fit_and_summarise(self, screen: Any, entry: dict[str, Any]) -> None:
-        from fatebias.inference.fit import fit_screen
-        from fatebias.plots import plot_loss
-        from fatebias.posterior import summarise, write_posterior
-        from fatebias.loss_log import LossLog
-
         config = self.config
-        with LossLog(self.paths.loss) as losses:
-            fit = fit_screen(screen, config, on_step=losses.add)
-        begun = time.perf_counter()
-        posterior = summarise(fit.draw, config.inference.num_posterior_draws, screen.gene_of_guide)
-        write_posterior(posterior, screen, self.paths)
-        plot_loss(self.paths.loss, self.paths.loss_plot)
-        entry["parts"] = {
-            name: round(took, 3) for name, took in {**fit.seconds, "summary": time.perf_counter() - begun}.items()
+        screen = load_screen(config.data, config.priors, self.paths.root)
+        log.info("the screen\n%s", render_summary(screen.summary))
+        described = stages.describe_screen(screen)
+        self._open_journal(described["fingerprint"])
+        settings: dict[str, Any] = dataclasses.asdict(config)
+        deciding = {
+            name: settings[name] for name in ("priors", "model", "likelihood_weight", "seed", "device")
         }
-        entry["diagnostics"] = fit.diagnostics
-        entry["warnings"] = list(fit.warnings)
-        figures = {name: value for name, value in fit.diagnostics.items() if isinstance(value, (int, float))}
-        if self.spool is not None:
-            self.spool.metrics({f"final/{name}": float(value) for name, value in figures.items()})
-            self.spool.tag({"converged": fit.converged})
-
-    def _note_data(
-        self, screen: Any, fingerprint: str, files: dict[str, Path], hashes: dict[str, Future[str | None]]
-    ) -> None:
-        found = {name: each.result() for name, each in hashes.items()}
-        self.record.update(
-            data={
-                "fingerprint": fingerprint,
-                "files": {name: {"path": str(path), "sha256": found[name]} for name, path in files.items()},
-                "cells": screen.N,
-                "genes": screen.L,
-                "guides": screen.G,
-            },
-            fates=list(screen.fates),
-            contrast=screen.contrast,
-            day_labels=list(screen.day_labels),
-            rep_labels=list(screen.rep_labels),
-        )
-        if self.spool is not None:
-            self.spool.tag({f"{name}_sha256": value for name, value in found.items()})
-
-    # -- discover ----------------------------------------------------------------------------------
+        deciding["inference"] = {**settings["inference"], "progress": None}
+        key = digest({**deciding, "data": described["fingerprint"], "code": code_version()})
+        if config.resume and self.record.is_current("fit", key):
+            log.info(KEPT, "fit")
+            return
+        files = source_files(config.data, config.priors, self.paths.root)
+        with self.record.stage("fit", key, stages.fit_outputs(self.paths)) as entry:
+            entry["screen"] = described
+            sources = {"data": files.adata, "guide_map": files.guide_map}
+            entry |= stages.fit(screen, config, self.paths, sources)
 
     def _discover(self) -> None:
-        from fatebias.discovery.engine import choose_engine, discover, thresholds
-        from fatebias.discovery.ranking import rank
+        from fatebias.discovery.engine import choose_engine
 
-        import pandas as pd
-
-        config, paths = self.config, self.paths
-        summary_hash = self._gene_summary_hash()
-        spool = self._open_spool(summary_hash)
-        settings = dataclasses.asdict(config.discovery)
-        engine, _ = choose_engine(config.discovery, n_genes=2)
-        key = digest({"settings": settings, "summary": summary_hash, "engine": engine, "code": code_version()})
-        outputs = [paths.mash_out, paths.hits, paths.hits_plot]
-        if config.resume and self.record.is_current("discover", key):
-            log.info("discover: inputs and settings unchanged, kept (resume=false does it again)")
+        config = self.config.discovery
+        summary = self._gene_summary_hash()
+        self._open_journal(summary)
+        engine, _ = choose_engine(config, n_genes=2)
+        key = digest(
+            {
+                "settings": dataclasses.asdict(config),
+                "data": summary,
+                "engine": engine,
+                "code": code_version(),
+            }
+        )
+        if self.config.resume and self.record.is_current("discover", key):
+            log.info(KEPT, "discover")
             return
-        with self.record.stage("discover", key, outputs) as entry:
-            report = discover(paths.gene_summary, paths.mash_out, config.discovery)
-            ranked = rank(pd.read_csv(paths.mash_out), *thresholds(config.discovery), where=paths.mash_out)
-            with atomic_path(paths.hits) as draft:
-                ranked.to_csv(draft, index=False)
-            self._plot_hits(ranked, report.n_days)
-            entry["report"] = dataclasses.asdict(report)
-        self.record.update(engine=report.engine, n_hits=report.n_hits)
-        if spool is not None:
-            spool.tag({"discovery_engine": report.engine, "discovery_method": report.method})
-            spool.metrics({"final/n_hits": report.n_hits, "final/mash_loglik": report.loglik})
-            for path in outputs:
-                spool.artifact(path)
+        with self.record.stage("discover", key, stages.discover_outputs(self.paths)) as entry:
+            entry["report"] = stages.discover(config, self.paths, self._noted("fit").get("screen", {}))
 
     def _gene_summary_hash(self) -> str:
         try:
@@ -236,74 +167,47 @@ class _Run:
                 )
             ) from None
 
-    def _plot_hits(self, ranked: Any, n_days: int) -> None:
-        from fatebias.discovery.engine import thresholds
-        from fatebias.plots import plot_hits
+    def _noted(self, stage: str) -> dict[str, Any]:
+        """Look up what run.json says of a stage that is done, in this run or an earlier one."""
+        entry: dict[str, Any] = self.record.content["stages"].get(stage, {})
+        return entry if entry.get("status") == "done" else {}
 
-        labels = self.record.content.get("day_labels") or [f"d{d}" for d in range(n_days)]
-        fates = self.record.content.get("fates") or [self.config.data.ref_fate]
-        contrast = self.record.content.get("contrast") or self.config.data.contrast_fate
-        plot_hits(ranked, labels, thresholds(self.config.discovery)[0], contrast, fates[0], self.paths.hits_plot)
+    def _open_journal(self, fingerprint: str) -> None:
+        if self.config.tracking.backend != "off" and self.spool is None:
+            self.spool = Spool.begin(
+                self.paths.tracking,
+                name=self.description.name,
+                experiment=self.config.tracking.experiment,
+                run_key=run_key(self.config, fingerprint),
+                params=self.description.params,
+                tags={**self.description.tags, "data_fingerprint": fingerprint},
+                planned_steps=self.config.inference.num_steps,
+            )
 
-    # -- the end -----------------------------------------------------------------------------------
-
-    def _finish(self, status: str, why: str | None = None) -> None:
+    def _track(self, status: str, why: str | None = None) -> None:
         """Close the journal and bring it to MLflow; a failure there is said and costs nothing else."""
         if self.config.tracking.backend == "off":
             return
         from fatebias.tracking.sync import sync_run
 
-        spool = self._open_spool("unread")
+        self._open_journal("unread")  # where the data could not be read
+        spool = self.spool
         assert spool is not None
+        fit, report = self._noted("fit"), self._noted("discover").get("report", {})
+        if fit:
+            spool.tag({f"{name}_sha256": file["sha256"] for name, file in fit["files"].items()})
+            spool.tag({"converged": not fit["warnings"]})
+            figures = {k: v for k, v in fit["diagnostics"].items() if isinstance(v, (int, float))}
+            spool.metrics({f"final/{name}": float(value) for name, value in figures.items()})
+        if report:
+            spool.tag({"discovery_engine": report["engine"], "discovery_method": report["method"]})
+            spool.metrics({"final/n_hits": report["n_hits"], "final/mash_loglik": report["loglik"]})
         spool.metrics(
             {"final/wall_s": time.perf_counter() - self.begun, "final/peak_memory_mb": peak_memory_mb()}
         )
-        if status == "failed":
-            spool.artifact(self.paths.record)
+        files = [self.paths.config, *stages.fit_outputs(self.paths), *stages.discover_outputs(self.paths)]
+        for path in (*files, self.paths.record):
+            if path.is_file():
+                spool.artifact(path)
         spool.finish(status, why)
         sync_run(self.paths.root, self.config.tracking)
-
-    def _tell(self) -> None:
-        """Close with what a user wants to know first."""
-        lines = []
-        if "discover" in self.config.stages:
-            lines += _top_hits(self.paths)
-        for stage in self.record.content["stages"].values():
-            lines += [f"  NOT CONVERGED: {each}" for each in stage.get("warnings", [])]
-        lines.append(f"results: {self.paths.root}")
-        for path, what in (
-            (self.paths.hits, "ranked hits"),
-            (self.paths.hits_plot, "their picture"),
-            (self.paths.gene_summary, "daywise effects and standard errors"),
-            (self.paths.guide_summary, "the same by guide"),
-            (self.paths.record, "what ran, and how it went"),
-        ):
-            if path.is_file():
-                lines.append(f"  {path.name:<28} {what}")
-        log.info("done in %.1f s\n%s", time.perf_counter() - self.begun, "\n".join(lines))
-
-
-def _top_hits(paths: RunPaths) -> list[str]:
-    import pandas as pd
-
-    ranked = pd.read_csv(paths.hits)
-    labels = json.loads(paths.record.read_text(encoding="utf-8")).get("day_labels")
-    hits = int(ranked[names.HIT_ANYDAY].sum())
-    lines = [f"{hits} of {len(ranked)} genes are hits; the top of the ranking:"]
-    lines.append(f"  {'gene':<12} {'best day':>9} {'effect':>8} {'sd':>7} {'lfsr':>9}")
-    for row in ranked.head(SHOWN_HITS).to_dict("records"):
-        day = int(row[names.BEST_DAY])
-        label = labels[day] if labels else f"d{day}"
-        effect, sd = row.get(f"{names.POSTMEAN}{day}"), row.get(f"{names.POSTSD}{day}")
-        mark = "*" if row[names.HIT_ANYDAY] else " "
-        lines.append(
-            f"{mark} {row[names.GENE]!s:<12} {label:>9} {effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"
-        )
-    return lines
-
-
-def _file_hash(path: Path) -> str | None:
-    """SHA-256 of a file; None for a folder (zarr) and for large files, whose X would cost its time."""
-    if not path.is_file() or path.stat().st_size > HASHED_UP_TO_BYTES:
-        return None
-    return sha256_file(path)

@@ -46,7 +46,12 @@ def plot_loss(trace_csv: Path, final: Path) -> None:
 
 
 def plot_hits(
-    ranked: pd.DataFrame, day_labels: Sequence[str], threshold: float, contrast: str, reference: str, final: Path
+    ranked: pd.DataFrame,
+    day_labels: Sequence[str],
+    threshold: float,
+    contrast: str | None,
+    reference: str | None,
+    final: Path,
 ) -> None:
     """Draw the top of the ranking: genes by days, colour the effect, size the certainty.
 
@@ -59,7 +64,7 @@ def plot_hits(
     threshold
         Rings mark gene-days with an lfsr below it.
     contrast, reference
-        The two fates that the logit is about.
+        The two fates that the logit is about, where known.
     final
         Where the PNG shall stand.
     """
@@ -76,23 +81,36 @@ def plot_hits(
     )
     called = lfsr < threshold
     axes.scatter(
-        day[called], row[called], s=_size(lfsr[called]), facecolors="none", edgecolors="black", linewidths=0.9, zorder=3
+        day[called],
+        row[called],
+        s=_size(lfsr[called]),
+        facecolors="none",
+        edgecolors="black",
+        linewidths=0.9,
+        zorder=3,
     )
     hits = int(ranked[names.HIT_ANYDAY].sum())
-    axes.set_title(f"{hits} of {len(ranked)} genes are hits (lfsr < {threshold:g} on a day)", fontsize=10, loc="left")
+    axes.set_title(
+        f"{hits} of {len(ranked)} genes are hits (lfsr < {threshold:g} on a day)", fontsize=10, loc="left"
+    )
     axes.set_xticks(np.arange(n_days), day_labels)
     axes.set_yticks(np.arange(len(top)), top[names.GENE], fontsize=8)
     axes.set(xlim=(-0.6, n_days - 0.4), ylim=(len(top) - 0.4, -0.6))
     axes.grid(color="#eeeeee", zorder=0)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    bar = figure.colorbar(dots, ax=axes, shrink=min(1.0, 8 / (len(top) + 1)), aspect=14, anchor=(0, 1), pad=0.03)
-    bar.set_label(f"effect, logit {contrast} against {reference}", fontsize=8)
+    bar = figure.colorbar(
+        dots, ax=axes, shrink=min(1.0, 8 / (len(top) + 1)), aspect=14, anchor=(0, 1), pad=0.03
+    )
+    bar.set_label(
+        f"effect, logit {contrast} against {reference}" if contrast else "effect, logit", fontsize=8
+    )
     bar.ax.tick_params(labelsize=8)
     shown = [level for level in (0.5, 0.05, 1e-3, 1e-6)]
     axes.legend(
         handles=[
-            axes.scatter([], [], s=float(_size(np.array(level))), color="#888888", label=f"{level:g}") for level in shown
+            axes.scatter([], [], s=float(_size(np.array(level))), color="#888888", label=f"{level:g}")
+            for level in shown
         ],
         title="lfsr",
         title_fontsize=8,

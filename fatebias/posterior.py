@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,7 +138,9 @@ def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray
         beta.add(draws.theta[:, gene] + draws.delta[..., None])
         shared.add(draws.shared)
         scales.add(draws.scales)
-        chunk = max(1, int(CHUNK_BYTES / (8 * (2 * draws.theta[0].size + len(gene) * draws.theta[0, 0].size))))
+        chunk = max(
+            1, int(CHUNK_BYTES / (8 * (2 * draws.theta[0].size + len(gene) * draws.theta[0, 0].size)))
+        )
     result = Posterior(
         theta_mean=theta.mean,
         theta_sd=theta.sd,
@@ -215,7 +218,9 @@ def guide_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
             names.CELLS: cells,
         }
     )
-    return pd.concat([head, _by_day(posterior.beta_mean[:, contrast], posterior.beta_sd[:, contrast])], axis=1)
+    return pd.concat(
+        [head, _by_day(posterior.beta_mean[:, contrast], posterior.beta_sd[:, contrast])], axis=1
+    )
 
 
 def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
@@ -241,19 +246,19 @@ def write_posterior(posterior: Posterior, screen: Screen, paths: RunPaths) -> li
     list of Path
         The files written, the gene table last.
     """
+    labels = {
+        "effect_fates": screen.fates[1:],
+        "reference_fate": screen.fates[0],
+        "contrast": screen.contrast,
+        "gene_names": screen.gene_names,
+        "guide_names": screen.guide_names,
+        "day_labels": screen.day_labels,
+        "rep_labels": screen.rep_labels,
+    }
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
+    arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
     with atomic_path(paths.posterior) as draft:
-        np.savez_compressed(
-            draft,
-            **{name: np.asarray(value) for name, value in vars(posterior).items()},
-            effect_fates=np.array(screen.fates[1:], dtype=np.str_),
-            reference_fate=np.array(screen.fates[0], dtype=np.str_),
-            contrast=np.array(screen.contrast, dtype=np.str_),
-            gene_names=np.array(screen.gene_names, dtype=np.str_),
-            guide_names=np.array(screen.guide_names, dtype=np.str_),
-            gene_of_guide=screen.gene_of_guide,
-            day_labels=np.array(screen.day_labels, dtype=np.str_),
-            rep_labels=np.array(screen.rep_labels, dtype=np.str_),
-        )
+        np.savez_compressed(draft, gene_of_guide=screen.gene_of_guide, **arrays)
     for path, table in (
         (paths.guide_summary, guide_table(posterior, screen)),
         (paths.gene_summary, gene_table(posterior, screen)),

@@ -89,7 +89,7 @@ def collapse(screen: Screen) -> Rows:
         axis=1,
     )
     n_cells = np.bincount(row_of_cell, minlength=len(order))
-    return _rows(screen, first[order], p, n_cells)
+    return _rows(screen, first[order], p, n_cells.astype(np.int64))
 
 
 def each_cell(screen: Screen) -> Rows:
@@ -105,7 +105,7 @@ def each_cell(screen: Screen) -> Rows:
     Rows
         N rows.
     """
-    everyone = np.arange(len(screen.day))
+    everyone = np.arange(len(screen.day), dtype=np.int64)
     return _rows(screen, everyone, screen.p * screen.weight[:, None], np.ones(len(everyone), dtype=np.int64))
 
 

@@ -96,7 +96,13 @@ def fit_screen(screen: Screen, cfg: Config, *, on_step: OnStep | None = None) ->
     pyro.set_rng_seed(cfg.seed)
     coefficients = Coefficients(collapse(screen), centred=cfg.model.guide_effects == "centred")
     rows = coefficients.rows
-    log.info("%d cells collapse into %d rows; %d effects; %s", len(screen.day), rows.n_rows, coefficients.size, device)
+    log.info(
+        "%d cells collapse into %d rows; %d effects; %s",
+        len(screen.day),
+        rows.n_rows,
+        coefficients.size,
+        device,
+    )
     seconds = {"collapse": time.perf_counter() - begun}
     if cfg.inference.method == "nuts":
         from fatebias.inference.nuts import fit_nuts

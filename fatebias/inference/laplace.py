@@ -174,7 +174,9 @@ def _scale_update(squares: Array, counts: Array, widths: Array) -> Array:
 def _log_hyperprior(log_precision: Array, widths: Array) -> float:
     """Log density of the HalfNormal scales, in log s."""
     scale = np.exp(-log_precision / 2)
-    return float(np.sum(0.5 * np.log(2 / np.pi) - np.log(widths) - scale**2 / (2 * widths**2) + np.log(scale)))
+    return float(
+        np.sum(0.5 * np.log(2 / np.pi) - np.log(widths) - scale**2 / (2 * widths**2) + np.log(scale))
+    )
 
 
 class _Likelihood:
@@ -232,9 +234,13 @@ class _Penalty:
     """The normal prior given the scales."""
 
     def __init__(self, coefficients: Coefficients, priors: PriorsConfig, scale_precision: Array) -> None:
-        self.precision = sparse.block_diag(coefficients.prior_precision(priors, scale_precision), format="csr")
+        self.precision = sparse.block_diag(
+            coefficients.prior_precision(priors, scale_precision), format="csr"
+        )
         rows = coefficients.rows
-        fixed = rows.n_days * np.log(priors.s_alpha) + rows.n_reps * np.log(priors.s_rep) + np.log(priors.s_gamma)
+        fixed = (
+            rows.n_days * np.log(priors.s_alpha) + rows.n_reps * np.log(priors.s_rep) + np.log(priors.s_gamma)
+        )
         # the walk's matrix has determinant 1
         learned = 0.5 * float((coefficients.scale_counts() * np.log(scale_precision)).sum())
         self.half_logdet = learned - rows.n_effects * fixed
@@ -351,4 +357,6 @@ class _Anderson:
         share = np.linalg.solve(moves.T @ moves + ridge, moves.T @ self.moves[-1])
         mixed = self.points[-1] + self.moves[-1] - (points + moves) @ share
         # a scale may at most move by a factor of e against its last value
-        return self.points[-1].reshape(point.shape) + np.clip(mixed - self.points[-1], -2, 2).reshape(point.shape)
+        return self.points[-1].reshape(point.shape) + np.clip(mixed - self.points[-1], -2, 2).reshape(
+            point.shape
+        )

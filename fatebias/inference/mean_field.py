@@ -17,7 +17,9 @@ from fatebias.model.effects import gene_effects, guide_deviations
 from fatebias.model.variational import Start
 
 
-def mean_field_family(model: Callable[..., None], coefficients: Coefficients, start: Start | None) -> AutoNormal:
+def mean_field_family(
+    model: Callable[..., None], coefficients: Coefficients, start: Start | None
+) -> AutoNormal:
     """Make the family: an independent normal for every latent in unconstrained space.
 
     Parameters

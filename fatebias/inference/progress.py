@@ -58,7 +58,9 @@ class Progress:
         if self.shown and moment - self.last >= LINE_EVERY_S:
             self.last = moment
             left = (moment - self.begun) / number * (self.total - number)
-            log.info("%s: step %d of %d, loss %.1f, about %.0f s left", self.what, number, self.total, loss, left)
+            log.info(
+                "%s: step %d of %d, loss %.1f, about %.0f s left", self.what, number, self.total, loss, left
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

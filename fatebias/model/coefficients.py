@@ -64,7 +64,9 @@ class Coefficients:
         row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
         gene = rows.gene_of_guide[rows.guides] - 1
         ones = np.ones(len(row))
-        theta = sparse.csr_matrix((ones, (row, gene * rows.n_days + rows.day[row])), (rows.n_rows, self.n_theta))
+        theta = sparse.csr_matrix(
+            (ones, (row, gene * rows.n_days + rows.day[row])), (rows.n_rows, self.n_theta)
+        )
         delta = sparse.csr_matrix((ones, (row, rows.guides - 1)), (rows.n_rows, rows.n_guides))
         if self.centred:
             delta = delta @ self._centring()
@@ -85,7 +87,7 @@ class Coefficients:
         """Z transposed, CSR, shape (P, M)."""
         return self.matrix.T.tocsr()
 
-    def split(self, flat: Array) -> tuple[Array, Array, Array]:
+    def split(self, flat: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Name the parts of a flat vector.
 
         Parameters
@@ -165,7 +167,7 @@ class Coefficients:
         return precisions
 
     def scale_counts(self) -> Array:
-        """Number of standard normals behind each scale: L for tau and each sigma_time, G for sigma_guide."""
+        """Count the normals behind each scale, shape (D + 1,): L for tau and sigma_time, G for sigma_guide."""
         return np.array([float(self.rows.n_genes)] * self.rows.n_days + [float(self.rows.n_guides)])
 
     def scale_squares(self, flat: Array, covariance: Array) -> Array:

@@ -131,7 +131,7 @@ class StructuredFamily:
             scale and log of its SD (F*, D + 1). A raw T holds logarithms on its diagonal.
         """
         width, n_shared = self.blocks.shape[1], len(self.shared)
-        kind = {"dtype": torch.float64, "device": self.mean.device}
+        kind: dict[str, Any] = {"dtype": torch.float64, "device": self.mean.device}
         return (
             pyro.param("q.loc", lambda: torch.zeros(self.size, **kind)),
             pyro.param("q.blocks", lambda: torch.zeros(len(self.blocks), width, width, **kind)),
@@ -146,7 +146,11 @@ class StructuredFamily:
         noise, log_density = self.noise.next()
         flat = self._transform(loc, raw_blocks, raw_shared, noise.unsqueeze(0)).squeeze(0)
         stretch = (raw_blocks.diagonal(dim1=1, dim2=2) * self.taken).sum() + raw_shared.diagonal().sum()
-        pyro.sample("q.noise", Delta(noise, log_density=log_density - stretch, event_dim=1), infer={"is_auxiliary": True})
+        pyro.sample(
+            "q.noise",
+            Delta(noise, log_density=log_density - stretch, event_dim=1),
+            infer={"is_auxiliary": True},
+        )
 
         scale_sd = scale_log_sd.exp()
         d = self.n_days
@@ -239,7 +243,11 @@ class _NoisePool:
 
     def fresh(self, n_draws: int) -> tuple[Tensor, Tensor]:
         """Draw noise, shape (S, size), with its log density, shape (S,)."""
-        kind = {"generator": self.generator, "dtype": self.factor.dtype, "device": self.factor.device}
+        kind: dict[str, Any] = {
+            "generator": self.generator,
+            "dtype": self.factor.dtype,
+            "device": self.factor.device,
+        }
         normal = torch.randn(len(self.factor), n_draws, **kind)
         log_density = self.log_norm - 0.5 * (normal**2).sum(dim=0)
         if self.factor.dim() == 1:

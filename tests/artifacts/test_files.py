@@ -171,6 +171,6 @@ def test_versions_name_python_and_leave_out_what_is_not_installed(monkeypatch):
 
 
 def test_peak_memory_is_in_megabytes():
-    code = "from fatebias.artifacts import peak_memory_mb; x = b'x' * 300_000_000; print(peak_memory_mb())"
+    code = "from fatebias.record import peak_memory_mb; x = b'x' * 300_000_000; print(peak_memory_mb())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 300 < float(done.stdout) < 400

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fatebias.artifacts import RunPaths, RunRecord, sha256_file
+from fatebias.artifacts import RunPaths, sha256_file
+from fatebias.record import RunRecord
 
 
 def written(root: Path) -> dict:

@@ -1,0 +1,232 @@
+"""The gold standard for small screens: Pyro's No-U-Turn sampler on the collapsed data.
+
+Sampled are the effects whitened by the Laplace solution, with the steps between days scaled by their
+sigma_time over its Laplace value (non-centred, since sigma_time may come near zero), and the log scales.
+Near its mode the posterior is then close to a standard normal, and a few leapfrog steps cross it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from numpy.typing import NDArray
+from pyro.infer import MCMC, NUTS
+from pyro.ops.stats import effective_sample_size, split_gelman_rubin
+from torch import Tensor
+
+from fatebias.config import Config, PriorsConfig
+from fatebias.inference.diagnostics import judge
+from fatebias.inference.laplace import LaplaceFit, fit_laplace
+from fatebias.inference.progress import Progress
+from fatebias.inference.result import Draws, Fit, LossTrace
+from fatebias.model.coefficients import Coefficients, scale_prior_widths, walk_steps
+from fatebias.model.design import build_design
+from fatebias.model.effects import centre_within_genes, guide_table
+
+log = logging.getLogger(__name__)
+
+START_SPREAD = 0.5
+LOG_SCALE_UNIT = 0.2  # of the log scales, so that all coordinates vary alike before the mass matrix adapts
+
+
+class Potential:
+    """Negative log posterior of SPEC 3 in whitened coordinates.
+
+    Parameters
+    ----------
+    coefficients
+        The design.
+    priors
+        Scales of the priors.
+    likelihood_weight
+        How much a soft label counts.
+    laplace
+        Gives the whitening.
+    device
+        Where to compute.
+    """
+
+    def __init__(
+        self,
+        coefficients: Coefficients,
+        priors: PriorsConfig,
+        likelihood_weight: float,
+        laplace: LaplaceFit,
+        device: torch.device,
+    ) -> None:
+        def put(values: Any, kind: torch.dtype = torch.float64) -> Tensor:
+            return torch.as_tensor(np.ascontiguousarray(values)).to(device=device, dtype=kind)
+
+        rows = coefficients.rows
+        self.centred = coefficients.centred
+        self.weight = likelihood_weight
+        self.design = build_design(rows, device=device, dtype=torch.float64)
+        self.n_days = rows.n_days
+        self.mean, self.factor = put(laplace.mean), laplace.factor.to(device)
+        self.scale_mode = put(laplace.scale_precision**-0.5)
+        self.counts = put(coefficients.scale_counts())
+        self.widths = put(scale_prior_widths(priors, rows.n_days))
+        self.theta = put(coefficients.theta_index, torch.int64)
+        self.delta = put(coefficients.delta_index, torch.int64)
+        self.shared = put(coefficients.shared_index, torch.int64)
+        self.walk = put(walk_steps(rows.n_days))
+        fixed = [priors.s_alpha] * rows.n_days + [priors.s_rep] * rows.n_reps + [priors.s_gamma]
+        self.shared_precision = put(np.array(fixed) ** -2.0).unsqueeze(1)
+
+    def effects(self, point: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Turn whitened coordinates into standardised steps, theta, delta, shared effects and scales.
+
+        Parameters
+        ----------
+        point
+            ``effects`` (..., size) and ``scales`` (..., F*, D + 1), log scales less their Laplace value
+            in units of 0.2.
+
+        Returns
+        -------
+        tuple of Tensor
+            steps (..., L, F*, D) whose prior has the scales' Laplace values from the second on, theta of
+            the same shape, delta (..., G, F*), shared (..., Q, F*), scales (..., F*, D + 1).
+        """
+        white = point["effects"].unsqueeze(-1)
+        flat = self.mean + torch.linalg.solve_triangular(self.factor.T, white, upper=True).squeeze(-1)
+        ratio = torch.exp(LOG_SCALE_UNIT * point["scales"])
+        steps = flat[..., self.theta] @ self.walk.T
+        stretch = torch.cat([torch.ones_like(ratio[..., :1]), ratio[..., 1:-1]], dim=-1)
+        theta = (steps * stretch.unsqueeze(-3)).cumsum(dim=-1)
+        return steps, theta, flat[..., self.delta], flat[..., self.shared], self.scale_mode * ratio
+
+    def __call__(self, point: dict[str, Tensor]) -> Tensor:
+        """Potential energy of one point, a float64 scalar."""
+        steps, theta, delta, shared, scales = self.effects(point)
+        used = centre_within_genes(delta, self.design.gene_of_guide) if self.centred else delta
+        table = guide_table(theta, used, self.design.gene_of_guide)
+        height = self.weight * self.design.log_likelihood(table, shared)
+        tau, mode, sigma_guide = scales[:, 0], self.scale_mode[:, 1:-1], scales[:, -1]
+        height = height - 0.5 * ((steps[..., 0] / tau) ** 2).sum() - self.counts[0] * tau.log().sum()
+        height = height - 0.5 * ((steps[..., 1:] / mode) ** 2).sum()
+        height = height - 0.5 * ((delta / sigma_guide) ** 2).sum() - self.counts[-1] * sigma_guide.log().sum()
+        height = height - 0.5 * (self.shared_precision * shared**2).sum()
+        # HalfNormal scales, and the Jacobian of their logarithm
+        height = height - 0.5 * ((scales / self.widths) ** 2).sum() + scales.log().sum()
+        return -height
+
+
+def fit_nuts(
+    coefficients: Coefficients,
+    cfg: Config,
+    device: torch.device,
+    on_step: Callable[[int, float, int], None] | None,
+) -> Fit:
+    """Sample the posterior.
+
+    Parameters
+    ----------
+    coefficients
+        The collapsed design.
+    cfg
+        Priors, weight, seed and the sampler's settings.
+    device
+        Where to compute.
+    on_step
+        Called with the number of the iteration, the potential energy and the time in milliseconds.
+
+    Returns
+    -------
+    Fit
+        Draws of all chains; R-hat and effective sample size of theta among the diagnostics.
+    """
+    settings = cfg.inference
+    laplace = fit_laplace(
+        coefficients,
+        cfg.priors,
+        likelihood_weight=cfg.likelihood_weight,
+        max_rounds=settings.max_rounds,
+        device=device,
+    )
+    potential = Potential(coefficients, cfg.priors, cfg.likelihood_weight, laplace, device)
+    begun = time.perf_counter()
+    losses: list[float] = []
+    stamps: list[int] = []
+    chains = []
+    divergences = 0
+    per_chain = settings.num_warmup + settings.num_samples
+    with Progress(settings.num_chains * per_chain, "NUTS", shown=settings.progress) as progress:
+
+        def hook(kernel: Any, point: dict[str, Tensor], stage: str, number: int) -> None:
+            losses.append(float(kernel._potential_energy_last))
+            stamps.append(time.time_ns() // 1_000_000)
+            if on_step is not None:
+                on_step(len(losses) - 1, losses[-1], stamps[-1])
+            progress.step(len(losses), losses[-1])
+
+        for chain in range(settings.num_chains):
+            samples, diverged = _chain(potential, laplace, cfg, chain, hook)
+            chains.append(samples)
+            divergences += diverged
+    theta = torch.stack([potential.effects(each)[1] for each in chains])  # (chains, S, L, F*, D)
+    diagnostics = _figures(theta) | {"nuts_divergences": divergences}
+    log.info("NUTS: R-hat up to %.3f, ESS from %.0f", diagnostics["r_hat_max"], diagnostics["ess_min"])
+    seconds = {"laplace": laplace.seconds, "nuts": time.perf_counter() - begun}
+    merged = {name: torch.cat([each[name] for each in chains]) for name in chains[0]}
+    trace = LossTrace(np.arange(len(losses)), np.array(losses), np.array(stamps, dtype=np.int64))
+    return Fit(_Cycle(potential, merged), trace, diagnostics, judge(diagnostics), seconds)
+
+
+def _chain(
+    potential: Potential, laplace: LaplaceFit, cfg: Config, chain: int, hook: Callable[..., None]
+) -> tuple[dict[str, Tensor], int]:
+    pyro.set_rng_seed(cfg.seed + 1000 * chain)
+    kind: dict[str, Any] = {"dtype": torch.float64, "device": potential.mean.device}
+    start = {
+        "effects": START_SPREAD * torch.randn(len(laplace.mean), **kind),
+        "scales": START_SPREAD * torch.randn(laplace.scale_precision.shape, **kind),
+    }
+    kernel = NUTS(potential_fn=potential, max_tree_depth=10)
+    sampler = MCMC(
+        kernel,
+        num_samples=cfg.inference.num_samples,
+        warmup_steps=cfg.inference.num_warmup,
+        initial_params=start,
+        hook_fn=hook,
+        disable_progbar=True,
+    )
+    sampler.run()
+    divergent = sampler.diagnostics().get("divergences", {})
+    return sampler.get_samples(), sum(len(each) for each in divergent.values())
+
+
+def _figures(theta: Tensor) -> dict[str, Any]:
+    by_entry = theta.flatten(2)
+    r_hat = split_gelman_rubin(by_entry, chain_dim=0, sample_dim=1)
+    ess = effective_sample_size(by_entry, chain_dim=0, sample_dim=1)
+    return {
+        "r_hat_max": float(r_hat.max()),
+        "ess_min": float(ess.min()),
+        "nuts_chains": by_entry.shape[0],
+    }
+
+
+class _Cycle:
+    """Hands out stored draws in order, from the first again after the last."""
+
+    def __init__(self, potential: Potential, samples: dict[str, Tensor]) -> None:
+        self.potential, self.samples = potential, samples
+        self.order = itertools.cycle(range(len(samples["effects"])))
+
+    def __call__(self, n_draws: int) -> Draws:
+        chosen = torch.tensor(list(itertools.islice(self.order, n_draws)), device=self.potential.mean.device)
+        _, theta, delta, shared, scales = self.potential.effects(
+            {name: values[chosen] for name, values in self.samples.items()}
+        )
+        if self.potential.centred:
+            delta = centre_within_genes(delta, self.potential.design.gene_of_guide)
+        parts: list[NDArray[np.float64]] = [part.cpu().numpy() for part in (theta, delta, shared, scales)]
+        return Draws(*parts)

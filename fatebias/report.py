@@ -1,0 +1,64 @@
+"""What a run says on the terminal when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fatebias import names
+from fatebias.artifacts import RunPaths
+
+SHOWN_GENES = 10
+
+
+def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
+    """Say which genes lead, what speaks against the fit, and where everything lies.
+
+    Parameters
+    ----------
+    paths
+        The run's files.
+    record
+        Content of run.json.
+
+    Returns
+    -------
+    str
+        Several lines.
+    """
+    lines = _ranking(paths, record) if paths.hits.is_file() else []
+    warnings = record["stages"].get("fit", {}).get("warnings", [])
+    lines += [f"NOT CONVERGED: {each}" for each in warnings]
+    lines.append(f"results in {paths.root}")
+    for path, what in (
+        (paths.hits, "ranked hits"),
+        (paths.hits_plot, "their picture"),
+        (paths.gene_summary, "daywise effects and standard errors"),
+        (paths.guide_summary, "the same for each guide"),
+        (paths.posterior, "all effects, both contrasts"),
+        (paths.record, "what ran, and how it went"),
+    ):
+        if path.is_file():
+            lines.append(f"  {path.name:<28} {what}")
+    return "\n".join(lines)
+
+
+def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
+    import pandas as pd
+
+    ranked = pd.read_csv(paths.hits)
+    labels = record["stages"].get("fit", {}).get("screen", {}).get("day_labels")
+    hits = int(ranked[names.HIT_ANYDAY].sum())
+    width = max(4, *(len(str(gene)) for gene in ranked[names.GENE].head(SHOWN_GENES)))
+    lines = [
+        f"{hits} of {len(ranked)} genes are hits (*); the top of the ranking:",
+        f"  {'gene':<{width}}  best day   effect      sd      lfsr",
+    ]
+    for row in ranked.head(SHOWN_GENES).to_dict("records"):
+        day = int(row[names.BEST_DAY])
+        effect, sd = (row.get(f"{part}{day}", float("nan")) for part in (names.POSTMEAN, names.POSTSD))
+        mark = "*" if row[names.HIT_ANYDAY] else " "
+        label = labels[day] if labels else f"d{day}"
+        figures = f"{effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"
+        lines.append(f"{mark} {row[names.GENE]!s:<{width}}  {label:>8} {figures}")
+    return lines
