@@ -12,7 +12,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fatebias import names
 
@@ -20,8 +20,7 @@ JOURNAL = "journal.jsonl"
 RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
 
 
-@dataclasses.dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """One value of one metric.
 
     Attributes

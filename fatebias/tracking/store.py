@@ -131,7 +131,7 @@ class Store:
         experiment = self._experiment(run.experiment)
         points = _points(run)
         files = run.files() if run.current and run.status != RUNNING else {}
-        seal = digest([_content(run), [dataclasses.astuple(point) for point in points], _hashes(files)])
+        seal = digest([_content(run), points, _hashes(files)])
         found = self._find(experiment, run.id)
         if found is not None and found.info.lifecycle_stage == "deleted":
             return Record(found.info.run_id, DELETED)
@@ -245,7 +245,7 @@ def _points(run: SpooledRun) -> list[Point]:
 
 def _identity(point: Point) -> tuple[object, ...]:
     """Tell when two points are one: by step in a loss trace, which a repeated fit writes with new times."""
-    return (LOSS, point.step) if point.name == LOSS else dataclasses.astuple(point)
+    return (LOSS, point.step) if point.name == LOSS else point
 
 
 def _content(run: SpooledRun) -> dict[str, object]:

@@ -20,7 +20,10 @@ from fatebias.tracking.describe import code_version, describe_run, run_key, run_
         (["priors=weak", "likelihood_weight=0.5"], "priors=weak, likelihood_weight=0.5"),
         (["out_dir=/a/b", "tracking=off", "tracking.uri=null", "stages=[fit]", "resume=false"], "defaults"),
         (["hydra.run.dir=/x", "hydra/launcher=joblib", "launcher=slurm", "launcher.mem_gb=3"], "defaults"),
-        (["data=anndata", "data.adata_path=/long/way/screen.h5ad"], "data=anndata, data.adata_path=screen.h5ad"),
+        (
+            ["data=anndata", "data.adata_path=/long/way/screen.h5ad"],
+            "data=anndata, data.adata_path=screen.h5ad",
+        ),
         (["data.fates=[EC,MES]", "+x=1", "~y"], "data.fates=[EC,MES], x=1, ~y"),
         (["stages_of_life=3", "outer=1"], "stages_of_life=3, outer=1"),
         (["data.weights="], "data.weights="),

@@ -32,7 +32,9 @@ def test_the_local_database_stands_where_the_command_was_typed(
     assert here.view == "mlflow ui"
 
 
-@pytest.mark.parametrize(("uri", "file"), [("sqlite:///a/b.db", "/base/a/b.db"), ("sqlite:////c/d.db", "/c/d.db")])
+@pytest.mark.parametrize(
+    ("uri", "file"), [("sqlite:///a/b.db", "/base/a/b.db"), ("sqlite:////c/d.db", "/c/d.db")]
+)
 def test_a_database_elsewhere(uri: str, file: str) -> None:
     place = resolve_place(TrackingConfig(uri=uri), Path("/base"))
     assert place.uri == f"sqlite:///{file}"
@@ -42,12 +44,18 @@ def test_a_database_elsewhere(uri: str, file: str) -> None:
 def test_an_older_mlruns_would_be_shown_instead(tmp_path: Path) -> None:
     (tmp_path / "mlruns" / "0").mkdir(parents=True)
     (tmp_path / "mlruns" / "0" / "meta.yaml").touch()
-    assert resolve_place(TrackingConfig(), tmp_path).view == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    assert (
+        resolve_place(TrackingConfig(), tmp_path).view == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
+    )
 
 
-@pytest.mark.parametrize("uri", ["mlruns", "file:///x", "http://host:5000", "sqlite:///", "sqlite:///:memory:"])
+@pytest.mark.parametrize(
+    "uri", ["mlruns", "file:///x", "http://host:5000", "sqlite:///", "sqlite:///:memory:"]
+)
 def test_other_addresses_are_refused(uri: str) -> None:
-    with pytest.raises(ConfigError, match=r"SQLite file\n  where: tracking.uri\n  found: .*\n  allowed: sqlite:///FILE"):
+    with pytest.raises(
+        ConfigError, match=r"SQLite file\n  where: tracking.uri\n  found: .*\n  allowed: sqlite:///FILE"
+    ):
         resolve_place(TrackingConfig(uri=uri), Path("/base"))
 
 

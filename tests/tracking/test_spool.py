@@ -20,7 +20,9 @@ WORDS = {"name": "defaults", "experiment": "e", "params": {"seed": "0"}}
 
 
 def begin(root: Path, key: str = "key") -> Spool:
-    return Spool.begin(root / "tracking", run_key=key, tags={"host": "h", "absent": None, "ok": True}, **WORDS)  # type: ignore[arg-type]
+    return Spool.begin(
+        root / "tracking", run_key=key, tags={"host": "h", "absent": None, "ok": True}, **WORDS
+    )  # type: ignore[arg-type]
 
 
 def last(root: Path) -> SpooledRun:
@@ -100,7 +102,8 @@ def test_a_killed_process_leaves_a_killed_run(tmp_path: Path) -> None:
 import os, signal
 from pathlib import Path
 from fatebias.tracking.spool import Spool
-spool = Spool.begin(Path({str(tmp_path)!r}) / "tracking", run_key="key", name="n", experiment="e", params={{}})
+folder = Path({str(tmp_path)!r}) / "tracking"
+spool = Spool.begin(folder, run_key="key", name="n", experiment="e", params={{}})
 spool.metric("a", 1.0)
 print("ready", flush=True)
 signal.pause()
@@ -142,7 +145,9 @@ def test_an_artifact_lies_below_out_dir(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "tracking").write_text("a file")
-    with pytest.raises(OutputError, match=r"journal cannot be written\n  where: .*journal.jsonl\n  found: File exists"):
+    with pytest.raises(
+        OutputError, match=r"journal cannot be written\n  where: .*journal.jsonl\n  found: File exists"
+    ):
         begin(tmp_path)
 
 

@@ -133,6 +133,28 @@ def test_another_setting_in_the_same_folder_is_another_run(base: Path, stored: S
     assert len(stored.loss(first)) == len(stored.loss(second)) == 50
 
 
+def test_a_run_never_imported_is_not_given_the_outputs_of_its_successor(base: Path, stored: Stored) -> None:
+    finished_run(base / "run", name="a")
+    finished_run(base / "run", key="other", name="b")
+    import_run(base / "run", base)
+    first, second = stored.runs()
+    assert (first.data.metrics["final/n_hits"], second.data.metrics["final/n_hits"]) == (4, 4)
+    assert (len(stored.loss(first)), len(stored.loss(second))) == (0, 50)
+    assert (len(stored.artifacts(first)), len(stored.artifacts(second))) == (0, 2)
+
+
+def test_files_wait_until_the_run_has_ended(base: Path, stored: Stored) -> None:
+    spool = begin(base / "run")
+    (base / "run" / "early.csv").write_text("gene\n")
+    spool.artifact(base / "run" / "early.csv")
+    import_run(base / "run", base)
+    early = stored.artifacts(stored.only())
+    spool.finish("killed")
+    import_run(base / "run", base)
+    assert early == set()
+    assert stored.artifacts(stored.only()) == {"early.csv"}
+
+
 @pytest.mark.parametrize(("status", "shown"), [("failed", "FAILED"), ("killed", "KILLED")])
 def test_a_run_that_ended_badly_says_so_and_may_be_resumed(
     base: Path, stored: Stored, status: str, shown: str
@@ -156,7 +178,9 @@ def test_a_run_that_ended_badly_says_so_and_may_be_resumed(
     assert len(stored.loss(ended)) == 50
 
 
-def test_imports_while_a_long_fit_goes_on_leave_no_more_than_one_at_its_end(base: Path, stored: Stored) -> None:
+def test_imports_while_a_long_fit_goes_on_leave_no_more_than_one_at_its_end(
+    base: Path, stored: Stored
+) -> None:
     steps = 5000
     spool = begin(base / "run", steps=steps)
     for reached in (0, 700, 2600, 4100):
@@ -277,9 +301,14 @@ def test_folders_with_unusual_names(tmp_path: Path) -> None:
     assert {path.name for path in odd.iterdir()} == {"mlartifacts", "mlflow.db", "mlflow.db.lock", "run 'a'"}
 
 
-def test_mlflow_says_nothing_and_leaves_nothing_set(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_mlflow_says_nothing_and_leaves_nothing_set(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     finished_run(tmp_path / "run")
-    environment, levels = dict(os.environ), {name: logging.getLogger(name).level for name in ("mlflow", "alembic")}
+    environment, levels = (
+        dict(os.environ),
+        {name: logging.getLogger(name).level for name in ("mlflow", "alembic")},
+    )
     import_run(tmp_path / "run", tmp_path)  # makes the database, too
     assert capfd.readouterr() == ("", "")
     assert dict(os.environ) == environment

@@ -80,5 +80,7 @@ def test_no_trace_yet(tmp_path: Path, content: str | None) -> None:
 def test_other_columns_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "loss_trace.csv"
     path.write_text("step,elbo\n0,1.0\n")
-    with pytest.raises(OutputError, match="loss trace has other columns\n.*\n  found: step,elbo\n  allowed: step,loss,t"):
+    with pytest.raises(
+        OutputError, match="loss trace has other columns\n.*\n  found: step,elbo\n  allowed: step,loss,t"
+    ):
         finished(path)

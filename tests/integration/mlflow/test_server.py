@@ -1,0 +1,116 @@
+"""A real ``mlflow ui``: what it shows of local runs, and runs written to it over http."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from fatebias.config import TrackingConfig
+from fatebias.tracking.follow import Follower
+from fatebias.tracking.sync import sync_run
+from tests.integration.mlflow.server import Server
+from tests.tracking.spooled import begin, finished_run, write_loss
+from tests.tracking.stored import Stored
+
+pytestmark = pytest.mark.slow
+N_RUNS, STEPS = 8, 2000
+
+
+def at(server: Server) -> TrackingConfig:
+    return TrackingConfig(backend="server", uri=server.url)
+
+
+def test_a_bare_mlflow_ui_shows_a_local_run_with_its_files(server: Server) -> None:
+    assert b"<title>MLflow</title>" in server.get("/")
+    run = Stored(server.url).only()
+    assert run.info.run_name == "tracked without a server"
+    found = json.loads(server.get(f"/ajax-api/2.0/mlflow/artifacts/list?run_id={run.info.run_id}"))
+    assert [file["path"] for file in found["files"]] == ["hits_ranked.csv", "plots"]
+    for path, content in (
+        ("hits_ranked.csv", b"gene,hit_anyday\nJAK2,True\n"),
+        ("plots/loss.txt", b"a picture"),
+    ):
+        assert server.get(f"/get-artifact?path={quote(path)}&run_uuid={run.info.run_id}") == content
+
+
+def test_a_run_written_over_http_is_there_with_all_it_said(server: Server, tmp_path: Path) -> None:
+    many = {f"p{number}": "x" * 7000 if number == 0 else str(number) for number in range(250)}
+    finished_run(
+        tmp_path / "run", experiment="http", steps=STEPS, params=many, tags=many | {"mlflow.user": "me"}
+    )
+    first = sync_run(tmp_path / "run", at(server))
+    assert [each.action for each in first.outcomes] == ["created"], first.text()
+    assert [each.action for each in sync_run(tmp_path / "run", at(server)).outcomes] == ["unchanged"]
+
+    stored = Stored(server.url)
+    run = stored.only("http")
+    assert (run.info.status, run.info.user_id) == ("FINISHED", "me")
+    assert len(run.data.params) == 250
+    assert run.data.params["p249"] == run.data.tags["p249"] == "249"
+    assert run.data.metrics["final/n_hits"] == 4
+    assert len(stored.loss(run)) == STEPS
+    assert stored.artifacts(run) == {"hits_ranked.csv", "plots/loss.txt"}
+    download = server.get(f"/get-artifact?path=hits_ranked.csv&run_uuid={run.info.run_id}")
+    assert download == (tmp_path / "run" / "hits_ranked.csv").read_bytes()
+
+
+def test_a_run_is_followed_while_it_goes_on(server: Server, tmp_path: Path) -> None:
+    stored = Stored(server.url)
+    spool = begin(tmp_path, experiment="followed", steps=40)
+    follower = Follower(tmp_path, at(server), every_s=0)
+    write_loss(tmp_path, 10)
+    follower.tick()
+    running = stored.only("followed")
+    seen = stored.loss(running)
+    write_loss(tmp_path, 40)
+    spool.finish()
+    report = follower.finish()
+
+    assert (running.info.status, len(seen)) == ("RUNNING", 10)
+    assert not report.failed
+    assert stored.only("followed").info.status == "FINISHED"
+    assert len(stored.loss(stored.only("followed"))) == 40
+
+
+def test_a_server_killed_and_restarted_has_every_metric_once(server: Server, tmp_path: Path) -> None:
+    for number in range(N_RUNS):
+        finished_run(tmp_path / str(number), experiment="killed", name=str(number), steps=STEPS)
+    command = [sys.executable, "-m", "fatebias.tracking", "sync", str(tmp_path), "--uri", server.url]
+    importer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    stored = Stored(server.url)
+    while len(stored.runs("killed")) < N_RUNS // 2:
+        assert importer.poll() is None
+        time.sleep(0.01)
+    server.kill()
+    try:
+        begun = time.monotonic()
+        _, told = importer.communicate(timeout=120)
+        waited = time.monotonic() - begun
+        away = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        server.start()
+    partly = stored.runs("killed")
+    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+
+    assert importer.returncode == 1
+    assert waited < 60
+    assert "not written" in told
+    assert away.returncode == 1
+    assert (
+        away.stderr == f"{N_RUNS} runs not written ({tmp_path}/0 and others): no answer from {server.url}\n"
+    )
+    assert N_RUNS // 2 <= len(partly) < N_RUNS
+    assert f"{N_RUNS} finished" in again.stdout
+    runs = stored.runs("killed")
+    assert [run.info.run_name for run in runs] == [str(number) for number in range(N_RUNS)]
+    for run in runs:
+        assert len(stored.loss(run)) == STEPS
+        assert len(stored.points(run, "final/n_hits")) == 1
+        assert stored.artifacts(run) == {"hits_ranked.csv", "plots/loss.txt"}
+        assert run.info.status == "FINISHED"
