@@ -122,6 +122,15 @@ def open_store(path: Path) -> Iterator[FileStore]:
     with quiet():
         try:
             root = _open_zarr(path) if path.is_dir() else _open_h5ad(path)
+        except (PermissionError, BlockingIOError) as error:
+            raise DataError(
+                explain(
+                    "the file cannot be opened",
+                    where=path,
+                    found=error,
+                    fix="give yourself the right to read it, or wait until no other program writes to it",
+                )
+            ) from error
         except Exception as error:  # h5py and zarr raise whatever their layers below do
             raise _not_anndata(path, f"it cannot be opened: {error}") from error
     try:

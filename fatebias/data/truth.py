@@ -144,7 +144,7 @@ def _designed(simulate: SimulateConfig, n_genes: int, rng: np.random.Generator) 
     for position, gene in enumerate(active):
         course = courses[position % len(courses)]
         effects[gene] = size[position] * course(simulate.n_days, rng)
-    return effects
+    return effects + 0.0  # no negative zeros
 
 
 def _persistent(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:

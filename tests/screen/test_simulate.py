@@ -117,6 +117,12 @@ def test_controls_take_their_share():
     assert screen.summary["guides"]["ntc_share"] == pytest.approx(1 / 3, abs=0.04)
 
 
+def test_a_library_without_controls():
+    screen, _ = screen_of(n_cells=400, n_genes=5, n_ntc_guides=0)
+    assert screen.ntc_guide_names == ()
+    assert screen.summary["warnings"][0].startswith("no NTC guide in the guide map")
+
+
 def test_null_design_has_no_gene_effect_but_guides_that_scatter():
     truth = truth_of(design="null", n_genes=200)
     assert not truth.theta.any()

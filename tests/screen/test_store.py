@@ -50,6 +50,20 @@ def test_a_truncated_h5ad(read, write, parts, tmp_path):
         read(tmp_path / "torn.h5ad")
 
 
+def test_a_file_that_another_program_writes(parts, write, read):
+    path = Path(write(parts).adata_path)
+    hold = f"import h5py; f = h5py.File({str(path)!r}, 'r+'); print('held', flush=True); input()"
+    words = [sys.executable, "-c", hold]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "held\n"
+        with pytest.raises(DataError, match="the file cannot be opened\n.*\n  found: .*lock") as caught:
+            read(path)
+        writer.communicate("\n")
+    assert "no other program writes to it" in str(caught.value)
+    assert read(path).N == 36
+
+
 def test_hdf5_that_is_no_anndata(read, tmp_path):
     with h5py.File(tmp_path / "other.h5ad", "w") as root:
         root.create_group("matrix")
