@@ -13,6 +13,7 @@ Array = NDArray[np.float64]
 EM_STEPS = 20
 # After EM, weights below this share of the largest start at zero; the gradient brings back those that matter.
 START_SHARE = 1e-3
+STARVED_SHARE = 0.1
 MAX_STEPS = 200
 GAP = 1e-11
 # Added to the Hessian's diagonal, as a share of its mean: neighbouring scales are nearly collinear.
@@ -146,8 +147,10 @@ def _start(lik: Array, shares: Array) -> Array:
     x = np.full(lik.shape[1], 1 / lik.shape[1])
     for _ in range(EM_STEPS):
         x *= lik.T @ (shares / (lik @ x))
-    few = np.where(x > START_SHARE * x.max(), x, 0)
-    return few / few.sum() if (lik @ few > 0).all() else x / x.sum()
+    kept = x > START_SHARE * x.max()
+    starved = lik[:, kept] @ x[kept] < STARVED_SHARE * (lik @ x)
+    kept[(lik[starved] * x).argmax(axis=1)] = True  # a row may live on a component that no other row needs
+    return np.where(kept, x, 0) / x[kept].sum()
 
 
 def _step_size(fitted: Array, change: Array, shares: Array, step_sum: float, slope: float) -> float:

@@ -21,6 +21,7 @@ def test_days_do_not_speak_to_each_other(screen):
     _, bhat, shat = screen(100, 3)
     together = ash(bhat, shat, 10)
     assert together.posterior.mean.shape == together.qvalues.shape == (100, 3)
+    np.testing.assert_array_equal(together.qvalues, q_values(together.posterior.zero))
     alone = ash(bhat[:, [1]], shat[:, [1]], 10)
     np.testing.assert_array_equal(together.posterior.lfsr[:, [1]], alone.posterior.lfsr)
     assert set(together.pi) == {f"d{d}.{name}" for d, day in enumerate(together.days) for name in day.pi}

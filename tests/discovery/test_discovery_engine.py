@@ -99,6 +99,24 @@ def test_error_correlation_given_from_outside(shape, in_csv, tmp_path):
     assert report.V == (v.tolist() if shape == "one for all" else None)
 
 
+def test_order_of_genes_does_not_matter(tmp_path, write_summary, screen):
+    """Each gene keeps its own error correlation, in the data-driven patterns too."""
+    _, bhat, shat = screen(40, 3)
+    rng = np.random.default_rng(0)
+    v = np.stack([np.corrcoef(rng.normal(size=(3, 12))) for _ in range(40)])
+    shuffled = rng.permutation(40)
+    settings = DiscoveryConfig(engine="native", covariances="datadriven")
+    discover(write_summary(bhat, shat), tmp_path / "one.csv", settings, v)
+    names = [f"g{i}" for i in shuffled]
+    discover(
+        write_summary(bhat[shuffled], shat[shuffled], names), tmp_path / "two.csv", settings, v[shuffled]
+    )
+    one, two = (
+        pd.read_csv(tmp_path / name, index_col="gene").sort_index() for name in ("one.csv", "two.csv")
+    )
+    pd.testing.assert_frame_equal(one, two, rtol=1e-6, atol=1e-6)
+
+
 def test_data_driven_falls_back_aloud_where_nothing_is_strong(tmp_path, write_summary):
     path = write_summary(np.full((20, 2), 0.01), np.ones((20, 2)))
     report = discover(path, tmp_path / "out.csv", DiscoveryConfig(engine="native", covariances="datadriven"))
