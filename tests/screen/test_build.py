@@ -177,11 +177,14 @@ def test_fingerprint_follows_what_the_model_sees(parts, load):
         load(parts).fingerprint(),
         load(parts, contrast_fate="NEU").fingerprint(),
         load(parts, ref_fate="NEU").fingerprint(),
+        load(
+            parts.but(fates=parts.fates.rename(columns={"NEU": "X"})), fates=["EC", "MES", "X"]
+        ).fingerprint(),
         load(parts.but(obs=parts.obs.assign(w=np.arange(36.0))), weights="w").fingerprint(),
         load(parts.but(covar=parts.covar.replace("r0", "a"))).fingerprint(),
         load(parts.but(obs=parts.obs.replace("d2", "d3"))).fingerprint(),
         load(parts.but(fates=parts.fates.iloc[::-1].set_axis(parts.fates.index))).fingerprint(),
         load(parts.but(guides=parts.guides.iloc[::-1].set_axis(parts.guides.index))).fingerprint(),
     }
-    assert len(prints) == 8
+    assert len(prints) == 9
     assert load(parts).fingerprint() in prints

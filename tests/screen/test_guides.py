@@ -78,6 +78,15 @@ def test_stored_zeros_are_zeros(parts, load):
     assert screen.fingerprint() == load(parts).fingerprint()
 
 
+def test_an_entry_stored_twice_is_one_entry(parts, load):
+    held = sparse.csr_matrix(parts.guides.to_numpy())
+    twice = (np.repeat(held.data, 2), np.repeat(held.indices, 2), held.indptr * 2)
+    doubled = sparse.csr_matrix(twice, shape=held.shape)
+    assert doubled.nnz == 2 * held.nnz
+    names = {"guide_names": np.array(parts.guides.columns, dtype=object)}
+    assert load(parts.but(guides=doubled, uns=names)).fingerprint() == load(parts).fingerprint()
+
+
 def test_duplicate_names(parts, load):
     names = ["GATA2_sg1", "GATA2_sg1", "TBXT_sg1", "TBXT_sg2", "NTC_sg1", "NTC_sg2"]
     with pytest.raises(DataError, match="guide columns share a name") as caught:

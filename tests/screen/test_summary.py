@@ -35,6 +35,16 @@ def test_counts_against_the_file(parts, load):
         np.testing.assert_allclose(mean, means[fate])
 
 
+def test_cells_without_guides_are_not_cells_of_controls_alone(parts, load):
+    guides = parts.guides.copy()
+    guides.iloc[:6] = 0
+    guides.iloc[:2, 4] = 1
+    summary = load(parts.but(guides=guides)).summary
+    alone = (guides.iloc[:, :4].sum(axis=1) == 0) & (guides.sum(axis=1) > 0)
+    assert summary["guides"]["cells_with_ntc_only"] == alone.sum()
+    assert summary["guides_per_cell"]["cells_by_number"]["0"] == 4
+
+
 def test_json_holds_it(parts, load):
     summary = load(parts).summary
     assert json.loads(json.dumps(summary)) == summary
