@@ -113,7 +113,7 @@ def numbers(
     where
         The file, for messages.
     allowed, accept
-        What values may be, in words and as a function; NaN, which other text becomes, never passes.
+        What values may be, in words and as a function, which must refuse NaN: other text becomes that.
     fix
         What to do about others.
 
@@ -129,7 +129,7 @@ def numbers(
     """
     columns = names.day_columns(prefix, n_days)
     values = np.column_stack([[_number(cell) for cell in table[column]] for column in columns])
-    bad = np.argwhere(~(accept(values) & ~np.isnan(values)))
+    bad = np.argwhere(~accept(values))
     if len(bad):
         cells = [f"{table[names.GENE].iloc[i]} {columns[d]}={table[columns[d]].iloc[i]}" for i, d in bad]
         what = f"{len(bad)} value(s) of {prefix}* cannot be used"

@@ -14,7 +14,7 @@ import pytest
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.engine import choose_engine, discover, thresholds
 from fatebias.discovery.rscript import rscript_has, script_path
-from fatebias.errors import DiscoveryError
+from fatebias.errors import DiscoveryError, OutputError
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_rscript.py"))]
 
@@ -65,6 +65,20 @@ def test_embedded_engine_writes_the_table_and_tells_what_it_did(in_csv, tmp_path
     assert np.shape(report.V) == (3, 3)
     assert json.loads(json.dumps(dataclasses.asdict(report))) == dataclasses.asdict(report)
     assert left_over(tmp_path) == ["gene_summary_for_mash.csv", "gene_summary_mash_out.csv"]
+
+
+def test_a_full_disk_leaves_the_earlier_table(in_csv, tmp_path, monkeypatch):
+    def half_written(self, path, **_):
+        Path(path).write_text("gene,")
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "out.csv"
+    out.write_text("of an earlier run")
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half_written)
+    with pytest.raises(OutputError, match=r"out.csv could not be written[\s\S]*No space left on device"):
+        discover(in_csv, out, DiscoveryConfig(engine="native"))
+    assert out.read_text() == "of an earlier run"
+    assert left_over(tmp_path) == ["gene_summary_for_mash.csv", "out.csv"]
 
 
 def test_same_bytes_again(in_csv, tmp_path):
