@@ -170,14 +170,19 @@ def test_prior_design_follows_spec_3():
     for name, scale in (("delta", 0.2), ("alpha", 0.5), ("b", 0.4), ("gamma", 0.1)):
         values = np.array([getattr(truth, name) for truth in draws])
         np.testing.assert_allclose((values**2).mean(), scale**2, rtol=0.15, err_msg=name)
-    # One tau a fate: within a draw the genes share their scale.
-    by_draw = (theta[..., 0] ** 2).mean(axis=1)
-    assert by_draw.std() > by_draw.mean() * 0.8
+    # One tau a fate, one sigma_time a fate and day: genes share the scale, draws and days do not.
+    steps = np.diff(theta, axis=3) ** 2
+    for squares in ((theta[..., 0] ** 2).mean(axis=1), steps.mean(axis=1)):
+        assert squares.std() > squares.mean() * 0.8
+    assert (
+        abs(np.corrcoef(steps.mean(axis=1)[..., 0].ravel(), steps.mean(axis=1)[..., 1].ravel())[0, 1]) < 0.2
+    )
 
 
 def test_dead_guides_do_nothing():
     truth = truth_of(n_genes=25, guides_per_gene=4, dead_guide_share=0.25, design="persistent")
     assert truth.dead.sum() == 25
+    assert not truth.delta[truth.dead].any()
     assert not truth.guide_effects()[truth.dead].any()
     living = truth.guide_effects()[~truth.dead]
     np.testing.assert_array_equal(
