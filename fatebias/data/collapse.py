@@ -84,10 +84,9 @@ def collapse(screen: Screen) -> Rows:
     rank[order] = np.arange(len(order))
     row_of_cell = rank[inverse]
     weighted = screen.p * screen.weight[:, None]
-    p = np.stack(
-        [np.bincount(row_of_cell, weighted[:, f], minlength=len(order)) for f in range(screen.p.shape[1])],
-        axis=1,
-    )
+    p = np.empty((len(order), screen.p.shape[1]))
+    for f in range(p.shape[1]):
+        p[:, f] = np.bincount(row_of_cell, weighted[:, f], minlength=len(order))
     n_cells = np.bincount(row_of_cell, minlength=len(order))
     return _rows(screen, first[order], p, n_cells.astype(np.int64))
 

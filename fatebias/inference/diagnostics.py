@@ -24,6 +24,7 @@ K_HAT_DOUBT = 0.5
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
 SETTLED_NATS = 1.0
+DIVERGENT_LIMIT = 0.01
 
 
 def loss_drift(trace: LossTrace) -> dict[str, float]:
@@ -210,6 +211,11 @@ def judge(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
         found.append(
             f"NUTS chains disagree: R-hat up to {diagnostics['r_hat_max']:.3f}; "
             "raise inference.num_warmup and inference.num_samples"
+        )
+    if diagnostics.get("nuts_divergent_share", 0.0) > DIVERGENT_LIMIT:
+        found.append(
+            f"NUTS diverged in {diagnostics['nuts_divergences']} draws: a corner of the posterior was missed; "
+            "raise inference.num_warmup, or try priors=tight"
         )
     if diagnostics.get("ess_min", ESS_LIMIT) < ESS_LIMIT:
         found.append(

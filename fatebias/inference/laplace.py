@@ -108,6 +108,18 @@ def fit_laplace(
     FitError
         When the precision is not positive definite or the mode runs away.
     """
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends in an error of ours
+        return _fit(coefficients, priors, likelihood_weight, max_rounds, device, on_round)
+
+
+def _fit(
+    coefficients: Coefficients,
+    priors: PriorsConfig,
+    likelihood_weight: float,
+    max_rounds: int,
+    device: torch.device | str,
+    on_round: Callable[[int, float], None] | None,
+) -> LaplaceFit:
     begun = time.perf_counter()
     likelihood = _Likelihood(coefficients, likelihood_weight)
     counts = coefficients.scale_counts()

@@ -33,6 +33,7 @@ from fatebias.model.effects import centre_within_genes, guide_table
 log = logging.getLogger(__name__)
 
 START_SPREAD = 0.5
+TARGET_ACCEPT = 0.9
 LOG_SCALE_UNIT = 0.2  # of the log scales, so that all coordinates vary alike before the mass matrix adapts
 
 
@@ -172,7 +173,10 @@ def fit_nuts(
             chains.append(samples)
             divergences += diverged
     theta = torch.stack([potential.effects(each)[1] for each in chains])  # (chains, S, L, F*, D)
-    diagnostics = _figures(theta) | {"nuts_divergences": divergences}
+    diagnostics = _figures(theta) | {
+        "nuts_divergences": divergences,
+        "nuts_divergent_share": divergences / (settings.num_chains * settings.num_samples),
+    }
     log.info("NUTS: R-hat up to %.3f, ESS from %.0f", diagnostics["r_hat_max"], diagnostics["ess_min"])
     seconds = {"laplace": laplace.seconds, "nuts": time.perf_counter() - begun}
     merged = {name: torch.cat([each[name] for each in chains]) for name in chains[0]}
@@ -189,7 +193,7 @@ def _chain(
         "effects": START_SPREAD * torch.randn(len(laplace.mean), **kind),
         "scales": START_SPREAD * torch.randn(laplace.scale_precision.shape, **kind),
     }
-    kernel = NUTS(potential_fn=potential, max_tree_depth=10)
+    kernel = NUTS(potential_fn=potential, target_accept_prob=TARGET_ACCEPT)
     sampler = MCMC(
         kernel,
         num_samples=cfg.inference.num_samples,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +75,10 @@ def run_svi(
     with pyro.validation_enabled(False), Progress(cfg.num_steps, "SVI", shown=cfg.progress) as progress:
         for step in range(cfg.num_steps):
             batch, scale = batches.next()
-            loss = svi.step(batch, scale=scale)
+            with warnings.catch_warnings():
+                # a loss that is not finite ends in an error of ours
+                warnings.filterwarnings("ignore", message="Encountered NaN")
+                loss = svi.step(batch, scale=scale)
             losses.append(loss)
             stamps.append(time.time_ns() // 1_000_000)
             _check(losses, cfg)

@@ -167,7 +167,7 @@ class Coefficients:
         return precisions
 
     def scale_counts(self) -> Array:
-        """Count the normals behind each scale, shape (D + 1,): L for tau and sigma_time, G for sigma_guide."""
+        """Count the normals behind each scale, shape (D + 1,): L for tau, sigma_time; G for sigma_guide."""
         return np.array([float(self.rows.n_genes)] * self.rows.n_days + [float(self.rows.n_guides)])
 
     def scale_squares(self, flat: Array, covariance: Array) -> Array:

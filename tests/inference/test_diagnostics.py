@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from fatebias.config import Config
+from fatebias.data.collapse import collapse
+from fatebias.inference.diagnostics import gene_k_hats, judge, k_hat, loss_drift
+from fatebias.inference.laplace import fit_laplace
+from fatebias.inference.result import LossTrace
+from fatebias.model.coefficients import Coefficients
+from tests.screens import NARROW, small_screen
+
+
+def trace(loss):
+    return LossTrace(np.arange(len(loss)), np.asarray(loss, dtype=float), np.zeros(len(loss), dtype=np.int64))
+
+
+def test_a_falling_loss_has_drift_and_a_flat_one_has_none():
+    noise = np.random.default_rng(0).normal(size=400)
+    flat, falling = loss_drift(trace(noise)), loss_drift(trace(noise - 0.1 * np.arange(400)))
+    assert abs(flat["loss_drift"]) < 3 * flat["loss_drift_error"]
+    assert falling["loss_drift"] == pytest.approx(10, abs=0.5)
+    assert judge(flat) == ()
+    assert "still fell by" in judge(falling)[0]
+
+
+@pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
+def test_k_hat_finds_the_tail_of_a_pareto_distribution(shape):
+    ratio = np.random.default_rng(1).pareto(1 / shape, size=200_000)
+    assert k_hat(np.log(ratio)) == pytest.approx(shape, abs=0.07)
+
+
+def test_equal_ratios_have_no_tail():
+    assert k_hat(np.zeros(100)) == -np.inf
+
+
+def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
+    coefficients = Coefficients(collapse(small_screen(4000)))
+    fit = fit_laplace(coefficients, NARROW)
+    good = gene_k_hats(coefficients, fit, None, Config(priors=NARROW))
+    assert len(good["k_hat"]) == coefficients.rows.n_genes
+    assert good["k_hat_max"] < 0.7
+    assert judge(good) == ()
+    narrow = type(fit)(**{**vars(fit), "factor": fit.factor * 3})
+    bad = gene_k_hats(coefficients, narrow, None, Config(priors=NARROW))
+    assert bad["k_hat_above_0.7"] > 0
+    assert "Pareto k-hat is above 0.7" in judge(bad)[0]
+
+
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        (
+            {"laplace_converged": False, "laplace_scale_change": 0.2, "laplace_gradient_norm": 0.1},
+            "raise inference.max_rounds",
+        ),
+        ({"r_hat_max": 1.2}, "R-hat up to 1.200"),
+        ({"ess_min": 12.0}, "effective sample size down to 12"),
+        ({"nuts_divergent_share": 0.1, "nuts_divergences": 50}, "NUTS diverged in 50 draws"),
+    ],
+)
+def test_each_shortcoming_is_said(figures, words):
+    assert words in judge(figures)[0]

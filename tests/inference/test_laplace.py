@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+
+from fatebias.config import PriorsConfig
+from fatebias.data.collapse import collapse
+from fatebias.errors import FitError
+from fatebias.inference import laplace as module
+from fatebias.inference.laplace import fit_laplace
+from fatebias.model.coefficients import Coefficients
+from tests.screens import NARROW, small_screen
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["random", "centred"])
+def solved(request):
+    coefficients = Coefficients(collapse(small_screen()), centred=request.param)
+    return coefficients, fit_laplace(coefficients, NARROW, likelihood_weight=0.7, max_rounds=60)
+
+
+def log_posterior(coefficients, fit, weight):
+    """Log posterior given the scales, as a function of the flat effects, by autograd's rules alone."""
+    matrix = torch.from_numpy(coefficients.matrix.toarray())
+    p = torch.from_numpy(coefficients.rows.p)
+    blocks = coefficients.prior_precision(NARROW, fit.scale_precision)
+    precision = torch.block_diag(*[torch.from_numpy(each.toarray()) for each in blocks])
+
+    def value(flat):
+        eta = matrix @ flat.reshape(2, -1).T
+        logits = torch.cat([torch.zeros_like(eta[:, :1]), eta], dim=1)
+        return weight * (p * torch.log_softmax(logits, dim=1)).sum() - 0.5 * flat @ precision @ flat
+
+    return value
+
+
+def test_the_solution_is_the_mode_and_its_covariance_the_inverse_hessian(solved):
+    coefficients, fit = solved
+    assert fit.converged
+    flat = torch.from_numpy(fit.mean)
+    value = log_posterior(coefficients, fit, 0.7)
+    slope = torch.autograd.functional.jacobian(value, flat)
+    assert float(slope @ fit.covariance @ slope) < 1e-3
+    hessian = -torch.autograd.functional.hessian(value, flat)
+    torch.testing.assert_close(torch.linalg.inv(hessian), fit.covariance, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(fit.factor @ fit.factor.T, hessian, rtol=1e-3, atol=0.02)
+
+
+def test_the_scales_are_a_fixed_point(solved):
+    """A further round would leave them: (n - 1) = S / s^2 + s^2 / h^2 turned round for each scale."""
+    coefficients, fit = solved
+    squares = coefficients.scale_squares(fit.mean, fit.covariance.numpy())
+    variance = 1 / fit.scale_precision
+    widths = np.array([NARROW.s_tau, NARROW.s_time, NARROW.s_time, NARROW.s_guide])
+    free = coefficients.scale_counts() - 1
+    np.testing.assert_allclose(squares / variance - variance / widths**2, np.tile(free, (2, 1)), rtol=0.05)
+
+
+def test_evidence_rises(solved):
+    _, fit = solved
+    assert fit.log_evidence[-1] > fit.log_evidence[0]
+
+
+def test_scale_update_maximises_its_density():
+    squares, counts, widths = np.array([[3.0]]), np.array([10.0]), np.array([0.7])
+    s = np.linspace(0.05, 3, 200_000)
+    density = -(counts - 1) * np.log(s) - squares[0] / (2 * s**2) - s**2 / (2 * widths**2)
+    assert module._scale_update(squares, counts, widths)[0, 0] == pytest.approx(
+        s[density.argmax()] ** 2, rel=1e-3
+    )
+
+
+def test_few_rounds_are_reported_as_not_converged():
+    fit = fit_laplace(Coefficients(collapse(small_screen())), PriorsConfig(), max_rounds=1)
+    assert not fit.converged
+    assert fit.scale_change > module.SCALE_TOLERANCE
+
+
+def test_extreme_labels_still_find_a_mode():
+    """Every label one-hot and the same: the mode is far out, held by the priors alone."""
+    screen = small_screen(300)
+    screen.p[:] = np.array([0.0, 1.0, 0.0])
+    fit = fit_laplace(Coefficients(collapse(screen)), PriorsConfig(), max_rounds=30)
+    assert np.isfinite(fit.mean).all()
+    assert (fit.covariance.diagonal() > 0).all()
+
+
+def test_an_overflowing_weight_ends_in_one_clear_error():
+    with pytest.raises(FitError, match=r"the Laplace solution could not be found(.|\n)*likelihood_weight"):
+        fit_laplace(Coefficients(collapse(small_screen(300))), NARROW, likelihood_weight=1e308)
+
+
+def test_recovery_within_its_own_error():
+    """Screens drawn from the priors that fit them: z-scores of theta have unit spread."""
+    from fatebias.config import DataConfig, SimulateConfig
+    from fatebias.data.simulate import simulate_screen
+
+    z = []
+    for seed in range(8):
+        settings = SimulateConfig(
+            n_cells=3000,
+            n_genes=12,
+            guides_per_gene=3,
+            n_ntc_guides=6,
+            design="prior",
+            concentration=1e-3,
+            seed=seed,
+        )
+        screen, truth = simulate_screen(settings, DataConfig(), NARROW)
+        coefficients = Coefficients(collapse(screen))
+        fit = fit_laplace(coefficients, NARROW)
+        sd = fit.covariance.diagonal().sqrt().numpy()[coefficients.theta_index]
+        z.append((coefficients.split(fit.mean)[0] - truth.theta) / sd)
+    assert np.std(z) == pytest.approx(1.0, abs=0.15)
+    assert abs(np.mean(z)) < 0.2

@@ -1,0 +1,156 @@
+from functools import partial
+
+import numpy as np
+import pyro
+import pytest
+import torch
+
+from fatebias.config import Config, DataConfig, InferenceConfig, ModelConfig
+from fatebias.data.collapse import collapse, each_cell
+from fatebias.errors import ConfigError, FitError
+from fatebias.inference.fit import choose_device, fit_screen
+from fatebias.inference.result import LossTrace
+from fatebias.inference.svi import run_svi
+from fatebias.model.coefficients import Coefficients
+from fatebias.model.design import build_design
+from fatebias.model.fate_model import fate_model
+from fatebias.model.variational import StructuredFamily, cold_start
+from fatebias.posterior import summarise
+from tests.screens import NARROW, small_screen
+
+
+@pytest.fixture(scope="module")
+def screen():
+    return small_screen()
+
+
+def config(**inference):
+    settings = {"num_steps": 30, "progress": False, "num_posterior_draws": 200} | inference
+    return Config(data=DataConfig(), priors=NARROW, inference=InferenceConfig(**settings), seed=3)
+
+
+def fitted(screen, cfg):
+    fit = fit_screen(screen, cfg)
+    return fit, summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
+
+
+WAYS = {
+    "structured": {},
+    "structured, cold": {"warm_start": "none", "num_steps": 300, "lr": 0.03},
+    "structured, minibatches": {"batch_size": 500},
+    "normal": {"variational": "normal", "warm_start": "none", "lr": 0.02, "num_steps": 300},
+    "normal, warm": {"variational": "normal"},
+    "laplace": {"method": "laplace"},
+    "nuts": {"method": "nuts", "num_chains": 1, "num_warmup": 30, "num_samples": 30},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_gives_the_same_kind_of_posterior(screen, way):
+    fit, posterior = fitted(screen, config(**WAYS[way]))
+    assert posterior.theta_mean.shape == posterior.theta_sd.shape == (screen.L, 2, screen.D)
+    assert posterior.theta_cov.shape == (screen.L, 2, screen.D, screen.D)
+    assert posterior.beta_mean.shape == (screen.G, 2, screen.D)
+    assert posterior.shared_mean.shape == (screen.D + screen.R + 1, 2)
+    assert posterior.scales_mean.shape == (2, screen.D + 1)
+    assert np.isfinite(fit.trace.loss).all()
+    assert len(fit.trace.step) == len(fit.trace.loss) == len(fit.trace.timestamp_ms)
+
+
+@pytest.mark.parametrize("way", ["structured", "structured, minibatches", "normal", "laplace", "nuts"])
+def test_same_seed_same_bytes(screen, way):
+    (one, first), (other, second) = (fitted(screen, config(**WAYS[way])) for _ in range(2))
+    assert one.trace.loss.tobytes() == other.trace.loss.tobytes()
+    assert first.theta_mean.tobytes() == second.theta_mean.tobytes()
+    assert first.theta_sd.tobytes() == second.theta_sd.tobytes()
+
+
+def test_another_seed_gives_other_draws(screen):
+    one, other = config(), config()
+    other.seed = 4
+    assert fitted(screen, one)[1].theta_mean.tobytes() != fitted(screen, other)[1].theta_mean.tobytes()
+
+
+def test_centred_guides_sum_to_zero_within_each_gene(screen):
+    cfg = config()
+    cfg.model = ModelConfig(guide_effects="centred")
+    draws = fit_screen(screen, cfg).draw(20)
+    gene = screen.gene_of_guide[1:] - 1
+    for index in range(screen.L):
+        np.testing.assert_allclose(draws.delta[:, gene == index].sum(axis=1), 0, atol=1e-10)
+
+
+def test_the_structured_family_ends_higher_than_mean_field(screen):
+    structured = fit_screen(screen, config(num_steps=200)).diagnostics["loss_final"]
+    plain = fit_screen(screen, config(variational="normal", warm_start="none", lr=0.02, num_steps=800))
+    assert structured < plain.diagnostics["loss_final"]
+
+
+def run(screen, cfg, *, model=None, design=None):
+    pyro.clear_param_store()
+    coefficients = Coefficients(collapse(screen))
+    family = StructuredFamily(coefficients, cold_start(coefficients), torch.Generator().manual_seed(0))
+    design = build_design(coefficients.rows) if design is None else design
+    model = partial(fate_model, priors=NARROW) if model is None else model
+    return run_svi(model, family, design, cfg.inference, seed=0)
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_clear_error(screen):
+    def broken(design, scale):
+        fate_model(design, NARROW, scale=scale)
+        pyro.factor("broken", torch.tensor(float("nan")))
+
+    with pytest.raises(FitError, match=r"SVI broke down at step 0(.|\n)*inference\.lr"):
+        run(screen, config(), model=broken)
+
+
+def test_divergence_ends_in_one_clear_error(screen):
+    steps = iter(range(2000))
+
+    def sliding(design, scale):
+        fate_model(design, NARROW, scale=scale)
+        pyro.factor("sliding", torch.tensor(-10.0 * next(steps)))
+
+    with pytest.raises(FitError, match=r"SVI diverges: after 400 steps(.|\n)*a smaller inference\.lr"):
+        run(screen, config(num_steps=2000), model=sliding)
+
+
+def test_it_stops_when_the_loss_has_settled(screen):
+    warm = fit_screen(screen, config(num_steps=2000, tolerance=0.01, patience=20))
+    assert len(warm.trace.step) == 40
+
+
+def test_tolerance_is_off_by_null(screen):
+    assert len(fit_screen(screen, config(num_steps=60, patience=10)).trace.step) == 60
+
+
+def test_minibatches_see_every_cell_once_before_any_twice(screen):
+    seen = []
+
+    def watching(design, scale):
+        seen.append((design.n_rows, scale, float(design.p.sum())))
+        fate_model(design, NARROW, scale=scale)
+
+    design = build_design(each_cell(screen), sparse=False)
+    run(screen, config(batch_size=300, num_steps=5), model=watching, design=design)
+    assert {(rows, scale) for rows, scale, _ in seen} == {(300, screen.N / 300)}
+    assert sum(total for *_, total in seen) == pytest.approx(screen.N, rel=1e-5)
+
+
+def test_steps_are_told_as_they_happen(screen):
+    told = []
+    fit = fit_screen(screen, config(num_steps=5), on_step=lambda *step: told.append(step))
+    assert [step for step, *_ in told] == list(range(5))
+    assert [loss for _, loss, _ in told] == fit.trace.loss.tolist()
+
+
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match=r"device=cuda:7 is not there(.|\n)*device=auto"):
+        choose_device("cuda:7")
+
+
+def test_a_fit_that_has_not_settled_says_so(screen):
+    fit = fit_screen(screen, config(variational="normal", warm_start="none", lr=0.001, num_steps=200))
+    assert not fit.converged
+    assert "SVI has not settled" in fit.warnings[0]
+    assert isinstance(fit.trace, LossTrace)
