@@ -34,7 +34,8 @@ if mode == "killed":
 if mode == "killed in a shell":
     sys.exit(128 + signal.SIGTERM)
 if mode == "hangs":
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    nowhere = subprocess.DEVNULL
+    child = subprocess.Popen(["sleep", "60"], stdin=nowhere, stdout=nowhere, stderr=nowhere)
     (beside / "fake_child.pid").write_text(str(child.pid))
     time.sleep(60)
 
