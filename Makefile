@@ -47,7 +47,7 @@ constraints:
 	build/freeze/bin/python -m pip install torch==2.13.0
 	build/freeze/bin/python -m pip install '.[dev]'
 	{ echo '# Versions that were tested together, written by `make constraints`.'; \
-	  build/freeze/bin/python -m pip freeze --exclude fatebias --exclude pip \
+	  build/freeze/bin/python -m pip freeze --all --exclude fatebias --exclude pip \
 	  | sed 's/+cpu$$//' | grep -viE '^(nvidia|cuda|triton)'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 	rm -rf build/freeze

@@ -44,6 +44,14 @@ def test_a_file_appears_whole_and_nothing_beside_it(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_who_reads_the_older_file_goes_on_reading_it_whole(tmp_path: Path):
+    (tmp_path / "a.txt").write_text("older")
+    with (tmp_path / "a.txt").open() as reader:
+        atomic_text(tmp_path / "a.txt", "newer")
+        assert reader.read() == "older"
+    assert (tmp_path / "a.txt").read_text() == "newer"
+
+
 def test_the_draft_has_the_suffix_of_the_final_name(tmp_path: Path):
     # numpy and matplotlib choose the format by it, or append their own.
     with atomic_path(tmp_path / "posterior.npz") as draft:
