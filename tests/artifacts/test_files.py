@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fatebias import artifacts
 from fatebias.artifacts import (
     RunPaths,
     atomic_json,
@@ -149,36 +148,3 @@ def test_a_digest_depends_on_content_not_on_the_order_of_keys():
     assert digest({"a": 1, "b": [2, 3]}) == digest({"b": [2, 3], "a": 1})
     assert digest({"a": 1, "b": [2, 3]}) != digest({"a": 1, "b": [3, 2]})
     assert digest({"p": Path("x"), "n": np.int64(1)}) == digest({"p": "x", "n": 1})
-
-
-def test_git_state_tells_commit_and_changes(tmp_path: Path):
-    assert artifacts.git_state(tmp_path) == {"commit": None, "dirty": None}
-
-    def git(*words: str) -> str:
-        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
-        done = subprocess.run(
-            ["git", "-C", str(tmp_path), *identity, *words], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
-
-    git("init", "-q")
-    (tmp_path / "a").write_text("1")
-    git("add", "a")
-    git("commit", "-qm", "one")
-    assert artifacts.git_state(tmp_path) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
-    (tmp_path / "a").write_text("2")
-    assert artifacts.git_state(tmp_path)["dirty"] is True
-
-
-def test_versions_name_python_and_leave_out_what_is_not_installed(monkeypatch):
-    monkeypatch.setattr(artifacts, "RECORDED_PACKAGES", ("numpy", "no-such-package"))
-    assert artifacts.package_versions() == {
-        "python": ".".join(map(str, sys.version_info[:3])),
-        "numpy": np.__version__,
-    }
-
-
-def test_peak_memory_is_in_megabytes():
-    code = "from fatebias.record import peak_memory_mb; x = b'x' * 300_000_000; print(peak_memory_mb())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 300 < float(done.stdout) < 400

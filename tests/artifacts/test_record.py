@@ -51,6 +51,19 @@ def test_a_run_that_ends_well_is_done(record, tmp_path):
     assert found["peak_memory_mb"] > 1
 
 
+def test_a_run_that_ends_well_gathers_what_its_stages_found(record, tmp_path):
+    with record.stage("fit", "k1", []) as entry:
+        entry["screen"] = {"fingerprint": "abc", "day_labels": ["d0", "d2"]}
+        entry["warnings"] = ["the loss still falls"]
+    with record.stage("discover", "k2", []) as entry:
+        entry["report"] = {"engine": "native", "n_hits": 7}
+    record.finish()
+    found = written(tmp_path)
+    assert (found["data_fingerprint"], found["day_labels"]) == ("abc", ["d0", "d2"])
+    assert (found["engine"], found["n_hits"], found["converged"]) == ("native", 7, False)
+    assert set(found["seconds"]) == {"fit", "discover"}
+
+
 def test_a_run_that_fails_says_why(record, tmp_path):
     record.fail("the loss is not a number")
     assert (written(tmp_path)["status"], written(tmp_path)["why"]) == ("failed", "the loss is not a number")

@@ -1,0 +1,44 @@
+"""What run.json tells about where its numbers come from: commit, versions, memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fatebias import record
+
+
+def test_git_state_tells_commit_and_changes(tmp_path: Path):
+    assert record.git_state(tmp_path) == {"commit": None, "dirty": None}
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), *identity, *words], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-qm", "one")
+    assert record.git_state(tmp_path) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
+    (tmp_path / "a").write_text("2")
+    assert record.git_state(tmp_path)["dirty"] is True
+
+
+def test_versions_name_python_and_leave_out_what_is_not_installed(monkeypatch):
+    monkeypatch.setattr(record, "RECORDED_PACKAGES", ("numpy", "no-such-package"))
+    assert record.package_versions() == {
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "numpy": np.__version__,
+    }
+
+
+def test_peak_memory_is_in_megabytes():
+    code = "from fatebias.record import peak_memory_mb; x = b'x' * 300_000_000; print(peak_memory_mb())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 300 < float(done.stdout) < 400
