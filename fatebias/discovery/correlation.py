@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 NULL_Z = 2.0
-SMALLEST_EIGENVALUE = 1e-8
+# Shrunken effects of a smooth walk have nearly the same z score on every day. A correlation estimated from
+# them says that days hardly differ by error, so that any small difference between days would be a call.
+LARGEST_CONDITION = 1000.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def simple(bhat: Array, shat: Array) -> NullCorrelation:
     Returns
     -------
     NullCorrelation
-        The identity with a note where too few genes look null for a positive definite estimate.
+        The identity with a note where too few genes look null for an estimate, or it is near singular.
     """
     z = bhat / shat
     n_days = z.shape[1]
@@ -55,8 +57,9 @@ def simple(bhat: Array, shat: Array) -> NullCorrelation:
         return _identity(n_days, f"the z scores of the {len(null)} null genes do not vary on some day")
     v = np.corrcoef(null, rowvar=False)
     np.fill_diagonal(v, 1.0)
-    if np.linalg.eigvalsh(v)[0] < SMALLEST_EIGENVALUE:
-        return _identity(n_days, f"the z scores of the {len(null)} null genes are collinear")
+    eigenvalues = np.linalg.eigvalsh(v)
+    if eigenvalues[-1] > LARGEST_CONDITION * eigenvalues[0]:
+        return _identity(n_days, f"the z scores of the {len(null)} null genes are almost collinear")
     return NullCorrelation(v)
 
 

@@ -214,8 +214,8 @@ def judge(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
         )
     if diagnostics.get("nuts_divergent_share", 0.0) > DIVERGENT_LIMIT:
         found.append(
-            f"NUTS diverged in {diagnostics['nuts_divergences']} draws: a corner of the posterior was missed; "
-            "raise inference.num_warmup, or try priors=tight"
+            f"NUTS diverged in {diagnostics['nuts_divergences']} draws and may have missed a part of the "
+            "posterior; raise inference.num_warmup, or try priors=tight"
         )
     if diagnostics.get("ess_min", ESS_LIMIT) < ESS_LIMIT:
         found.append(

@@ -196,7 +196,7 @@ def _warm(laplace: LaplaceFit) -> Start:
     return Start(
         mean=laplace.mean,
         factor=laplace.factor,
-        sd=laplace.covariance.diagonal().sqrt().cpu().numpy(),
+        sd=laplace.unit,
         scale_precision=laplace.scale_precision,
     )
 

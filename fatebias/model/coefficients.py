@@ -170,27 +170,33 @@ class Coefficients:
         """Count the normals behind each scale, shape (D + 1,): L for tau, sigma_time; G for sigma_guide."""
         return np.array([float(self.rows.n_genes)] * self.rows.n_days + [float(self.rows.n_guides)])
 
-    def scale_squares(self, flat: Array, covariance: Array) -> Array:
+    def scale_squares(self, flat: Array, spread: Array) -> Array:
         """Posterior expectation of the sum of squares that each scale has to explain.
 
         Parameters
         ----------
         flat
             Posterior mean, shape (size,).
-        covariance
-            Posterior covariance, shape (size, size).
+        spread
+            Draws of the posterior less its mean, shape (S, size).
 
         Returns
         -------
         ndarray
             Shape (F*, D + 1): theta_0, each change of theta from day to day, delta.
         """
-        theta, delta, _ = self.split(flat)
         walk = walk_steps(self.rows.n_days)
-        own = covariance[self.theta_index[..., :, None], self.theta_index[..., None, :]]  # (L, F*, D, D)
-        steps = ((theta @ walk.T) ** 2).sum(axis=0) + np.einsum("ab,lfbc,ac->fa", walk, own, walk)
-        spread = covariance[self.delta_index, self.delta_index]
-        return np.concatenate([steps, ((delta**2) + spread).sum(axis=0)[:, None]], axis=1)
+
+        def squares(effects: Array) -> Array:
+            theta, delta, _ = self.split(np.atleast_2d(effects))
+            steps = theta @ walk.T  # (S, L, F*, D)
+            by_draw = [
+                np.einsum("slfd,slfd->fd", steps, steps),
+                np.einsum("sgf,sgf->f", delta, delta)[:, None],
+            ]
+            return np.concatenate(by_draw, axis=1) / len(theta)
+
+        return squares(flat) + squares(spread)
 
 
 def walk_steps(n_days: int) -> Array:

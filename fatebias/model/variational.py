@@ -36,7 +36,7 @@ class Start:
     factor
         Lower Cholesky factor of their precision, shape (size, size), or its diagonal, shape (size,).
     sd
-        Marginal standard deviations, shape (size,).
+        Rough marginal standard deviations, shape (size,): the units in which the family learns.
     scale_precision
         ``1 / s^2`` of the scales, shape (F*, D + 1).
     """

@@ -1,9 +1,14 @@
 """The correlation of errors from genes that look null."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from fatebias import names
+from fatebias.config import DiscoveryConfig
 from fatebias.discovery.correlation import simple
+from fatebias.discovery.native import run_native
+from fatebias.discovery.summary import GeneSummary
 
 
 def test_is_the_correlation_of_null_z_scores_only():
@@ -32,7 +37,7 @@ def test_one_day_has_nothing_to_correlate():
         (np.full((5, 2), 9.0), "0 of 5 genes have |z| < 2 on every day"),
         (np.array([[0.1, 0.2], [0.3, -0.4], [9.0, 9.0]]), "2 of 3 genes have |z| < 2 on every day"),
         (np.zeros((5, 2)), "the z scores of the 5 null genes do not vary on some day"),
-        (np.arange(10.0)[:, None] * [0.1, 0.2], "the z scores of the 10 null genes are collinear"),
+        (np.arange(10.0)[:, None] * [0.1, 0.2], "the z scores of the 10 null genes are almost collinear"),
     ],
     ids=["none null", "as many as days", "all zero", "collinear"],
 )
@@ -42,3 +47,24 @@ def test_identity_with_its_reason(bhat, why):
     assert estimated.note is not None
     assert estimated.note.startswith("error correlation taken as the identity: ")
     assert why in estimated.note
+
+
+@pytest.mark.parametrize(("noise", "kept"), [(0.2, True), (0.01, False)])
+def test_an_estimate_of_high_but_not_extreme_correlation_is_kept(noise, kept):
+    rng = np.random.default_rng(0)
+    shared = 0.3 * rng.normal(size=(200, 1))
+    estimated = simple(shared + 0.3 * noise * rng.normal(size=(200, 3)), np.ones((200, 3)))
+    assert (estimated.note is None) == kept
+    assert (estimated.v[0, 1] > 0.9) == kept
+
+
+def test_a_smooth_walk_shrunk_to_almost_nothing_makes_no_calls(monkeypatch):
+    """Ten genes without effect as a fit gives them: one small value each, larger on later days."""
+    walk = 0.15 * np.random.default_rng(2).normal(size=(10, 1))
+    bhat = walk * [0.4, 1.0, 1.05] + 0.003 * np.random.default_rng(3).normal(size=(10, 3))
+    genes = pd.DataFrame({names.GENE: [f"G{i}" for i in range(10)]})
+    summary = GeneSummary(genes, bhat, np.tile([0.19, 0.21, 0.22], (10, 1)))
+    cfg = DiscoveryConfig(engine="native")
+    assert run_native(summary, cfg).lfsr.min() > 0.5
+    monkeypatch.setattr("fatebias.discovery.correlation.LARGEST_CONDITION", np.inf)
+    assert run_native(summary, cfg).lfsr.min() < 0.05  # what the near-singular estimate would call

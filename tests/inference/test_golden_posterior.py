@@ -43,7 +43,10 @@ def figures(screen, nuts, **inference):
         for f in range(ratio.shape[1])
     ]
     for name, each in zip(screen.fates[1:], found, strict=True):
-        print(name, inference or "default", "SD ratio %.3f (%.3f to %.3f), mean shift %.3f SD" % each)
+        median, low, high, moved = each
+        print(
+            f"{name} {inference or 'default'}: SD ratio {median:.3f} ({low:.3f} to {high:.3f}), shift {moved:.3f}"
+        )
     return fit, found
 
 

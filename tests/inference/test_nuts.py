@@ -40,7 +40,7 @@ def test_the_potential_is_that_of_the_model(n_days, centred):
             [float(coefficients.rows.n_genes)] * n_days + [float(coefficients.rows.n_guides)]
         )
         jacobian = scales.log().sum()  # of the log scales
-        # theta_0 and delta are sampled themselves, not z0 and u; the steps are, in units of their Laplace scale
+        # theta_0 and delta are sampled themselves, not z0 and u; the steps in units of their Laplace scale
         jacobian = jacobian - counts[0] * scales[:, 0].log().sum() - counts[-1] * scales[:, -1].log().sum()
         if n_days > 1:
             values |= {"sigma_time": scales[:, 1:-1], "eps": walk[..., 1:] / scales[:, 1:-1]}
