@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-METRICS_A_REQUEST = 1000
-PARAMS_A_REQUEST = 100
 LONGEST_PARAM = 6000
 LONGEST_TAG = 5000
 STATUS = {RUNNING: "RUNNING", FINISHED: "FINISHED", FAILED: "FAILED", KILLED: "KILLED"}
@@ -142,7 +140,7 @@ class Store:
         self._write_points(target, points)
         self._write_files(target.info.run_id, files)
         self._write_status(target, run)
-        self.client.set_tag(target.info.run_id, IMPORTED_TAG, seal)
+        self.client.set_tag(target.info.run_id, IMPORTED_TAG, seal, synchronous=True)
         return Record(target.info.run_id, CREATED if found is None else UPDATED)
 
     def _experiment(self, name: str) -> str:
@@ -185,20 +183,16 @@ class Store:
     def _write_words(self, target: Run, run: SpooledRun) -> None:
         from mlflow.entities import Param, RunTag
 
-        run_id = target.info.run_id
         params = [
             Param(key, _cut(value, LONGEST_PARAM))
             for key, value in run.params.items()
             if key not in target.data.params  # MLflow's parameters cannot change
         ]
-        for start in range(0, len(params), PARAMS_A_REQUEST):
-            self.client.log_batch(run_id, params=params[start : start + PARAMS_A_REQUEST], synchronous=True)
         wanted = {key: _cut(value, LONGEST_TAG) for key, value in run.tags.items()}
         if not run.current:
             wanted["outputs_replaced"] = "true"
         tags = [RunTag(key, value) for key, value in wanted.items() if target.data.tags.get(key) != value]
-        for start in range(0, len(tags), PARAMS_A_REQUEST):
-            self.client.log_batch(run_id, tags=tags[start : start + PARAMS_A_REQUEST], synchronous=True)
+        self.client.log_batch(target.info.run_id, params=params, tags=tags, synchronous=True)
 
     def _write_points(self, target: Run, points: Sequence[Point]) -> None:
         from mlflow.entities import Metric
@@ -214,10 +208,8 @@ class Store:
             for point in points
             if _identity(point) not in there
         }
-        metrics = list(missing.values())
-        for start in range(0, len(metrics), METRICS_A_REQUEST):
-            batch = metrics[start : start + METRICS_A_REQUEST]
-            self.client.log_batch(run_id, metrics=batch, synchronous=True)
+        # The client sends requests of 1,000; an asynchronous one would die with the process.
+        self.client.log_batch(run_id, metrics=list(missing.values()), synchronous=True)
 
     def _write_files(self, run_id: str, files: dict[str, Path]) -> None:
         for name, path in files.items():
