@@ -28,7 +28,7 @@ from fatebias.config import Config
 from fatebias.errors import DiscoveryError, OutputError, explain
 from fatebias.record import RunRecord, peak_memory_mb
 from fatebias.report import closing_words
-from fatebias.tracking.describe import code_version, describe_run, run_key
+from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key
 from fatebias.tracking.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,11 @@ KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
 
 def run(
-    config: Config, *, overrides: Sequence[str] = (), choices: Mapping[str, str] | None = None
+    config: Config,
+    *,
+    overrides: Sequence[str] = (),
+    choices: Mapping[str, str] | None = None,
+    sweep_id: str | None = None,
 ) -> RunPaths:
     """Do the stages that the config names.
 
@@ -49,6 +53,8 @@ def run(
         What the user typed, for the run's name in MLflow.
     choices
         Config group to the option chosen, for MLflow.
+    sweep_id
+        The same for all runs of a sweep, for MLflow.
 
     Returns
     -------
@@ -65,7 +71,7 @@ def run(
     paths = prepare_out_dir(Path(config.out_dir))
     try:
         with FileLock(paths.lock, blocking=False):
-            return _Run(config, paths, overrides, choices or {}).go()
+            return _Run(config, paths, describe_run(config, overrides, choices or {}, sweep_id=sweep_id)).go()
     except Timeout:
         raise OutputError(
             explain(
@@ -79,11 +85,8 @@ def run(
 class _Run:
     """State that the stages of one run share."""
 
-    def __init__(
-        self, config: Config, paths: RunPaths, overrides: Sequence[str], choices: Mapping[str, str]
-    ) -> None:
-        self.config, self.paths = config, paths
-        self.description = describe_run(config, overrides, choices)
+    def __init__(self, config: Config, paths: RunPaths, description: RunDescription) -> None:
+        self.config, self.paths, self.description = config, paths, description
         self.record = RunRecord(paths)
         self.spool: Spool | None = None
         self.begun = time.perf_counter()
@@ -139,7 +142,8 @@ class _Run:
 
         config = self.config.discovery
         summary = self._gene_summary_hash()
-        self._open_journal(summary)
+        screen = self._noted("fit").get("screen", {})
+        self._open_journal(screen.get("fingerprint", summary))
         engine, _ = choose_engine(config, n_genes=2)
         key = digest(
             {
@@ -153,7 +157,7 @@ class _Run:
             log.info(KEPT, "discover")
             return
         with self.record.stage("discover", key, stages.discover_outputs(self.paths)) as entry:
-            entry["report"] = stages.discover(config, self.paths, self._noted("fit").get("screen", {}))
+            entry["report"] = stages.discover(config, self.paths, screen)
 
     def _gene_summary_hash(self) -> str:
         try:
@@ -188,7 +192,7 @@ class _Run:
         """Close the journal and bring it to MLflow; a failure there is said and costs nothing else."""
         if self.config.tracking.backend == "off":
             return
-        from fatebias.tracking.sync import sync_run
+        from fatebias.tracking.sync import is_left_for_later, sync_run
 
         self._open_journal("unread")  # where the data could not be read
         spool = self.spool
@@ -210,4 +214,5 @@ class _Run:
             if path.is_file():
                 spool.artifact(path)
         spool.finish(status, why)
-        sync_run(self.paths.root, self.config.tracking)
+        if not is_left_for_later(self.config.tracking):
+            sync_run(self.paths.root, self.config.tracking)

@@ -11,20 +11,28 @@ import torch
 from torch import Tensor
 
 from fatebias.data.collapse import Rows
-from fatebias.model.effects import soft_cross_entropy
+from fatebias.model.effects import cross_entropy_and_slope, soft_cross_entropy
 
 
-class _SparseProduct(torch.autograd.Function):
-    """CSR matrix times dense table, with the transpose kept so that the gradient is one product too."""
+class _LogLikelihood(torch.autograd.Function):
+    """Value and gradient of the full-batch log-likelihood in one pass, without a graph in between.
 
-    @staticmethod
-    def forward(ctx: Any, table: Tensor, csr: Tensor, transposed: Tensor) -> Tensor:
-        ctx.transposed = transposed
-        return csr @ table
+    One product with the CSR matrix a fate gives the logits, one with its transpose the gradient.
+    """
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.transposed @ grad_outputs[0].contiguous(), None, None
+    def forward(ctx: Any, table: Tensor, shared_effects: Tensor, design: Design) -> Tensor:
+        value, slope = cross_entropy_and_slope(
+            design.logits(table.detach(), shared_effects.detach()), design.p, design.n
+        )
+        by_table = torch.stack([design.transposed @ each for each in slope], dim=1)
+        ctx.save_for_backward(by_table.to(table.dtype), (design.shared @ slope.T).to(shared_effects.dtype))
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        by_table, by_shared = ctx.saved_tensors
+        return grad_outputs[0] * by_table, grad_outputs[0] * by_shared, None
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,8 @@ class Design:
     indptr
         Row m owns ``slots[indptr[m]:indptr[m + 1]]``, shape (M + 1,).
     shared
-        Columns of the effects that all genes share: one-hot day, one-hot replicate, centred burden,
-        shape (M, D + R + 1).
+        What multiplies the effects that all genes share: one-hot day, one-hot replicate, centred burden,
+        shape (D + R + 1, M).
     p
         Summed fate probabilities, shape (F, M), reference first.
     n
@@ -94,14 +102,14 @@ class Design:
         Tensor
             Shape (F*, M), in the dtype of the data.
         """
-        table = table.to(self.p.dtype)
+        table, shared_effects = table.to(self.p.dtype), shared_effects.to(self.p.dtype)
+        common = shared_effects.T @ self.shared
         if self.csr is not None:
-            summed = _SparseProduct.apply(table, self.csr, self.transposed)
-        else:
-            summed = torch.nn.functional.embedding_bag(
-                self.slots, table, self.indptr, mode="sum", include_last_offset=True
-            )
-        return torch.addmm(summed, self.shared, shared_effects.to(self.p.dtype)).T.contiguous()
+            return common + torch.stack([self.csr @ effects for effects in table.T.contiguous()])
+        summed = torch.nn.functional.embedding_bag(
+            self.slots, table, self.indptr, mode="sum", include_last_offset=True
+        )
+        return common + summed.T
 
     def log_likelihood(self, table: Tensor, shared_effects: Tensor) -> Tensor:
         """Soft-label multinomial log-likelihood of SPEC 3, weight 1.
@@ -118,6 +126,8 @@ class Design:
         Tensor
             A float64 scalar.
         """
+        if self.csr is not None:
+            return _LogLikelihood.apply(table, shared_effects, self)
         return soft_cross_entropy(self.logits(table, shared_effects), self.p, self.n)
 
     def batch(self, rows: Tensor) -> Design:
@@ -139,7 +149,7 @@ class Design:
         return Design(
             slots=self.slots[starts.repeat_interleave(counts) + within],
             indptr=indptr,
-            shared=self.shared[rows],
+            shared=self.shared[:, rows].contiguous(),
             p=self.p[:, rows].contiguous(),
             n=self.n[rows],
             gene_of_guide=self.gene_of_guide,
@@ -173,11 +183,11 @@ def build_design(
     """
     counts = np.diff(rows.indptr)
     slots = (rows.guides - 1) * rows.n_days + np.repeat(rows.day, counts)
-    shared = np.zeros((rows.n_rows, rows.n_days + rows.n_reps + 1))
+    shared = np.zeros((rows.n_days + rows.n_reps + 1, rows.n_rows))
     everyone = np.arange(rows.n_rows)
-    shared[everyone, rows.day] = 1
-    shared[everyone, rows.n_days + rows.rep] = 1
-    shared[:, -1] = rows.k_centered
+    shared[rows.day, everyone] = 1
+    shared[rows.n_days + rows.rep, everyone] = 1
+    shared[-1] = rows.k_centered
 
     def put(values: np.ndarray, kind: torch.dtype) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device=device, dtype=kind)

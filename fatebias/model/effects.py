@@ -101,33 +101,11 @@ def guide_table(theta: Tensor, delta: Tensor, gene_of_guide: Tensor) -> Tensor:
     return beta.transpose(1, 2).reshape(-1, delta.shape[1])
 
 
-class SoftCrossEntropy(torch.autograd.Function):
-    """``sum_m sum_f p[m,f] log softmax([0, eta_m])[f]`` with its gradient worked out by hand.
+def cross_entropy_and_slope(eta_star: Tensor, p: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-likelihood of soft labels and its gradient, worked out by hand in one pass.
 
-    One pass gives value and gradient: ``d/d eta[f] = p[f] - n * pi[f]`` with ``n = sum_f p[f]``.
-    The value is accumulated in float64 whatever the data are stored in.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, eta_star: Tensor, p: Tensor, n: Tensor) -> Tensor:  # noqa: D102
-        top = eta_star.amax(dim=0).clamp_min_(0)  # (M,) the reference logit is zero
-        raised = torch.exp(eta_star - top)  # (F*, M)
-        total = torch.exp(-top) + raised.sum(dim=0)
-        labels = p[1:]
-        value = (labels * eta_star).sum(dtype=torch.float64) - (n * (top + torch.log(total))).sum(
-            dtype=torch.float64
-        )
-        ctx.save_for_backward(labels - raised * (n / total))
-        return value
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:  # noqa: D102
-        (slope,) = ctx.saved_tensors
-        return slope * grad_outputs[0].to(slope.dtype), None, None
-
-
-def soft_cross_entropy(eta_star: Tensor, p: Tensor, n: Tensor) -> Tensor:
-    """Log-likelihood of soft labels, the reference logit being zero.
+    ``sum_m sum_f p[f,m] log softmax([0, eta_m])[f]`` and ``d/d eta[f,m] = p[f,m] - n[m] * pi[f,m]``. The value
+    is accumulated in float64 whatever the data are stored in.
 
     Parameters
     ----------
@@ -140,10 +118,52 @@ def soft_cross_entropy(eta_star: Tensor, p: Tensor, n: Tensor) -> Tensor:
 
     Returns
     -------
+    value : Tensor
+        A float64 scalar.
+    slope : Tensor
+        Shape (F*, M).
+    """
+    top = eta_star[0].clamp_min(0)  # the reference logit is zero
+    for logit in eta_star[1:]:
+        top = torch.maximum(top, logit)
+    raised = torch.exp(eta_star - top)
+    total = torch.exp(-top)
+    for each in raised:
+        total += each
+    labels = p[1:]
+    value = (labels * eta_star).sum(dtype=torch.float64) - (n * (top + torch.log(total))).sum(
+        dtype=torch.float64
+    )
+    return value, torch.addcmul(labels, raised, n / total, value=-1)
+
+
+class _SoftCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, eta_star: Tensor, p: Tensor, n: Tensor) -> Tensor:
+        value, slope = cross_entropy_and_slope(eta_star, p, n)
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * grad_outputs[0].to(slope.dtype), None, None
+
+
+def soft_cross_entropy(eta_star: Tensor, p: Tensor, n: Tensor) -> Tensor:
+    """Log-likelihood of soft labels for autograd; see `cross_entropy_and_slope`.
+
+    Parameters
+    ----------
+    eta_star, p, n
+        As there.
+
+    Returns
+    -------
     Tensor
         A float64 scalar.
     """
-    return SoftCrossEntropy.apply(eta_star, p, n)
+    return _SoftCrossEntropy.apply(eta_star, p, n)
 
 
 def log_softmax_with_reference(eta_star: Tensor) -> Tensor:

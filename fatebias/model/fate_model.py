@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import pyro
 import torch
 from pyro.distributions import HalfNormal, Normal
@@ -11,6 +14,18 @@ from fatebias import names
 from fatebias.config import PriorsConfig
 from fatebias.model.design import Design
 from fatebias.model.effects import gene_effects, guide_deviations, guide_table
+
+
+# Made once, not at every step: building them takes as long as evaluating them.
+@lru_cache(maxsize=64)
+def _normal(sd: float, shape: tuple[int, ...], device: torch.device) -> Any:
+    zero = torch.zeros(shape, dtype=torch.float64, device=device)
+    return Normal(zero, zero + sd).to_event(len(shape))
+
+
+@lru_cache(maxsize=64)
+def _half_normal(sd: float, shape: tuple[int, ...], device: torch.device) -> Any:
+    return HalfNormal(torch.full(shape, sd, dtype=torch.float64, device=device)).to_event(len(shape))
 
 
 def fate_model(
@@ -43,13 +58,13 @@ def fate_model(
         Make guide deviations mean-zero within a gene.
     """
     n_effects, n_days = design.n_effects, design.n_days
-    zero = torch.zeros((), dtype=torch.float64, device=design.n.device)
+    device = design.n.device
 
     def normal(name: str, sd: float, *shape: int) -> Tensor:
-        return pyro.sample(name, Normal(zero, zero + sd).expand(shape).to_event(len(shape)))
+        return pyro.sample(name, _normal(sd, shape, device))
 
     def half_normal(name: str, sd: float, *shape: int) -> Tensor:
-        return pyro.sample(name, HalfNormal(zero + sd).expand(shape).to_event(len(shape)))
+        return pyro.sample(name, _half_normal(sd, shape, device))
 
     alpha = normal("alpha", priors.s_alpha, n_effects, n_days)
     b = normal("b", priors.s_rep, n_effects, design.n_reps)

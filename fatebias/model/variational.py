@@ -9,6 +9,7 @@ are log-normal, and z0, eps, u are drawn given them, so that theta, not z0, is w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -104,16 +105,23 @@ class StructuredFamily:
         def put(values: Any, kind: torch.dtype = torch.float64) -> Tensor:
             return torch.as_tensor(np.ascontiguousarray(values)).to(device=device, dtype=kind)
 
-        self.mean, self.sd = put(start.mean), put(start.sd)
         self.blocks = put(coefficients.block_index, torch.int64)
         self.shared = put(coefficients.shared_index.ravel(), torch.int64)
-        self.theta = put(coefficients.theta_index, torch.int64)
-        self.delta = put(coefficients.delta_index, torch.int64)
+        self.noise_unit = put(start.sd)
+        # Effects are put together as theta, delta, shared, each in its own shape, so that a step takes them
+        # apart without copies: `parts` says where each stands in the flat order, `source` in which block.
+        by_part = (coefficients.theta_index, coefficients.delta_index, coefficients.shared_index)
+        parts = np.concatenate([index.ravel() for index in by_part])
+        self.parts = put(parts, torch.int64)
+        self.shapes = [index.shape for index in by_part]
+        source = np.empty(self.size + 1, dtype=np.int64)
+        source[coefficients.block_index.ravel()] = np.arange(coefficients.block_index.size)
+        source[coefficients.shared_index.ravel()] = coefficients.block_index.size + np.arange(
+            len(self.shared)
+        )
+        self.source = put(source[parts], torch.int64)
+        self.mean, self.sd = put(start.mean[parts]), put(start.sd[parts])
         self.walk = put(walk_steps(self.n_days))
-        place = np.full(self.size + 1, -1)
-        place[coefficients.block_index.ravel()] = np.arange(coefficients.block_index.size)
-        place[coefficients.shared_index.ravel()] = coefficients.block_index.size + np.arange(len(self.shared))
-        self.place = put(place[:-1], torch.int64)
         self.taken = (self.blocks < self.size).to(torch.float64)
         self.noise = _NoisePool(start.factor.to(device), generator)
         scale_sd = 1 / torch.sqrt(2 * (self.counts - 1).clamp_min(1)).expand(self.n_effects, -1)
@@ -127,7 +135,7 @@ class StructuredFamily:
         Returns
         -------
         tuple of Tensor
-            loc (size,), raw T of the genes (L, width, width), raw T of the shared effects, mean of log
+            loc (size,) in the order of `parts`, raw T of the genes (L, width, width), raw T of the shared effects, mean of log
             scale and log of its SD (F*, D + 1). A raw T holds logarithms on its diagonal.
         """
         width, n_shared = self.blocks.shape[1], len(self.shared)
@@ -144,7 +152,11 @@ class StructuredFamily:
         """Sample every latent site; this is what Pyro runs as the guide."""
         loc, raw_blocks, raw_shared, scale_loc, scale_log_sd = self.parameters()
         noise, log_density = self.noise.next()
-        flat = self._transform(loc, raw_blocks, raw_shared, noise.unsqueeze(0)).squeeze(0)
+        effects = self._transform(loc, raw_blocks, raw_shared, noise.unsqueeze(0)).squeeze(0)
+        theta, delta, shared = (
+            part.view(shape)
+            for part, shape in zip(effects.split([prod(s) for s in self.shapes]), self.shapes, strict=True)
+        )
         stretch = (raw_blocks.diagonal(dim1=1, dim2=2) * self.taken).sum() + raw_shared.diagonal().sum()
         pyro.sample(
             "q.noise",
@@ -156,23 +168,22 @@ class StructuredFamily:
         d = self.n_days
         tau = pyro.sample("tau", LogNormal(scale_loc[:, 0], scale_sd[:, 0]).to_event(1))
         sigma_guide = pyro.sample("sigma_guide", LogNormal(scale_loc[:, d], scale_sd[:, d]).to_event(1))
-        steps = flat[self.theta] @ self.walk.T  # (L, F*, D): theta_0, then the changes
+        steps = theta @ self.walk.T  # (L, F*, D): theta_0, then the changes
         _delta("z0", steps[..., 0] / tau, self.counts[0] * tau.log().sum())
         if d > 1:
             sigma_time = pyro.sample("sigma_time", LogNormal(scale_loc[:, 1:d], scale_sd[:, 1:d]).to_event(2))
             _delta("eps", steps[..., 1:] / sigma_time, self.counts[0] * sigma_time.log().sum())
-        _delta("u", flat[self.delta] / sigma_guide, self.counts[-1] * sigma_guide.log().sum())
-        shared = flat[self.shared].unflatten(0, (-1, self.n_effects)).T  # (F*, Q)
-        _delta("alpha", shared[:, :d])
-        _delta("b", shared[:, d:-1])
-        _delta("gamma", shared[:, -1])
+        _delta("u", delta / sigma_guide, self.counts[-1] * sigma_guide.log().sum())
+        _delta("alpha", shared[:d].T)
+        _delta("b", shared[d:-1].T)
+        _delta("gamma", shared[-1])
 
     def _transform(self, loc: Tensor, raw_blocks: Tensor, raw_shared: Tensor, noise: Tensor) -> Tensor:
-        """Turn noise of shape (S, size) into flat effects of the same shape."""
-        unit = torch.cat([noise / self.sd, noise.new_zeros(len(noise), 1)], dim=1)  # padding reads the zero
+        """Turn noise in flat order, shape (S, size), into effects in the order of `parts`."""
+        unit = torch.cat([noise / self.noise_unit, noise.new_zeros(len(noise), 1)], dim=1)  # padding is zero
         own = torch.einsum("lij,slj->sli", _lower(raw_blocks), unit[:, self.blocks])
         common = unit[:, self.shared] @ _lower(raw_shared).T
-        moved = torch.cat([own.flatten(1), common], dim=1)[:, self.place]
+        moved = torch.cat([own.flatten(1), common], dim=1).index_select(1, self.source)
         return self.mean + self.sd * (loc + moved)
 
     @torch.no_grad()
@@ -192,7 +203,8 @@ class StructuredFamily:
             tau, each sigma_time, sigma_guide, shape (S, F*, D + 1).
         """
         loc, raw_blocks, raw_shared, scale_loc, scale_log_sd = self.parameters()
-        flat = self._transform(loc, raw_blocks, raw_shared, self.noise.fresh(n_draws)[0])
+        effects = self._transform(loc, raw_blocks, raw_shared, self.noise.fresh(n_draws)[0])
+        flat = torch.empty_like(effects).index_copy_(1, self.parts, effects)
         normal = torch.randn(
             n_draws, *scale_loc.shape, generator=self.noise.generator, dtype=torch.float64, device=flat.device
         )
@@ -212,10 +224,11 @@ class StructuredFamily:
             ``E[1 / s^2]``, shape (F*, D + 1).
         """
         loc, raw_blocks, _, scale_loc, scale_log_sd = self.parameters()
-        sd = torch.cat([self.sd, self.sd.new_ones(1)])[self.blocks]
+        sd = torch.cat([self.noise_unit, self.sd.new_ones(1)])[self.blocks]
         transform = sd.unsqueeze(2) * _lower(raw_blocks) / sd.unsqueeze(1)
         precision = torch.exp(-2 * scale_loc + 2 * scale_log_sd.exp() ** 2)
-        return (self.mean + self.sd * loc).cpu().numpy(), transform.cpu().numpy(), precision.cpu().numpy()
+        mean = torch.empty_like(loc).index_copy_(0, self.parts, self.mean + self.sd * loc)
+        return mean.cpu().numpy(), transform.cpu().numpy(), precision.cpu().numpy()
 
 
 def _delta(name: str, value: Tensor, log_density: Tensor | float = 0.0) -> None:
