@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -66,6 +67,11 @@ def peak_memory_mb() -> float:
     float
         Megabytes (10^6 bytes).
     """
+    with contextlib.suppress(OSError):
+        # Linux: ru_maxrss would count the process that started this one, VmHWM begins with this program.
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        if found := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE):
+            return int(found[1]) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
