@@ -29,10 +29,11 @@ CELLS, GUIDES, MOI = 100_000, 1200, 2.5
 def svi_of(data: Screen, family: str) -> Any:
     """Prepare an SVI step of ours: ``structured`` or ``normal``, from a cold start."""
     import pyro
-    from pyro.infer import SVI, Trace_ELBO
+    from pyro.infer import SVI
     from pyro.infer.autoguide import AutoNormal
     from pyro.optim import ClippedAdam
 
+    from fatebias.inference.elbo import ReparameterisedELBO
     from fatebias.model.coefficients import Coefficients
     from fatebias.model.design import build_design
     from fatebias.model.fate_model import fate_model
@@ -45,7 +46,7 @@ def svi_of(data: Screen, family: str) -> Any:
     chosen: Any = AutoNormal(model)
     if family == "structured":
         chosen = StructuredFamily(coefficients, cold_start(coefficients), torch.Generator().manual_seed(0))
-    return partial(SVI(model, chosen, ClippedAdam({"lr": 1e-3}), Trace_ELBO()).step, design)
+    return partial(SVI(model, chosen, ClippedAdam({"lr": 1e-3}), ReparameterisedELBO()).step, design)
 
 
 def our_steps(data: Screen, family: str, n_steps: int) -> list[float]:

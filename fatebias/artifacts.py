@@ -84,6 +84,11 @@ class RunPaths:
         return self.root / names.RUN_JSON
 
     @property
+    def checkpoint(self) -> Path:
+        """State of a fit that is running or was interrupted."""
+        return self.root / "checkpoint.pt"
+
+    @property
     def lock(self) -> Path:
         """Held while a run is at work in the folder."""
         return self.root / ".lock"

@@ -208,6 +208,7 @@ class InferenceConfig:
     num_chains: int = 2
     num_warmup: int = 600
     num_samples: int = 1000
+    checkpoint_every_s: float = 60.0
     progress: bool = True
 
     def __post_init__(self) -> None:
@@ -222,7 +223,7 @@ class InferenceConfig:
             raise _refuse("inference.num_posterior_draws", self.num_posterior_draws, "2 or more")
         if self.batch_size is not None and self.batch_size < 1:
             raise _refuse("inference.batch_size", self.batch_size, "null (all cells) or 1 and more")
-        for name in ("lr", "clip_norm", "tolerance"):
+        for name in ("lr", "clip_norm", "tolerance", "checkpoint_every_s"):
             _positive(f"inference.{name}", getattr(self, name))
 
 

@@ -126,7 +126,7 @@ class _Run:
         deciding = {
             name: settings[name] for name in ("priors", "model", "likelihood_weight", "seed", "device")
         }
-        deciding["inference"] = {**settings["inference"], "progress": None}
+        deciding["inference"] = {**settings["inference"], "progress": None, "checkpoint_every_s": None}
         key = digest({**deciding, "data": described["fingerprint"], "code": code_version()})
         if config.resume and self.record.is_current("fit", key):
             log.info(KEPT, "fit")
@@ -135,7 +135,7 @@ class _Run:
         with self.record.stage("fit", key, stages.fit_outputs(self.paths)) as entry:
             entry["screen"] = described
             sources = {"data": files.adata, "guide_map": files.guide_map}
-            entry |= stages.fit(screen, config, self.paths, sources)
+            entry |= stages.fit(screen, config, self.paths, sources, key)
 
     def _discover(self) -> None:
         from fatebias.discovery.engine import choose_engine

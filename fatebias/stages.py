@@ -35,7 +35,9 @@ def discover_outputs(paths: RunPaths) -> list[Path]:
     return [paths.mash_out, paths.hits, paths.hits_plot]
 
 
-def fit(screen: Screen, config: Config, paths: RunPaths, sources: Mapping[str, Path]) -> dict[str, Any]:
+def fit(
+    screen: Screen, config: Config, paths: RunPaths, sources: Mapping[str, Path], key: str
+) -> dict[str, Any]:
     """Fit the screen and write what `fit_outputs` names.
 
     Parameters
@@ -48,6 +50,8 @@ def fit(screen: Screen, config: Config, paths: RunPaths, sources: Mapping[str, P
         Where to write.
     sources
         ``data`` and ``guide_map``: the files that the screen came from; they are hashed meanwhile.
+    key
+        Digest of the fit's data, settings and code: an interrupted fit of the same key is gone on with.
 
     Returns
     -------
@@ -59,6 +63,7 @@ def fit(screen: Screen, config: Config, paths: RunPaths, sources: Mapping[str, P
     FitError, OutputError
         When no posterior was found, or a file could not be written.
     """
+    from fatebias.inference.checkpoint import Checkpoint
     from fatebias.inference.fit import fit_screen
     from fatebias.loss_log import LossLog
     from fatebias.plots import plot_loss
@@ -67,12 +72,14 @@ def fit(screen: Screen, config: Config, paths: RunPaths, sources: Mapping[str, P
     with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
         hashes = {name: hashing.submit(_file_hash, path) for name, path in sources.items()}
         atomic_json(paths.screen_summary, screen.summary)
+        checkpoint = Checkpoint(paths.checkpoint, key, config.inference.checkpoint_every_s)
         with LossLog(paths.loss) as losses:
-            found = fit_screen(screen, config, on_step=losses.add)
+            found = fit_screen(screen, config, on_step=losses.add, checkpoint=checkpoint)
         begun = time.perf_counter()
         posterior = summarise(found.draw, config.inference.num_posterior_draws, screen.gene_of_guide)
         write_posterior(posterior, screen, paths)
         plot_loss(paths.loss, paths.loss_plot)
+        checkpoint.clear()
         seconds = {**found.seconds, "summary": time.perf_counter() - begun}
         return {
             "parts": {name: round(took, 3) for name, took in seconds.items()},

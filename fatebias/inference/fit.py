@@ -11,10 +11,11 @@ import numpy as np
 import pyro
 import torch
 
-from fatebias.config import Config, InferenceConfig
+from fatebias.config import Config
 from fatebias.data.collapse import collapse, each_cell
 from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError, explain
+from fatebias.inference.checkpoint import Checkpoint
 from fatebias.inference.diagnostics import gene_k_hats, judge, loss_drift
 from fatebias.inference.laplace import LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
@@ -66,7 +67,9 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def fit_screen(screen: Screen, cfg: Config, *, on_step: OnStep | None = None) -> Fit:
+def fit_screen(
+    screen: Screen, cfg: Config, *, on_step: OnStep | None = None, checkpoint: Checkpoint | None = None
+) -> Fit:
     """Fit the model to a screen.
 
     Parameters
@@ -77,6 +80,8 @@ def fit_screen(screen: Screen, cfg: Config, *, on_step: OnStep | None = None) ->
         Everything else.
     on_step
         Called with step, loss and time in milliseconds at every step of the optimiser.
+    checkpoint
+        Where SVI keeps its state while it runs.
 
     Returns
     -------
@@ -122,7 +127,7 @@ def fit_screen(screen: Screen, cfg: Config, *, on_step: OnStep | None = None) ->
     if cfg.inference.method == "laplace":
         assert laplace is not None
         return _laplace_only(coefficients, laplace, cfg, device, seconds, on_step)
-    return _svi(screen, coefficients, laplace, cfg, device, seconds, on_step)
+    return _svi(screen, coefficients, laplace, cfg, device, seconds, on_step, checkpoint)
 
 
 def _laplace_only(
@@ -159,6 +164,7 @@ def _svi(
     device: torch.device,
     seconds: dict[str, float],
     on_step: OnStep | None,
+    checkpoint: Checkpoint | None,
 ) -> Fit:
     full = cfg.inference.batch_size is None or cfg.inference.batch_size >= len(screen.day)
     rows = coefficients.rows if full else each_cell(screen)
@@ -179,7 +185,9 @@ def _svi(
         family = mean_field_family(model, coefficients, None if laplace is None else start)
         draw = partial(mean_field_draws, family, coefficients)
     begun = time.perf_counter()
-    trace = run_svi(model, family, design, cfg.inference, seed=cfg.seed, on_step=on_step)
+    trace = run_svi(
+        model, family, design, cfg.inference, seed=cfg.seed, on_step=on_step, checkpoint=checkpoint
+    )
     seconds["svi"] = time.perf_counter() - begun
     log.info("SVI: %d steps in %.1f s", len(trace.step), seconds["svi"])
     begun = time.perf_counter()
@@ -222,8 +230,3 @@ def _structured_draws(coefficients: Coefficients, family: StructuredFamily, n_dr
         gene = torch.from_numpy(coefficients.rows.gene_of_guide[1:] - 1)
         delta = centre_within_genes(torch.from_numpy(np.ascontiguousarray(delta)), gene).numpy()
     return Draws(theta, delta, shared, scales.cpu().numpy())
-
-
-def needs_laplace(cfg: InferenceConfig) -> bool:
-    """Tell whether this way of inference begins with the Laplace solution."""
-    return cfg.method == "laplace" or (cfg.method == "svi" and cfg.warm_start == "laplace")

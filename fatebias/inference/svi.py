@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pyro
 import torch
-from pyro.infer import SVI, Trace_ELBO
+from pyro.infer import SVI
 from pyro.optim import ClippedAdam
 
 from fatebias.config import InferenceConfig
 from fatebias.errors import FitError, explain
+from fatebias.inference.checkpoint import Checkpoint, StopSignals
+from fatebias.inference.elbo import ReparameterisedELBO
 from fatebias.inference.progress import Progress
 from fatebias.inference.result import LossTrace
 from fatebias.model.design import Design
@@ -33,6 +35,7 @@ def run_svi(
     *,
     seed: int,
     on_step: Callable[[int, float, int], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> LossTrace:
     """Fit a variational family; its parameters are left in Pyro's parameter store.
 
@@ -53,7 +56,9 @@ def run_svi(
     seed
         Of the order of minibatches.
     on_step
-        Called with step, loss and time in milliseconds.
+        Called with step, loss and time in milliseconds, steps of an earlier, interrupted run included.
+    checkpoint
+        Where the state is kept; a state found there is gone on from, to the same bytes as without a break.
 
     Returns
     -------
@@ -64,33 +69,94 @@ def run_svi(
     ------
     FitError
         When the loss is not finite or grows.
+    SystemExit
+        After SIGTERM, with the state saved.
     """
     decay = FINAL_LR_SHARE ** (1 / cfg.num_steps)
     optimiser = ClippedAdam({"lr": cfg.lr, "clip_norm": cfg.clip_norm, "lrd": decay})
-    svi = SVI(model, family, optimiser, Trace_ELBO())
-    batches = _Batches(design, cfg.batch_size, seed)
-    average = _Average()
-    losses: list[float] = []
-    stamps: list[int] = []
-    with pyro.validation_enabled(False), Progress(cfg.num_steps, "SVI", shown=cfg.progress) as progress:
-        for step in range(cfg.num_steps):
-            batch, scale = batches.next()
-            with warnings.catch_warnings():
-                # a loss that is not finite ends in an error of ours
-                warnings.filterwarnings("ignore", message="Encountered NaN")
-                loss = svi.step(batch, scale=scale)
-            losses.append(loss)
-            stamps.append(time.time_ns() // 1_000_000)
-            _check(losses, cfg)
+    svi = SVI(model, family, optimiser, ReparameterisedELBO())
+    run = _State(svi, optimiser, family, _Batches(design, cfg.batch_size, seed))
+    saved = checkpoint.load() if checkpoint is not None else None
+    if saved is not None:
+        run.restore(saved)
+        for step, (loss, stamp) in enumerate(zip(run.losses, run.stamps, strict=True)):
             if on_step is not None:
-                on_step(step, loss, stamps[-1])
-            progress.step(step + 1, loss)
-            if step + 1 > AVERAGED_SHARE * cfg.num_steps:
-                average.add()
-            if _settled(losses, cfg):
-                break
-    average.leave()
-    return LossTrace(np.arange(len(losses)), np.array(losses), np.array(stamps, dtype=np.int64))
+                on_step(step, loss, stamp)
+    with (
+        pyro.validation_enabled(False),
+        Progress(cfg.num_steps, "SVI", shown=cfg.progress) as progress,
+        StopSignals() as signals,
+    ):
+        while len(run.losses) < cfg.num_steps and not _settled(run.losses, cfg):
+            loss = run.step()
+            _check(run.losses, cfg)
+            if on_step is not None:
+                on_step(len(run.losses) - 1, loss, run.stamps[-1])
+            progress.step(len(run.losses), loss)
+            if len(run.losses) > AVERAGED_SHARE * cfg.num_steps:
+                run.average.add()
+            if checkpoint is not None and (signals.pending or checkpoint.due()):
+                checkpoint.save(run.state())
+            if signals.pending:
+                signals.leave()
+    run.average.leave()
+    return LossTrace(np.arange(len(run.losses)), np.array(run.losses), np.array(run.stamps, dtype=np.int64))
+
+
+class _State:
+    """All that changes from step to step."""
+
+    def __init__(self, svi: SVI, optimiser: ClippedAdam, family: Any, batches: _Batches) -> None:
+        self.svi, self.optimiser, self.family, self.batches = svi, optimiser, family, batches
+        self.average = _Average()
+        self.losses: list[float] = []
+        self.stamps: list[int] = []
+
+    def step(self) -> float:
+        """Take one step; its loss."""
+        batch, scale = self.batches.next()
+        with warnings.catch_warnings():
+            # a loss that is not finite ends in an error of ours
+            warnings.filterwarnings("ignore", message="Encountered NaN")
+            loss = float(self.svi.step(batch, scale=scale))
+        self.losses.append(loss)
+        self.stamps.append(time.time_ns() // 1_000_000)
+        return loss
+
+    def state(self) -> dict[str, Any]:
+        """Tensors, numbers and names from which `restore` goes on."""
+        noise = getattr(self.family, "noise", None)
+        return {
+            "step": len(self.losses),
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+            "stamps": torch.tensor(self.stamps, dtype=torch.int64),
+            "parameters": {name: value.detach() for name, value in pyro.get_param_store().named_parameters()},
+            "optimiser": dict(self.optimiser.get_state()),
+            "average": {"count": self.average.count, "mean": self.average.mean},
+            "batches": {"order": self.batches.order, "random": self.batches.generator.get_state()},
+            "random": torch.get_rng_state(),
+            "noise": None if noise is None else noise.state(),
+        }
+
+    @torch.no_grad()
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.family(self.batches.next()[0], scale=1.0)  # makes the parameters
+        for name, value in pyro.get_param_store().named_parameters():
+            value.copy_(saved["parameters"][name])
+        self.optimiser.set_state(saved["optimiser"])
+        self.losses, self.stamps = saved["losses"].tolist(), saved["stamps"].tolist()
+        self.average.count = saved["average"]["count"]
+        self.average.mean = {
+            name: saved["average"]["mean"][name].to(value.device)
+            for name, value in pyro.get_param_store().named_parameters()
+            if name in saved["average"]["mean"]
+        }
+        self.batches.order = saved["batches"]["order"]
+        self.batches.generator.set_state(saved["batches"]["random"])
+        torch.set_rng_state(saved["random"])
+        if saved["noise"] is not None:
+            self.family.noise.restore(saved["noise"])
 
 
 class _Batches:

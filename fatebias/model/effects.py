@@ -104,8 +104,8 @@ def guide_table(theta: Tensor, delta: Tensor, gene_of_guide: Tensor) -> Tensor:
 def cross_entropy_and_slope(eta_star: Tensor, p: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
     """Log-likelihood of soft labels and its gradient, worked out by hand in one pass.
 
-    ``sum_m sum_f p[f,m] log softmax([0, eta_m])[f]`` and ``d/d eta[f,m] = p[f,m] - n[m] * pi[f,m]``. The value
-    is accumulated in float64 whatever the data are stored in.
+    ``sum_m sum_f p[f,m] log softmax([0, eta_m])[f]`` and ``d/d eta[f,m] = p[f,m] - n[m] * pi[f,m]``. The
+    value is accumulated in float64 whatever the data are stored in.
 
     Parameters
     ----------

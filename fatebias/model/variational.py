@@ -135,8 +135,8 @@ class StructuredFamily:
         Returns
         -------
         tuple of Tensor
-            loc (size,) in the order of `parts`, raw T of the genes (L, width, width), raw T of the shared effects, mean of log
-            scale and log of its SD (F*, D + 1). A raw T holds logarithms on its diagonal.
+            loc (size,) in the order of `parts`, raw T of the genes (L, width, width), raw T of the shared
+            effects, mean of log scale and log of its SD (F*, D + 1). A raw T holds logarithms on its diagonal.
         """
         width, n_shared = self.blocks.shape[1], len(self.shared)
         kind: dict[str, Any] = {"dtype": torch.float64, "device": self.mean.device}
@@ -266,6 +266,22 @@ class _NoisePool:
         if self.factor.dim() == 1:
             return (normal / self.factor.unsqueeze(1)).T, log_density
         return torch.linalg.solve_triangular(self.factor.T, normal, upper=True).T, log_density
+
+    def state(self) -> dict[str, Tensor]:
+        """Give what a checkpoint keeps: the generator and the draws not yet handed out."""
+        return {
+            "generator": self.generator.get_state(),
+            "noise": torch.stack([noise for noise, _ in self.waiting]) if self.waiting else torch.empty(0),
+            "log_density": torch.stack([density for _, density in self.waiting])
+            if self.waiting
+            else torch.empty(0),
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go back to a state that a checkpoint kept."""
+        self.generator.set_state(state["generator"])
+        device = self.factor.device
+        self.waiting = list(zip(state["noise"].to(device), state["log_density"].to(device), strict=True))
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Give one draw, shape (size,), and its log density."""

@@ -26,6 +26,7 @@ from fatebias.record import git_state
 NOT_IN_KEY = (
     "data.adata_path",
     "data.guide_map_csv",
+    "inference.checkpoint_every_s",
     "inference.progress",
     "out_dir",
     "resume",

@@ -1,0 +1,149 @@
+"""The state of an optimisation on disk, so that a killed fit goes on where it was.
+
+A checkpoint is written every minute and at the first step boundary after SIGTERM or SIGUSR2, the signals
+that Slurm sends before it stops a job. It holds tensors, numbers and names only and is read with
+``weights_only=True``: nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+
+from fatebias.artifacts import atomic_path
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+TERMINATED = 143  # what a shell reports for SIGTERM; Slurm then requeues the job
+
+
+class Checkpoint:
+    """One file that holds the newest state of one fit.
+
+    Parameters
+    ----------
+    path
+        The file.
+    key
+        Digest of the fit's data, settings and code; a checkpoint of another fit is set aside.
+    every_s
+        Seconds between checkpoints.
+    """
+
+    def __init__(self, path: Path, key: str, every_s: float) -> None:
+        self.path, self.key, self.every_s = path, key, every_s
+        self.written = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """Read the state; None when there is none for this fit.
+
+        Returns
+        -------
+        dict or None
+            What was handed to `save`.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            found = torch.load(self.path, weights_only=True, map_location="cpu")
+            known = found["format"] == FORMAT and found["key"] == self.key
+            state: dict[str, Any] = found["state"]
+        except Exception as error:
+            # whatever a torn or foreign file makes torch raise
+            self._set_aside(f"it cannot be read ({type(error).__name__})")
+            return None
+        if not known:
+            self._set_aside("it belongs to a fit of other data, settings or code")
+            return None
+        log.info("going on from step %d, found in %s", state["step"], self.path.name)
+        return state
+
+    def _set_aside(self, why: str) -> None:
+        aside = self.path.with_suffix(".unused")
+        self.path.replace(aside)
+        log.warning("the checkpoint is not used: %s; it is kept as %s", why, aside.name)
+
+    def due(self) -> bool:
+        """Tell whether it is time for the next one."""
+        return time.monotonic() - self.written >= self.every_s
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write the state, whole or not at all.
+
+        Parameters
+        ----------
+        state
+            Tensors, numbers, texts, lists and dicts of them.
+
+        Raises
+        ------
+        OutputError
+            When it cannot be written; an earlier one stays.
+        """
+        with atomic_path(self.path) as draft:
+            torch.save({"format": FORMAT, "key": self.key, "state": state}, draft)
+        self.written = time.monotonic()
+
+    def clear(self) -> None:
+        """Remove the file of a fit that is done."""
+        self.path.unlink(missing_ok=True)
+
+
+class StopSignals:
+    """Notes SIGTERM and SIGUSR2 while a fit runs; handlers only set a flag.
+
+    The fit asks `pending` at each step boundary, saves its state and calls `leave`.
+    """
+
+    def __init__(self) -> None:
+        self.pending: int | None = None
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        """Install the handlers; only a process's main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGUSR2):
+                self.before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.pending = number
+
+    def leave(self) -> None:
+        """Act on the signal, the state being safe on disk.
+
+        SIGUSR2 goes on to the handler that was there before (submitit's, which requeues the job); without
+        one, and after SIGTERM, the process ends with 143.
+
+        Raises
+        ------
+        SystemExit
+            With 143.
+        """
+        number = self.pending
+        assert number is not None
+        self.pending = None
+        before: Callable[[int, FrameType | None], Any] | Any = self.before.get(number)
+        if number == signal.SIGUSR2 and callable(before):
+            log.warning("stopping as asked by %s; the state is saved", signal.Signals(number).name)
+            before(number, None)
+            return
+        name = signal.Signals(number).name
+        log.warning("stopping as asked by %s; the state is saved and the next run goes on", name)
+        raise SystemExit(TERMINATED)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put the earlier handlers back."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,156 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from fatebias.config import Config, DataConfig, InferenceConfig
+from fatebias.inference.checkpoint import Checkpoint, StopSignals
+from fatebias.inference.fit import fit_screen
+from fatebias.posterior import summarise
+from tests.screens import NARROW, small_screen
+
+WAYS = {
+    "structured": {},
+    "structured, cold": {"warm_start": "none", "lr": 0.03},
+    "structured, minibatches": {"batch_size": 500},
+    "normal": {"variational": "normal", "warm_start": "none", "lr": 0.02},
+}
+
+
+@pytest.fixture(scope="module")
+def screen():
+    return small_screen()
+
+
+class Killed(BaseException):
+    """Stands in for SIGKILL: nothing catches it."""
+
+
+def fitted(screen, *, checkpoint=None, on_step=None, **inference):
+    settings = {"num_steps": 200, "progress": False, "num_posterior_draws": 100} | inference
+    cfg = Config(data=DataConfig(), priors=NARROW, inference=InferenceConfig(**settings), seed=3)
+    fit = fit_screen(screen, cfg, on_step=on_step, checkpoint=checkpoint)
+    posterior = summarise(fit.draw, settings["num_posterior_draws"], screen.gene_of_guide)
+    return fit.trace.loss.tobytes(), posterior.theta_mean.tobytes(), posterior.theta_sd.tobytes()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_broken_off_twice_it_ends_at_the_same_bytes(screen, tmp_path, way):
+    path = tmp_path / "checkpoint.pt"
+    told: list[tuple[int, float, int]] = []
+
+    def kill_at(last):
+        def on_step(*step):
+            told.append(step)
+            if step[0] == last:
+                raise Killed
+
+        return on_step
+
+    for last in (70, 150):  # the noise pool holds 128 draws: before and after it was filled again
+        told.clear()
+        with pytest.raises(Killed):
+            fitted(screen, checkpoint=Checkpoint(path, "key", 1e-9), on_step=kill_at(last), **WAYS[way])
+        assert [step for step, *_ in told] == list(range(last + 1))
+    told.clear()
+    resumed = fitted(screen, checkpoint=Checkpoint(path, "key", 60), on_step=kill_at(-1), **WAYS[way])
+    assert [step for step, *_ in told] == list(range(200))
+    assert resumed == fitted(screen, **WAYS[way])
+
+
+def test_a_torn_checkpoint_is_set_aside_with_a_message(screen, tmp_path, caplog):
+    path = tmp_path / "checkpoint.pt"
+    Checkpoint(path, "key", 60).save({"step": 3})
+    path.write_bytes(path.read_bytes()[:-40])
+    assert Checkpoint(path, "key", 60).load() is None
+    assert "cannot be read" in caplog.text
+    assert (tmp_path / "checkpoint.unused").exists()
+    assert not path.exists()
+
+
+def test_a_foreign_checkpoint_is_set_aside_with_a_message(tmp_path, caplog):
+    path = tmp_path / "checkpoint.pt"
+    Checkpoint(path, "one", 60).save({"step": 3})
+    assert Checkpoint(path, "other", 60).load() is None
+    assert "other data, settings or code" in caplog.text
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "executed"),))
+
+    torch.save({"format": 1, "key": "key", "state": Payload()}, tmp_path / "checkpoint.pt")
+    assert Checkpoint(tmp_path / "checkpoint.pt", "key", 60).load() is None
+    assert not (tmp_path / "executed").exists()
+
+
+def test_sigusr2_is_passed_on_to_the_handler_that_was_there_before():
+    seen = []
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: seen.append(number))
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert signals.pending == signal.SIGUSR2
+            assert seen == []
+            signals.leave()
+            assert seen == [signal.SIGUSR2]
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(SystemExit) as left:
+                signals.leave()
+            assert left.value.code == 143
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+RUN = [
+    sys.executable,
+    str(Path(__file__).parents[2] / "run.py"),
+    "data=simulated",
+    "data.simulate.n_cells=1500",
+    "data.simulate.n_genes=12",
+    "inference.num_steps=2000",
+    "inference.num_posterior_draws=200",
+    "inference.checkpoint_every_s=0.05",
+    "discovery.engine=native",
+    "tracking=off",
+]
+TABLES = ("gene_summary_for_mash.csv", "guide_summary.csv", "hits_ranked.csv")
+
+
+def tables(folder):
+    return [(folder / name).read_bytes() for name in TABLES]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_terminated_and_killed_ends_with_the_same_tables(tmp_path):
+    subprocess.run([*RUN, "out_dir=whole"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    broken = tmp_path / "broken"
+    codes = []
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+        running = subprocess.Popen(
+            [*RUN, "out_dir=broken"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        began = (broken / "checkpoint.pt").stat().st_mtime if (broken / "checkpoint.pt").exists() else 0
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and running.poll() is None:
+            path = broken / "checkpoint.pt"
+            if path.exists() and path.stat().st_mtime > began:
+                break
+            time.sleep(0.02)
+        running.send_signal(number)
+        running.communicate(timeout=60)
+        codes.append(running.returncode)
+    assert codes == [143, -9, -9]
+    done = subprocess.run(
+        [*RUN, "out_dir=broken"], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120
+    )
+    assert "going on from step" in done.stdout + done.stderr
+    assert tables(broken) == tables(tmp_path / "whole")
+    assert not (broken / "checkpoint.pt").exists()
