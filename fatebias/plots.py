@@ -16,6 +16,7 @@ from fatebias.artifacts import atomic_path
 
 MOST_GENES = 25
 LEAST_LFSR = 1e-10
+SHOWN_LFSR = (0.5, 0.05, 1e-3, 1e-6)
 
 
 def plot_loss(trace_csv: Path, final: Path) -> None:
@@ -77,7 +78,16 @@ def plot_hits(
     day, row = np.meshgrid(np.arange(n_days), np.arange(len(top)))
     limit = float(np.abs(effect).max(initial=0)) or 1.0
     dots = axes.scatter(
-        day, row, s=_size(lfsr), c=effect, cmap="RdBu_r", vmin=-limit, vmax=limit, linewidths=0, zorder=2
+        day,
+        row,
+        s=_size(lfsr),
+        c=effect,
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+        edgecolors="#bbbbbb",
+        linewidths=0.4,
+        zorder=2,
     )
     called = lfsr < threshold
     axes.scatter(
@@ -106,19 +116,17 @@ def plot_hits(
         f"effect, logit {contrast} against {reference}" if contrast else "effect, logit", fontsize=8
     )
     bar.ax.tick_params(labelsize=8)
-    shown = [level for level in (0.5, 0.05, 1e-3, 1e-6)]
-    axes.legend(
+    figure.legend(
         handles=[
             axes.scatter([], [], s=float(_size(np.array(level))), color="#888888", label=f"{level:g}")
-            for level in shown
+            for level in SHOWN_LFSR
         ],
-        title="lfsr",
+        title="lfsr; ring: below the threshold",
         title_fontsize=8,
         fontsize=8,
         frameon=False,
-        loc="upper left",
-        bbox_to_anchor=(0, -0.04 - 1.2 / (len(top) + 4)),
-        ncols=len(shown),
+        loc="outside lower left",
+        ncols=len(SHOWN_LFSR),
         columnspacing=0.8,
         handletextpad=0.2,
     )

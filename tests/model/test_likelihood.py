@@ -101,7 +101,10 @@ def test_gradients_of_both_products_agree(screen):
     plainly = build_design(each_cell(screen), dtype=torch.float64, sparse=False)
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(screen.G * screen.D, 2, dtype=torch.float64, generator=generator, requires_grad=True)
-    shared = torch.randn(screen.D + screen.R + 1, 2, dtype=torch.float64, generator=generator)
-    one = torch.autograd.grad(sparse.log_likelihood(table, shared), table)[0]
-    other = torch.autograd.grad(plainly.log_likelihood(table, shared), table)[0]
+    shared = torch.randn(
+        screen.D + screen.R + 1, 2, dtype=torch.float64, generator=generator, requires_grad=True
+    )
+    one = torch.autograd.grad(sparse.log_likelihood(table, shared), (table, shared))
+    other = torch.autograd.grad(plainly.log_likelihood(table, shared), (table, shared))
     torch.testing.assert_close(one, other)
+    assert min(part.abs().max() for part in one) > 0

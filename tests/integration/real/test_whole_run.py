@@ -1,0 +1,88 @@
+"""Whole runs on screens that CellRank itself wrote (FATEBIAS_REAL_DATA): what biology says must come out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fatebias import names, pipeline
+from fatebias.config import Config, DataConfig, DiscoveryConfig, InferenceConfig, TrackingConfig
+
+FOLDER = os.environ.get("FATEBIAS_REAL_DATA")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FOLDER, reason="FATEBIAS_REAL_DATA does not name the folder of real screens"),
+]
+
+
+def run(out_dir: Path, name: str, guide_map: str, **settings: object) -> tuple[pd.DataFrame, Path]:
+    folder = Path(FOLDER or "")
+    data = DataConfig(
+        source="anndata", adata_path=str(folder / name), guide_map_csv=str(folder / guide_map), **settings
+    )
+    paths = pipeline.run(
+        Config(
+            data=data,
+            inference=InferenceConfig(progress=False),
+            discovery=DiscoveryConfig(engine="native"),
+            tracking=TrackingConfig(backend="off"),
+            out_dir=str(out_dir),
+        )
+    )
+    return pd.read_csv(paths.hits), out_dir
+
+
+def larry(out_dir: Path, version: str, contrast: str) -> tuple[pd.DataFrame, Path]:
+    return run(
+        out_dir,
+        f"a1_larry_{version}.h5ad",
+        "a1_guide_map.csv",
+        fates=["Monocyte", "Neutrophil", "Baso"],
+        ref_fate="Monocyte",
+        contrast_fate=contrast,
+        D=3,
+        R=2,
+    )
+
+
+@pytest.mark.parametrize(("contrast", "gene"), [("Baso", "Gata2"), ("Neutrophil", "Cebpe")])
+def test_fates_are_found_by_name_and_versions_of_cellrank_agree(tmp_path, contrast, gene):
+    ranked, one = larry(tmp_path / "one", "cr233", contrast)
+    _, other = larry(tmp_path / "other", "cr207", contrast)
+    for name in (names.GENE_SUMMARY_CSV, names.HITS_CSV):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+    first = ranked.iloc[0]
+    assert first["gene"] == gene
+    assert first["hit_anyday"]
+    assert first[f"postmean_d{first['best_day']}"] > 0
+    # cells are few and guides simulated: nobody else may stand out
+    assert ranked["hit_anyday"].sum() <= 2
+
+
+@pytest.mark.parametrize(
+    "guides", [{"guide_key": "guide_assigned"}, {"guide_key": "guide", "guide_threshold": 4}]
+)
+def test_the_interferon_gamma_receptor_pathway_leads_by_far(tmp_path, guides):
+    ranked, out_dir = run(
+        tmp_path,
+        "b1_papalexi_thp1.h5ad",
+        "b1_guide_map.csv",
+        fates=["IFN_low", "IFN_high", "cycling"],
+        ref_fate="IFN_low",
+        contrast_fate="IFN_high",
+        D=4,
+        R=3,
+        **guides,
+    )
+    top = ranked.head(4)
+    assert set(top["gene"]) == {"JAK2", "STAT1", "IFNGR2", "IFNGR1"}
+    assert top["hit_anyday"].all()
+    assert (top[[f"postmean_d{d}" for d in range(4)]] < 0).all(axis=None)
+    assert not ranked["hit_anyday"].iloc[4:].any()
+    summary = pd.read_csv(out_dir / names.GENE_SUMMARY_CSV).set_index("gene")
+    z = pd.DataFrame({d: summary[f"betahat_d{d}"] / summary[f"se_d{d}"] for d in range(4)})
+    assert (z.loc[top["gene"]].abs() > 7).all(axis=None)
+    assert (z.drop(index=top["gene"]).abs() < 2.5).all(axis=None)
