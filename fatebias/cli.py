@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fatebias import config as schema
 from fatebias.config import Config
-from fatebias.errors import ConfigError, FatebiasError, explain
+from fatebias.errors import ConfigError, FatebiasError, OutputError, explain
 from fatebias.overrides import check_words, composition_message
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ def run(cfg: DictConfig) -> None:
         for name in ("adata_path", "guide_map_csv"):
             if (path := getattr(config.data, name)) is not None:
                 setattr(config.data, name, str(_absolute(path, started_in)))
-        _run_pipeline(config, list(hydra.overrides.task), _choices(hydra.runtime.choices))
+        sweep_id = _sweep_id(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
+        _run_pipeline(config, list(hydra.overrides.task), _choices(hydra.runtime.choices), sweep_id)
     except Exception as error:
         log.error("%s", error, exc_info=not isinstance(error, FatebiasError))
         if hydra.mode == RunMode.MULTIRUN:
@@ -144,10 +145,21 @@ def run(cfg: DictConfig) -> None:
         raise SystemExit(1) from error
 
 
-def _run_pipeline(config: Config, overrides: list[str], choices: dict[str, str]) -> None:
+def _run_pipeline(
+    config: Config, overrides: list[str], choices: dict[str, str], sweep_id: str | None
+) -> None:
     from fatebias import pipeline
 
-    pipeline.run(config, overrides=overrides, choices=choices)
+    pipeline.run(config, overrides=overrides, choices=choices, sweep_id=sweep_id)
+
+
+def _sweep_id(folder: Path) -> str | None:
+    from fatebias.sweep.record import read_sweep
+
+    try:
+        return read_sweep(folder).id
+    except OutputError:  # another launcher than ours keeps no record
+        return None
 
 
 def _absolute(path: str, folder: Path) -> Path:

@@ -11,11 +11,14 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fatebias.artifacts import prepare_out_dir
 from fatebias.cli import to_config
-from fatebias.errors import FatebiasError
+from fatebias.errors import ConfigError, FatebiasError, explain
+from fatebias.sweep.settings import launcher_settings
+
+IN_THIS_PROCESS = ("local", "basic")
 
 
 class Gate(Callback):
@@ -36,13 +39,14 @@ class Gate(Callback):
         """
         HydraConfig.instance().set_config(config)
         try:
+            _check_launcher_is_meant(config.hydra.runtime.choices.get("hydra/launcher"))
             to_config(config)
             prepare_out_dir(Path(config.hydra.run.dir))
         except FatebiasError as error:
             raise SystemExit(str(error)) from error
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check a sweep's folder; the launcher checks its members, once they are known.
+        """Check a sweep's folder and where it runs; the launcher checks its members, once they are known.
 
         Parameters
         ----------
@@ -53,6 +57,19 @@ class Gate(Callback):
         """
         HydraConfig.instance().set_config(config)
         try:
+            launcher_settings(OmegaConf.to_container(config.hydra.launcher, resolve=True))
             prepare_out_dir(Path(config.hydra.sweep.dir))
         except FatebiasError as error:
             raise SystemExit(str(error)) from error
+
+
+def _check_launcher_is_meant(chosen: str | None) -> None:
+    """Refuse a launcher that a single run would ignore: Hydra runs it here, on a login node perhaps."""
+    if chosen not in (None, *IN_THIS_PROCESS):
+        raise ConfigError(
+            explain(
+                f"without -m a run takes no launcher: it would run here and not by {chosen}",
+                where=f"hydra/launcher={chosen}",
+                fix=f"launcher={chosen} sends a single run there too; or add -m",
+            )
+        )

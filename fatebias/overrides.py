@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from fatebias.config import Config
 from fatebias.errors import ConfigError, explain
+from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
 
 
 def schema_keys(node: type = Config, prefix: str = "") -> Iterator[str]:
@@ -69,6 +70,8 @@ def unknown_key(key: str, where: str, groups: Collection[str] = ()) -> ConfigErr
 
 def _meant(key: str, keys: Sequence[str], groups: Collection[str]) -> str | None:
     last = key.rpartition(".")[2]
+    if key.startswith("launcher."):
+        return f"did you mean {PREFIX}{last}?"
     top = [*groups, *(each for each in keys if "." not in each)]
     near = [] if "." in key else difflib.get_close_matches(key, top, n=1, cutoff=0.7)
     near += [each for each in keys if each.rpartition(".")[2] == last]  # the right name in the wrong group
@@ -174,6 +177,15 @@ def composition_message(error: Exception, groups: Collection[str]) -> str | None
         near = difflib.get_close_matches(option, error.options, n=1)
         fix = f"did you mean {group}={near[0]}?" if near else None
         return explain(f"there is no option {option} in the group {group}", allowed=error.options, fix=fix)
+    settings = getattr(cause, "object_type", None)
+    if (
+        key
+        and isinstance(settings, type)
+        and issubclass(settings, LocalSettings)
+        and not isinstance(cause, ValidationError)
+    ):
+        where = f"{file[1]}.yaml" if file else f"command line, {key}"
+        return str(unknown_launcher_key(key.removeprefix(PREFIX), where, settings))
     if key and isinstance(cause, ConfigKeyError):
         return str(unknown_key(key, where, groups))
     if key and isinstance(cause, ValidationError):

@@ -26,13 +26,16 @@ FAILURES: dict[str, BaseException] = {
 }
 
 
-def run(config: Config, *, overrides: list[str], choices: dict[str, str]) -> None:
+def run(
+    config: Config, *, overrides: list[str], choices: dict[str, str], sweep_id: str | None = None
+) -> None:
     for override, name in json.loads(os.environ.get("FAKE_FAILURES", "{}")).items():
         if override in overrides:
             raise FAILURES[name]
     logging.getLogger("fatebias").info("a note of the fake")
     logging.getLogger("fatebias").warning("a warning of the fake")
     given = {"config": dataclasses.asdict(config), "overrides": overrides, "choices": choices}
+    given["sweep_id"] = sweep_id
     (Path(config.out_dir or "") / "given.json").write_text(json.dumps(given))
 
 

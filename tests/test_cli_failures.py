@@ -126,8 +126,8 @@ def test_a_failing_run_of_a_sweep_does_not_stop_the_others_and_is_named_at_the_e
     assert done.stderr.startswith(FIT_ERROR)
     assert done.stderr.endswith(
         "2 of 3 runs of the sweep failed\n"
-        f"#0 priors=weak out_dir=out: the fake fit failed\n  log: {tmp_path}/out/0/run.log\n"
-        f"#2 priors=tight out_dir=out: a fake bug\n  log: {tmp_path}/out/2/run.log\n"
+        f"#0 priors=weak: the fake fit failed\n  log: {tmp_path}/out/0/run.log\n"
+        f"#2 priors=tight: a fake bug\n  log: {tmp_path}/out/2/run.log\n"
     )
     assert [path.parent.name for path in tmp_path.rglob("given.json")] == ["1"]
 
@@ -137,7 +137,7 @@ def test_a_sweep_with_a_value_that_cannot_be_used_starts_none_of_its_runs(termin
     assert done.returncode == 1
     assert done.stderr.startswith(
         "2 of 3 runs of the sweep are refused, none was started\n"
-        "#1 likelihood_weight=-1 out_dir=out: likelihood_weight has a value that cannot be used\n"
+        "#1 likelihood_weight=-1: likelihood_weight has a value that cannot be used\n"
     )
-    assert "#2 likelihood_weight=0 out_dir=out: " in done.stderr
+    assert "#2 likelihood_weight=0: " in done.stderr
     assert [path.name for path in Path(tmp_path, "out").iterdir()] == ["multirun.yaml"]

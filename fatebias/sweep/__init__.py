@@ -1,0 +1,1 @@
+"""Sweeps: where their runs are run, what became of them, and what they say together."""

@@ -1,0 +1,70 @@
+"""``python -m fatebias.sweep [status|retry|compare] DIR``: what became of a sweep, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fatebias.errors import FatebiasError
+from fatebias.sweep.record import read_sweep
+from fatebias.sweep.status import statuses, table
+
+COMMANDS = ("status", "retry", "compare")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments
+        Words after ``python -m fatebias.sweep``; None for those of the process.
+
+    Returns
+    -------
+    int
+        0; 1 when a run has failed or the folder holds no sweep.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] not in (*COMMANDS, "-h", "--help"):
+        words.insert(0, "compare")
+    parser = argparse.ArgumentParser(
+        prog="python -m fatebias.sweep", description="What became of a sweep, and what to do about it."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, what in (
+        ("status", "say of each run whether it is queued, running, done or failed, and why"),
+        ("retry", "start again what failed, in the same folders with the same settings"),
+        ("compare", "write sweep_summary.csv, hit_stability.csv and sweep_hits.png; DIR alone does this too"),
+    ):
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument("folder", metavar="DIR", type=Path, help="out_dir of the sweep")
+        if name == "retry":
+            command.add_argument(
+                "more", metavar="hydra.launcher.KEY=VALUE", nargs="*", help="such as hydra.launcher.mem_gb=64"
+            )
+    wanted = parser.parse_args(words)
+    try:
+        sweep = read_sweep(wanted.folder)
+        if wanted.command == "retry":
+            from fatebias.sweep.retry import retry
+
+            return retry(sweep, wanted.more)
+        found = statuses(sweep)
+        if wanted.command == "compare":
+            from fatebias.sweep.compare import compare
+
+            for path in compare(sweep):
+                print(path)
+        else:
+            print(table(sweep, found))
+        return int(any(each.failed for each in found))
+    except FatebiasError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""The runs of a sweep side by side: one row a run; and one row a gene, which settings it is a hit under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fatebias import names
+from fatebias.artifacts import RunPaths, atomic_path
+from fatebias.sweep.record import Sweep
+from fatebias.sweep.status import DONE, MemberStatus, read_record, statuses
+
+SUMMARY_CSV = "sweep_summary.csv"
+STABILITY_CSV = "hit_stability.csv"
+PICTURE = "sweep_hits.png"
+
+
+def compare(sweep: Sweep) -> list[Path]:
+    """Write the tables and the picture of a sweep, from whatever has finished.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+
+    Returns
+    -------
+    list of Path
+        ``sweep_summary.csv`` always; ``hit_stability.csv`` and ``sweep_hits.png`` when a run is done.
+    """
+    found = statuses(sweep)
+    written = [_write(summary_table(found), sweep.root / SUMMARY_CSV)]
+    ranked = {each.member.number: ranking for each in found if (ranking := _ranking(each)) is not None}
+    if ranked:
+        from fatebias.sweep.picture import plot_sweep
+
+        stability = hit_stability(ranked)
+        written.append(_write(stability, sweep.root / STABILITY_CSV))
+        picture = sweep.root / PICTURE
+        plot_sweep(stability, {sweep.label(number): table for number, table in ranked.items()}, picture)
+        written.append(picture)
+    return written
+
+
+def summary_table(found: Sequence[MemberStatus]) -> pd.DataFrame:
+    """Put one row a run.
+
+    Parameters
+    ----------
+    found
+        The runs and what became of them.
+
+    Returns
+    -------
+    DataFrame
+        ``run``, one column an override, ``status``, ``hits``, ``loss`` (mean of the last quarter of the
+        steps), ``seconds``, ``reason``, ``job_id``, ``folder``; empty where a run has none.
+    """
+    rows = []
+    for each in found:
+        words = (word.lstrip("+").partition("=") for word in each.member.settings)
+        row: dict[str, object] = {"run": each.member.number}
+        row |= {key: value for key, _, value in words}
+        record = read_record(each.member.folder) if each.state == DONE else {}
+        fit = record.get("stages", {}).get("fit", {})
+        seconds = [value for value in record.get("seconds", {}).values() if value is not None]
+        row |= {
+            "status": each.state,
+            "hits": record.get("n_hits"),
+            "loss": fit.get("diagnostics", {}).get("loss_final"),
+            "seconds": round(sum(seconds), 3) if seconds else None,
+            "reason": each.reason or None,
+            "job_id": each.member.job_id,
+            "folder": str(each.member.folder),
+        }
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    last = ["status", "hits", "loss", "seconds", "reason", "job_id", "folder"]
+    table = table[[*(name for name in table if name not in last), *last]]
+    return table.astype({"hits": "Int64", "loss": float, "seconds": float})
+
+
+def hit_stability(ranked: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Say of every gene how far its calls depend on the settings.
+
+    Parameters
+    ----------
+    ranked
+        Run to its ``hits_ranked.csv``.
+
+    Returns
+    -------
+    DataFrame
+        ``gene``; ``settings``, in how many runs it was judged; ``hit_share``, in what share of them it is a
+        hit; lowest and highest ``postmean`` at the run's own best day, and ``lfsr_min``; ``sign_agreement``
+        and ``best_day_agreement``, the share of runs with the most frequent sign and best day; that
+        ``best_day``, the earliest of equals. Sure genes first.
+    """
+    table = pd.concat([_at_best_day(ranking) for ranking in ranked.values()], ignore_index=True)
+    rows = []
+    for gene, runs in table.groupby("gene", sort=True):
+        days = runs["best_day"].value_counts().sort_index()
+        signs = np.sign(runs["postmean"])
+        rows.append(
+            {
+                "gene": gene,
+                "settings": len(runs),
+                "hit_share": runs["hit"].mean(),
+                "postmean_lowest": runs["postmean"].min(),
+                "postmean_highest": runs["postmean"].max(),
+                "lfsr_min_lowest": runs["lfsr_min"].min(),
+                "lfsr_min_highest": runs["lfsr_min"].max(),
+                "sign_agreement": signs.value_counts().max() / len(runs),
+                "best_day": days.idxmax(),
+                "best_day_agreement": days.max() / len(runs),
+            }
+        )
+    return (
+        pd.DataFrame(rows)
+        .sort_values(["hit_share", "lfsr_min_highest", "gene"], ascending=[False, True, True])
+        .reset_index(drop=True)
+    )
+
+
+def _at_best_day(ranking: pd.DataFrame) -> pd.DataFrame:
+    n_days = sum(str(name).removeprefix(names.LFSR).isdigit() for name in ranking)
+    means = ranking[names.day_columns(names.POSTMEAN, n_days)].to_numpy(dtype=float)
+    best = ranking[names.BEST_DAY].to_numpy(dtype=int)
+    return pd.DataFrame(
+        {
+            "gene": ranking[names.GENE],
+            "hit": ranking[names.HIT_ANYDAY].astype(bool),
+            "postmean": means[np.arange(len(ranking)), best],
+            "lfsr_min": ranking[names.LFSR_MIN].astype(float),
+            "best_day": best,
+        }
+    )
+
+
+def _ranking(status: MemberStatus) -> pd.DataFrame | None:
+    hits = RunPaths(status.member.folder).hits
+    if status.state != DONE or not hits.is_file():
+        return None
+    # A gene may be called NA.
+    return pd.read_csv(hits, dtype={names.GENE: str}, keep_default_na=False, na_values=[""])
+
+
+def _write(table: pd.DataFrame, final: Path) -> Path:
+    with atomic_path(final) as draft:
+        table.to_csv(draft, index=False)
+    return final

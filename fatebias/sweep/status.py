@@ -1,0 +1,215 @@
+"""What became of each run of a sweep: run.json says it; where a process died without a word, Slurm does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from fatebias.artifacts import RunPaths
+from fatebias.sweep.record import Member, Sweep
+
+QUEUED, RUNNING, DONE, FAILED, KILLED = "queued", "running", "done", "failed", "killed"
+UNDER_WAY = (QUEUED, RUNNING)
+NOT_STARTED = "not started"
+
+# Slurm's word for the end of a job that left none of its own.
+SLURM_ENDS = {
+    "CANCELLED": "cancelled: scancel, or the scheduler",
+    "TIMEOUT": "met its time limit",
+    "DEADLINE": "met its deadline",
+    "OUT_OF_MEMORY": "ran out of memory",
+    "NODE_FAIL": "its node failed",
+    "BOOT_FAIL": "its node did not boot",
+    "PREEMPTED": "preempted and not queued again",
+    "FAILED": "its process died",
+    "COMPLETED": "ended without a word",
+}
+SLURM_WAITS = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+SLURM_RUNS = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING",
+              "STAGE_OUT")  # fmt: skip
+FIXES = {
+    "ran out of memory": "retry with more: hydra.launcher.mem_gb=64",
+    "met its time limit": "retry with more: hydra.launcher.timeout_min=480",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberStatus:
+    """A run and what became of it.
+
+    Attributes
+    ----------
+    member
+        The run.
+    state
+        ``queued``, ``running``, ``done``, ``failed`` (it said why), ``killed`` (it could not) or
+        ``not started``.
+    reason
+        Why, for a run that is not done; Slurm's word for what a queued one waits for.
+    """
+
+    member: Member
+    state: str
+    reason: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without a result."""
+        return self.state in (FAILED, KILLED)
+
+    @property
+    def log(self) -> Path:
+        """Where to read on: run.log, or Slurm's log where the run has not come so far."""
+        own = self.member.folder / "run.log"
+        slurm = self.member.log
+        return slurm if slurm is not None and (self.state == KILLED or not own.is_file()) else own
+
+
+def statuses(sweep: Sweep) -> list[MemberStatus]:
+    """Find out what became of each run.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+
+    Returns
+    -------
+    list of MemberStatus
+        In the order of the members.
+    """
+    records = {member.number: read_record(member.folder) for member in sweep.members}
+    open_jobs = [
+        member.job_id
+        for member in sweep.members
+        if member.job_id and records[member.number].get("status") not in (DONE, FAILED)
+    ]
+    slurm: Mapping[str, str] = {}
+    if open_jobs:
+        from fatebias.sweep.queue import job_states
+
+        slurm = job_states(open_jobs)
+        # A job may have ended between the two looks.
+        records = {member.number: read_record(member.folder) for member in sweep.members}
+    return _with_reasons([_status(member, records[member.number], slurm) for member in sweep.members])
+
+
+def _with_reasons(found: list[MemberStatus]) -> list[MemberStatus]:
+    queued = [each.member.job_id for each in found if each.state == QUEUED and each.member.job_id]
+    if not queued:
+        return found
+    from fatebias.sweep.queue import waiting_reasons
+
+    reasons = waiting_reasons(queued)
+    return [
+        dataclasses.replace(each, reason=f"waits for: {reasons[each.member.job_id]}")
+        if each.state == QUEUED and each.member.job_id in reasons
+        else each
+        for each in found
+    ]
+
+
+def _status(member: Member, record: Mapping[str, Any], slurm: Mapping[str, str]) -> MemberStatus:
+    said = record.get("status")
+    if said == DONE:
+        return MemberStatus(member, DONE)
+    if said == FAILED:
+        return MemberStatus(member, FAILED, str(record.get("why")).partition("\n")[0])
+    if member.job_id is not None:
+        return _slurm_status(member, said, slurm.get(member.job_id))
+    if said is None and member.submitted is None:
+        return MemberStatus(member, NOT_STARTED)
+    if _is_at_work(member.folder):
+        return MemberStatus(member, RUNNING)
+    return MemberStatus(member, KILLED, "its process died") if said else MemberStatus(member, NOT_STARTED)
+
+
+def _slurm_status(member: Member, said: str | None, state: str | None) -> MemberStatus:
+    if state in SLURM_WAITS:
+        return MemberStatus(member, QUEUED)
+    if state in SLURM_RUNS:
+        return MemberStatus(member, RUNNING)
+    if state is None:
+        return MemberStatus(member, KILLED, f"Slurm no longer knows its job {member.job_id}")
+    reason = SLURM_ENDS.get(state, f"Slurm says {state}")
+    if said == QUEUED:
+        reason += ", before the run began"
+    return MemberStatus(member, KILLED, reason)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read a run's run.json.
+
+    Parameters
+    ----------
+    folder
+        Its out_dir.
+
+    Returns
+    -------
+    dict
+        Empty when there is none that can be read.
+    """
+    try:
+        content = json.loads(RunPaths(folder).record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_at_work(folder: Path) -> bool:
+    """Whether a process on this machine holds the run's lock."""
+    lock = RunPaths(folder).lock
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, blocking=False):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def table(sweep: Sweep, found: Sequence[MemberStatus]) -> str:
+    """Write what became of the runs, one a line.
+
+    Parameters
+    ----------
+    sweep
+        The sweep.
+    found
+        Runs of it and what became of them.
+
+    Returns
+    -------
+    str
+        Number, job, state, what sets it apart from the others, log and the reasons; a closing line counts
+        the states.
+    """
+    rows = [("run", "job", "state", "overrides", "log")]
+    rows += [
+        (
+            str(each.member.number),
+            each.member.job_id or "-",
+            each.state,
+            sweep.label(each.member.number).partition(" ")[2] or "-",
+            str(each.log) if each.log.is_file() else "-",
+        )
+        for each in found
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = []
+    for row, each in zip(rows, [None, *found], strict=True):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        lines.append("  ".join([*cells, row[4]]).rstrip())
+        if each is not None and each.reason:
+            fix = FIXES.get(each.reason)
+            lines.append(f"     {each.reason}" + (f"; {fix}" if fix else ""))
+    counts = Counter(each.state for each in found)
+    lines.append(", ".join(f"{number} {state}" for state, number in counts.items()))
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""The tables and the picture that compare the runs of a sweep."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from fatebias.sweep.compare import compare, hit_stability, summary_table
+from fatebias.sweep.picture import plot_sweep
+from fatebias.sweep.status import statuses
+
+DONE = {
+    "status": "done",
+    "n_hits": 1,
+    "seconds": {"fit": 2.0, "discover": 0.5},
+    "stages": {"fit": {"diagnostics": {"loss_final": 12.5}}},
+}
+
+
+@pytest.fixture
+def three(written, tmp_path):
+    """Three settings; the third run failed and left an older table behind."""
+    sweep = written.sweep(tmp_path, DONE, DONE, {"status": "failed", "why": "no R"})
+    written.hits(tmp_path / "0", [("NA", 0.5, 0.9, 0.04, 0.01), ("B", 0.1, 0.2, 0.9, 0.3)])
+    written.hits(tmp_path / "1", [("NA", 0.7, 0.4, 0.001, 0.2), ("B", -0.3, 0.2, 0.02, 0.3)])
+    written.hits(tmp_path / "2", [("NA", -1.0, -1.0, 0.001, 0.001), ("B", 1.0, 1.0, 0.001, 0.001)])
+    return sweep
+
+
+def test_a_run_is_a_row_with_what_came_out(three):
+    table = summary_table(statuses(three))
+    assert list(table) == "run seed status hits loss seconds reason job_id folder".split()
+    assert list(table["status"]) == ["done", "done", "failed"]
+    assert list(table["hits"])[:2] == [1, 1]
+    assert table["hits"].isna()[2]
+    assert list(table["loss"])[:2] == [12.5, 12.5]
+    assert list(table["seconds"])[:2] == [2.5, 2.5]
+    assert list(table["reason"]) == [None, None, "no R"]
+
+
+def test_stability_counts_what_finished_and_looks_at_each_run_s_best_day(three):
+    compare(three)
+    table = pd.read_csv(three.root / "hit_stability.csv", keep_default_na=False).set_index("gene")
+    assert list(table.index) == ["NA", "B"]  # a gene may be called NA; the surest first
+    na = table.loc["NA"]
+    assert (na["settings"], na["hit_share"]) == (2, 1.0)
+    assert (na["postmean_lowest"], na["postmean_highest"]) == (0.7, 0.9)
+    assert (na["lfsr_min_lowest"], na["lfsr_min_highest"]) == (0.001, 0.01)
+    assert (na["sign_agreement"], na["best_day"], na["best_day_agreement"]) == (1.0, 0, 0.5)
+    b = table.loc["B"]
+    assert (b["hit_share"], b["sign_agreement"], b["best_day_agreement"]) == (0.5, 0.5, 0.5)
+    assert (b["postmean_lowest"], b["postmean_highest"]) == (-0.3, 0.2)
+
+
+def test_the_same_run_three_times_agrees_with_itself(written, tmp_path):
+    written.hits(tmp_path, [("A", 0.5, 0.9, 0.04, 0.01), ("B", 0.1, 0.2, 0.9, 0.3)])
+    ranking = pd.read_csv(tmp_path / "hits_ranked.csv")
+    table = hit_stability({0: ranking, 1: ranking, 2: ranking})
+    assert set(table["sign_agreement"]) == set(table["best_day_agreement"]) == {1.0}
+    assert list(table["hit_share"]) == [1.0, 0.0]
+    assert (table["postmean_lowest"] == table["postmean_highest"]).all()
+
+
+def test_a_gene_that_some_settings_do_not_judge_counts_where_it_is_judged(written, tmp_path):
+    for name, rows in (
+        ("a", [("A", 1, 1, 0.01, 0.01), ("B", 1, 1, 0.01, 0.01)]),
+        ("b", [("A", 1, 1, 0.5, 0.5)]),
+    ):
+        (tmp_path / name).mkdir()
+        written.hits(tmp_path / name, rows)
+    ranked = {n: pd.read_csv(tmp_path / name / "hits_ranked.csv") for n, name in enumerate("ab")}
+    table = hit_stability(ranked).set_index("gene")
+    assert dict(table["settings"]) == {"B": 1, "A": 2}
+    assert dict(table["hit_share"]) == {"B": 1.0, "A": 0.5}
+    plot_sweep(hit_stability(ranked), {str(n): each for n, each in ranked.items()}, tmp_path / "p.png")
+    assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_sweep_of_which_nothing_finished_has_a_summary_alone(written, tmp_path):
+    sweep = written.sweep(tmp_path, {"status": "failed", "why": "no R"}, None)
+    assert [path.name for path in compare(sweep)] == ["sweep_summary.csv"]
+
+
+def test_all_three_files_are_made_and_made_again(three):
+    first = compare(three)
+    assert [path.name for path in first] == ["sweep_summary.csv", "hit_stability.csv", "sweep_hits.png"]
+    content = [path.read_bytes() for path in first]
+    assert [path.read_bytes() for path in compare(three)] == content

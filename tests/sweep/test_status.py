@@ -1,0 +1,139 @@
+"""What became of each run: run.json first, Slurm where a process died without a word."""
+
+from __future__ import annotations
+
+import pytest
+from filelock import FileLock
+
+from fatebias.errors import OutputError
+from fatebias.sweep.record import read_sweep
+from fatebias.sweep.slurm import wait
+from fatebias.sweep.status import MemberStatus, statuses, table
+
+
+def scontrol(**states: str) -> str:
+    return "".join(
+        f"JobId=9 ArrayJobId=7 ArrayTaskId={task[1:]} JobState={state}\n" for task, state in states.items()
+    )
+
+
+def test_run_json_has_the_first_word(written, tmp_path, fake_slurm):
+    fake_slurm(scontrol=scontrol(t0="FAILED", t1="COMPLETED"))
+    sweep = written.sweep(
+        tmp_path, {"status": "done"}, {"status": "failed", "why": "no R\n  where: there"}, job_ids=True
+    )
+    assert [(each.state, each.reason) for each in statuses(sweep)] == [("done", ""), ("failed", "no R")]
+
+
+@pytest.mark.parametrize(
+    ("slurm", "said", "state", "reason"),
+    [
+        ("PENDING", "queued", "queued", ""),
+        ("PENDING", "running", "queued", ""),  # requeued
+        ("RUNNING", "queued", "running", ""),
+        ("RUNNING", "running", "running", ""),
+        ("COMPLETING", "running", "running", ""),
+        ("TIMEOUT", "running", "killed", "met its time limit"),
+        ("OUT_OF_MEMORY", "running", "killed", "ran out of memory"),
+        ("NODE_FAIL", "running", "killed", "its node failed"),
+        ("CANCELLED", "queued", "killed", "cancelled: scancel, or the scheduler, before the run began"),
+        ("COMPLETED", "running", "killed", "ended without a word"),
+        ("REVOKED", "running", "killed", "Slurm says REVOKED"),
+    ],
+)
+def test_slurm_has_the_word_where_a_run_could_not_end_its_own(
+    written, tmp_path, fake_slurm, slurm, said, state, reason
+):
+    fake_slurm(scontrol=scontrol(t0=slurm))
+    (found,) = statuses(written.sweep(tmp_path, {"status": said}, job_ids=True))
+    assert (found.state, found.reason) == (state, reason)
+    assert found.failed == (state == "killed")
+
+
+def test_a_queued_job_says_what_it_waits_for(written, tmp_path, fake_slurm):
+    fake_slurm(scontrol=scontrol(t0="PENDING", t1="PENDING"), squeue="7_0|PartitionTimeLimit\n7_1|None\n")
+    sweep = written.sweep(tmp_path, {"status": "queued"}, {"status": "queued"}, job_ids=True)
+    assert [each.reason for each in statuses(sweep)] == ["waits for: PartitionTimeLimit", ""]
+
+
+def test_a_job_that_slurm_has_forgotten_did_not_survive(written, tmp_path, fake_slurm):
+    fake_slurm()
+    (found,) = statuses(written.sweep(tmp_path, {"status": "running"}, job_ids=True))
+    assert (found.state, found.reason) == ("killed", "Slurm no longer knows its job 7_0")
+
+
+def test_a_local_run_is_running_while_its_lock_is_held(written, tmp_path):
+    sweep = written.sweep(tmp_path, {"status": "running"}, None)
+    with FileLock(tmp_path / "0" / ".lock"):
+        assert [each.state for each in statuses(sweep)] == ["running", "not started"]
+    assert [each.state for each in statuses(sweep)] == ["killed", "not started"]
+
+
+def test_a_record_that_cannot_be_read_is_none(written, tmp_path):
+    sweep = written.sweep(tmp_path, {"status": "done"})
+    (tmp_path / "0" / "run.json").write_text("{torn")
+    assert [each.state for each in statuses(sweep)] == ["not started"]
+
+
+def test_the_table_says_why_and_what_to_do(written, tmp_path):
+    sweep = written.sweep(tmp_path, None, None, job_ids=True)
+    found = [
+        MemberStatus(sweep.members[0], "done"),
+        MemberStatus(sweep.members[1], "killed", "ran out of memory"),
+    ]
+    assert table(sweep, found).splitlines() == [
+        "run  job  state   overrides  log",
+        "0    7_0  done    seed=0     -",
+        "1    7_1  killed  seed=1     -",
+        "     ran out of memory; retry with more: hydra.launcher.mem_gb=64",
+        "1 done, 1 killed",
+    ]
+
+
+def test_a_killed_job_is_followed_up_in_slurm_s_log_a_failed_one_in_its_own(written, tmp_path):
+    sweep = written.sweep(tmp_path, None, job_ids=True)
+    (tmp_path / "0" / "run.log").touch()
+    (member,) = sweep.members
+    assert MemberStatus(member, "killed").log == member.log
+    assert MemberStatus(member, "failed").log == tmp_path / "0" / "run.log"
+    (tmp_path / "0" / "run.log").unlink()
+    assert MemberStatus(member, "failed").log == member.log
+
+
+def test_a_wait_ends_when_no_job_is_under_way_and_asks_ever_more_rarely(written, tmp_path):
+    sweep = written.sweep(tmp_path, None, None)
+    first, second = sweep.members
+    looks = [["queued", "running"], ["running", "failed"], ["running", "failed"], ["done", "failed"]]
+    rests: list[float] = []
+
+    def look(_):
+        states = looks.pop(0)
+        return [MemberStatus(first, states[0]), MemberStatus(second, states[1])]
+
+    found = wait(sweep, {0, 1}, look=look, rest=rests.append)
+    assert [each.state for each in found] == ["done", "failed"]
+    assert rests == sorted(rests)
+    assert len(rests) == 3
+
+
+def test_a_wait_is_for_its_own_runs_alone(written, tmp_path):
+    sweep = written.sweep(tmp_path, None, None)
+    states = [MemberStatus(sweep.members[0], "done"), MemberStatus(sweep.members[1], "running")]
+    assert wait(sweep, {0}, look=lambda _: states, rest=pytest.fail) == states[:1]
+
+
+def test_a_sweep_is_read_as_it_was_written(written, tmp_path):
+    sweep = written.sweep(tmp_path / "a b", {"status": "done"}, None, job_ids=True)
+    assert read_sweep(tmp_path / "a b") == sweep
+
+
+def test_a_folder_without_a_sweep_is_refused(tmp_path):
+    with pytest.raises(OutputError, match=r"(?s)no sweep in this folder.*the folder above 0, 1, 2"):
+        read_sweep(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{torn", "[]", '{"members": [{}]}'])
+def test_a_record_of_a_sweep_that_cannot_be_read_is_refused(tmp_path, text):
+    (tmp_path / "sweep.json").write_text(text)
+    with pytest.raises(OutputError, match="sweep.json cannot be read"):
+        read_sweep(tmp_path)
