@@ -34,7 +34,7 @@ def plot_loss(trace_csv: Path, final: Path) -> None:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     whole, tail = figure.subplots(1, 2)
     whole.plot(trace["step"], trace["loss"], lw=0.8, color="#4477aa")
-    whole.set(title="Loss", xlabel="step", ylabel="negative ELBO")
+    whole.set(title="Loss", xlabel="step", ylabel="loss")
     last = trace.iloc[len(trace) // 2 :]
     window = max(1, len(last) // 20)
     tail.plot(last["step"], last["loss"], lw=0.5, color="#bbbbbb")

@@ -31,12 +31,12 @@ Array = NDArray[np.float64]
 
 START_SCALE = 0.3
 NEWTON_TOLERANCE = 1e-3
-SCALE_TOLERANCE = 0.01
-LAST_GAIN_PER_EFFECT = 0.01
+SCALE_TOLERANCE = 0.025
 SHORTEST_STEP = 1e-8
 MEMORY = 6
 LEAST_DRAWS = 64
-DRAWS_BEHIND_A_SCALE = 100_000
+ANNOUNCED_GB = 4.0
+DRAWS_BEHIND_A_SCALE = 50_000
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,14 @@ def _fit(
     on_round: Callable[[int, float], None] | None,
 ) -> LaplaceFit:
     begun = time.perf_counter()
+    needed_gb = 3 * 8 * coefficients.size**2 / 1e9
+    if needed_gb > ANNOUNCED_GB:
+        log.warning(
+            "the Laplace solution keeps matrices of %d x %d: about %.0f GB; inference.warm_start=none avoids it",
+            coefficients.size,
+            coefficients.size,
+            needed_gb,
+        )
     likelihood = _Likelihood(coefficients, likelihood_weight)
     counts = coefficients.scale_counts()
     widths = scale_prior_widths(priors, coefficients.rows.n_days)
@@ -166,8 +174,8 @@ def _fit(
 def _white_noise(coefficients: Coefficients, device: torch.device | str) -> torch.Tensor:
     """Draw standard normals, shape (size, draws), the same in every round so that the rounds converge.
 
-    Posterior variances enter the scales as sums over all genes; with 100,000 draws behind a sum it is
-    known to half a percent, at a small part of the cost of the whole covariance.
+    Posterior variances enter the scales as sums over all genes; with 50,000 draws behind a sum it is
+    known to less than a percent, at a small part of the cost of the whole covariance.
     """
     draws = max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // coefficients.rows.n_genes))
     generator = torch.Generator().manual_seed(0)
@@ -277,9 +285,9 @@ class _Mode:
 def _newton(likelihood: _Likelihood, penalty: _Penalty, flat: Array, device: Any, most: int = 50) -> _Mode:
     """Climb to the mode; the factor returned belongs to the Hessian where the last step began.
 
-    A whole step that moves the effects by less than about a tenth of their SD is the last: the Hessian
-    hardly changes over it, and what it misses of the mode is smaller still. So a round whose scales moved
-    little costs one factorisation.
+    The first step that can be taken whole is the last: the scales move on anyway, and by the time they
+    have settled the steps are so small that what one of them misses of the mode is nothing. So a round
+    costs one factorisation; `LaplaceFit.decrement` tells what is left in the end.
     """
     logits = likelihood.logits(flat)
     height = likelihood.value(logits) + penalty.value(flat)
@@ -300,7 +308,7 @@ def _newton(likelihood: _Likelihood, penalty: _Penalty, flat: Array, device: Any
         if not np.isfinite(new):
             raise _ran_away(f"objective {new}")
         flat, logits, height = candidate, logits + length * along, new
-        if length == 1.0 and gain < LAST_GAIN_PER_EFFECT * len(flat):
+        if length == 1.0:
             break
     slope = likelihood.gradient(likelihood.probabilities(logits)) - penalty.precision @ flat
     log_volume = penalty.half_logdet - float(factor.diagonal().log().sum())
