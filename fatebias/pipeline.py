@@ -26,7 +26,7 @@ from fatebias.artifacts import (
 )
 from fatebias.config import Config
 from fatebias.errors import DiscoveryError, OutputError, explain
-from fatebias.record import RunRecord, peak_memory_mb
+from fatebias.record import STOPPED, RunRecord, peak_memory_mb
 from fatebias.report import closing_words
 from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key
 from fatebias.tracking.spool import Spool
@@ -103,7 +103,7 @@ class _Run:
             if "discover" in self.config.stages:
                 self._discover()
         except BaseException as error:
-            why = str(error) or type(error).__name__
+            why = STOPPED if isinstance(error, SystemExit) else str(error) or type(error).__name__
             self.record.fail(why)
             self._track("failed" if isinstance(error, Exception) else "killed", why)
             raise

@@ -29,6 +29,7 @@ RECORDED_PACKAGES = (
     "hydra-core",
     "mlflow",
 )
+STOPPED = "stopped by a signal; the next run in this folder goes on from where it was"
 
 
 def git_state(folder: Path) -> dict[str, Any]:

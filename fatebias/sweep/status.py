@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fatebias.artifacts import RunPaths
+from fatebias.record import STOPPED
 from fatebias.sweep.record import Member, Sweep
 
 QUEUED, RUNNING, DONE, FAILED, KILLED = "queued", "running", "done", "failed", "killed"
@@ -33,6 +34,7 @@ SLURM_ENDS = {
 SLURM_WAITS = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 SLURM_RUNS = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING",
               "STAGE_OUT")  # fmt: skip
+STOPPED_BY_SLURM = ("CANCELLED", "TIMEOUT", "DEADLINE", "NODE_FAIL", "PREEMPTED")
 FIXES = {
     "ran out of memory": "retry with more: hydra.launcher.mem_gb=64",
     "met its time limit": "retry with more: hydra.launcher.timeout_min=480",
@@ -88,7 +90,7 @@ def statuses(sweep: Sweep) -> list[MemberStatus]:
     open_jobs = [
         member.job_id
         for member in sweep.members
-        if member.job_id and records[member.number].get("status") not in (DONE, FAILED)
+        if member.job_id and records[member.number].get("status") != DONE
     ]
     slurm: Mapping[str, str] = {}
     if open_jobs:
@@ -119,10 +121,15 @@ def _status(member: Member, record: Mapping[str, Any], slurm: Mapping[str, str])
     said = record.get("status")
     if said == DONE:
         return MemberStatus(member, DONE)
-    if said == FAILED:
+    state = slurm.get(member.job_id) if member.job_id else None
+    if state in SLURM_WAITS:  # a job that was stopped, too, and is to go on
+        return MemberStatus(member, QUEUED)
+    if state in SLURM_RUNS:
+        return MemberStatus(member, RUNNING)
+    if said == FAILED and not (state in STOPPED_BY_SLURM and record.get("why") == STOPPED):
         return MemberStatus(member, FAILED, str(record.get("why")).partition("\n")[0])
     if member.job_id is not None:
-        return _slurm_status(member, said, slurm.get(member.job_id))
+        return _end_of_job(member, said, state)
     if said is None and member.submitted is None:
         return MemberStatus(member, NOT_STARTED)
     if _is_at_work(member.folder):
@@ -130,11 +137,7 @@ def _status(member: Member, record: Mapping[str, Any], slurm: Mapping[str, str])
     return MemberStatus(member, KILLED, "its process died") if said else MemberStatus(member, NOT_STARTED)
 
 
-def _slurm_status(member: Member, said: str | None, state: str | None) -> MemberStatus:
-    if state in SLURM_WAITS:
-        return MemberStatus(member, QUEUED)
-    if state in SLURM_RUNS:
-        return MemberStatus(member, RUNNING)
+def _end_of_job(member: Member, said: str | None, state: str | None) -> MemberStatus:
     if state is None:
         return MemberStatus(member, KILLED, f"Slurm no longer knows its job {member.job_id}")
     reason = SLURM_ENDS.get(state, f"Slurm says {state}")

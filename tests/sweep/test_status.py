@@ -6,6 +6,7 @@ import pytest
 from filelock import FileLock
 
 from fatebias.errors import OutputError
+from fatebias.record import STOPPED
 from fatebias.sweep.record import read_sweep
 from fatebias.sweep.slurm import wait
 from fatebias.sweep.status import MemberStatus, statuses, table
@@ -48,6 +49,21 @@ def test_slurm_has_the_word_where_a_run_could_not_end_its_own(
     (found,) = statuses(written.sweep(tmp_path, {"status": said}, job_ids=True))
     assert (found.state, found.reason) == (state, reason)
     assert found.failed == (state == "killed")
+
+
+@pytest.mark.parametrize(
+    ("slurm", "state", "reason"),
+    [
+        ("PENDING", "queued", ""),  # preempted, and to go on
+        ("RUNNING", "running", ""),  # it has begun again, or is still leaving
+        ("CANCELLED", "killed", "cancelled: scancel, or the scheduler"),
+        ("FAILED", "failed", STOPPED),
+    ],
+)
+def test_a_run_that_was_stopped_by_a_signal_may_go_on(written, tmp_path, fake_slurm, slurm, state, reason):
+    fake_slurm(scontrol=scontrol(t0=slurm))
+    (found,) = statuses(written.sweep(tmp_path, {"status": "failed", "why": STOPPED}, job_ids=True))
+    assert (found.state, found.reason) == (state, reason)
 
 
 def test_a_queued_job_says_what_it_waits_for(written, tmp_path, fake_slurm):

@@ -1,0 +1,267 @@
+"""Sweeps through a real Slurm: jobs that end well, fail, are killed, cancelled or meet their limit."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
+
+TINY = [
+    "data=simulated",
+    "data.simulate.n_cells=300",
+    "data.simulate.n_genes=8",
+    "data.simulate.n_ntc_guides=4",
+    "data.simulate.n_days=2",
+    "inference.num_posterior_draws=200",
+    "inference.progress=false",
+    "inference.num_steps=5",
+    "discovery.engine=native",
+]
+SMALL_JOB = ["launcher=slurm_cpu", "hydra.launcher.cpus=1", "hydra.launcher.mem_gb=2"]
+NEVER_ENDING = "inference.num_steps=1000000000"
+CSVS = ("gene_summary_for_mash.csv", "gene_summary_mash_out.csv", "hits_ranked.csv")
+
+
+def run_json(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def members(folder: Path) -> list[dict]:
+    return json.loads((folder / "sweep.json").read_text())["members"]
+
+
+def until(condition, what: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.3)
+
+
+def last_step(folder: Path) -> int:
+    try:
+        return int((folder / "loss_trace.csv").read_text().splitlines()[-1].partition(",")[0])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+@pytest.fixture(scope="module")
+def eight(cluster, typed, tmp_path_factory):
+    """Eight jobs, submitted and waited for from a folder that is not the checkout and has no MLflow store."""
+    login = tmp_path_factory.mktemp("login node")
+    done = typed(*SMALL_JOB, *TINY, "seed=0,1,2,3", "likelihood_weight=0.5,1.0", "out_dir=out", cwd=login)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return login, done
+
+
+def test_every_job_of_a_sweep_writes_its_tables(cluster, eight):
+    login, done = eight
+    for member in members(login / "out"):
+        folder = login / "out" / member["folder"]
+        assert run_json(folder)["status"] == "done"
+        assert all((folder / name).stat().st_size > 0 for name in CSVS)
+        assert cluster.state(member["job_id"]) == "COMPLETED"
+    assert "8 done" in done.stdout
+    assert re.search(r"^3 +\d+_3 +done +seed=1 likelihood_weight=1.0 +\S.*/out/3/run.log$", done.stdout, re.M)
+
+
+def test_a_job_has_the_settings_and_the_command_of_its_submission(eight):
+    login, _ = eight
+    record = run_json(login / "out" / "3")
+    assert record["seed"] == 1
+    assert Path(record["command"][0]).name == "run.py"
+    assert "seed=0,1,2,3" in record["command"]
+
+
+def test_the_waiting_client_compares_the_runs_and_brings_them_to_one_new_store(eight, typed):
+    login, _ = eight
+    summary = pd.read_csv(login / "out" / "sweep_summary.csv")
+    assert list(summary["status"]) == ["done"] * 8
+    assert summary["loss"].notna().all()
+    assert pd.read_csv(login / "out" / "hit_stability.csv")["settings"].eq(8).all()
+    assert (login / "out" / "sweep_hits.png").is_file()
+    assert (login / "mlflow.db").is_file()
+    again = typed("-m", "fatebias.tracking", "sync", "out", cwd=login)
+    assert again.returncode == 0, again.stderr
+    assert "8 runs" in again.stdout
+    assert "8 unchanged" in again.stdout
+
+
+def test_the_jobs_leave_mlflow_s_store_to_the_client(eight):
+    login, _ = eight
+    journals = [(login / "out" / str(number) / "tracking").is_dir() for number in range(8)]
+    assert all(journals)
+    assert not list((login / "out").rglob("mlflow.db"))
+    for log in (login / "out" / "slurm").glob("*_log.out"):
+        assert "alembic" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def mixed(cluster, typed, tmp_path_factory):
+    """One job of each fate, submitted without waiting, and a single run that meets its time limit."""
+    login = tmp_path_factory.mktemp("mixed")
+    limit = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50", "hydra.launcher.wait=false"]
+    late = typed(*SMALL_JOB, *limit, *TINY, NEVER_ENDING, "out_dir=late", "tracking=off", cwd=login)
+    assert late.returncode == 0, late.stderr
+    begun = time.monotonic()
+    done = typed(
+        *SMALL_JOB,
+        "hydra.launcher.wait=false",
+        *TINY,
+        f"inference.num_steps=5,{NEVER_ENDING.partition('=')[2]}",
+        "discovery.engine=native,rscript",
+        "discovery.command=[no-such-R]",
+        "out_dir=out",
+        "tracking=off",
+        cwd=login,
+    )
+    assert done.returncode == 0, done.stderr
+    took = time.monotonic() - begun
+    out = login / "out"
+    jobs = [member["job_id"] for member in members(out)]
+    for number in (2, 3):  # the two that never end
+        until(lambda n=number: (out / str(n) / "loss_trace.csv").is_file(), f"a fit in job {number}")
+    early = typed("-m", "fatebias.sweep", "status", "out", cwd=login)
+    os.kill(cluster.python_of(jobs[2]), signal.SIGKILL)  # as the kernel does when memory is short
+    cluster.ask("scancel", jobs[3])
+    for job in jobs:
+        until(lambda job=job: cluster.state(job) not in ("PENDING", "RUNNING", "COMPLETING"), f"end of {job}")
+    return login, jobs, took, early
+
+
+def test_without_waiting_the_command_returns_when_the_jobs_are_queued(mixed):
+    _, _, took, early = mixed
+    assert took < 60
+    assert re.search(r"^2 +\S+ +running ", early.stdout, re.M)
+    assert re.search(r"^3 +\S+ +running ", early.stdout, re.M)
+
+
+def test_a_failed_run_fails_its_slurm_job_with_the_traceback_in_its_log(cluster, mixed):
+    login, jobs, _, _ = mixed
+    assert (cluster.state(jobs[1]), cluster.exit_code(jobs[1])) == ("FAILED", "1:0")
+    (member,) = [each for each in members(login / "out") if each["number"] == 1]
+    log = (login / "out" / member["log"]).read_text()
+    assert "Traceback (most recent call last)" in log
+    assert "fatebias.errors.DiscoveryError: discovery.engine=rscript" in log
+    assert "discovery.engine=rscript" in (login / "out" / "1" / "run.log").read_text()
+
+
+def test_no_job_hides_another_and_each_end_is_named(cluster, mixed, typed):
+    login, jobs, _, _ = mixed
+    assert cluster.state(jobs[0]) == "COMPLETED"
+    done = typed("-m", "fatebias.sweep", "status", "out", cwd=login)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    states = [line.split()[2] for line in lines[1:] if re.match(r"\d", line) and line.split()[0].isdigit()]
+    assert states[:4] == ["done", "failed", "killed", "killed"]
+    text = done.stdout
+    assert "discovery.engine=rscript, but R's mashr does not answer" in text
+    assert "its process died" in text
+    assert "cancelled: scancel, or the scheduler" in text
+    assert lines[-1] == "1 done, 1 failed, 2 killed"
+
+
+def test_a_sweep_is_compared_from_what_has_finished(mixed, typed):
+    login, _, _, _ = mixed
+    done = typed("-m", "fatebias.sweep", "out", cwd=login)
+    assert [Path(line).name for line in done.stdout.splitlines()] == [
+        "sweep_summary.csv",
+        "hit_stability.csv",
+        "sweep_hits.png",
+    ]
+    assert list(pd.read_csv(login / "out" / "sweep_summary.csv")["status"]) == [
+        "done",
+        "failed",
+        "killed",
+        "killed",
+    ]
+
+
+def test_a_job_that_meets_its_time_limit_says_so(cluster, mixed, typed):
+    login, _, _, _ = mixed
+    (member,) = members(login / "late")
+    until(lambda: cluster.state(member["job_id"]) not in ("RUNNING", "COMPLETING"), "the time limit", 120)
+    done = typed("-m", "fatebias.sweep", "status", "late", cwd=login)
+    assert done.returncode == 1
+    assert re.search("timed-out|time limit", done.stdout), done.stdout
+
+
+def test_retry_runs_what_failed_in_the_same_folder_and_nothing_else(cluster, mixed, typed):
+    login, jobs, _, _ = mixed
+    before = run_json(login / "out" / "0")
+    done = typed("-m", "fatebias.sweep", "retry", "out", "hydra.launcher.mem_gb=3", cwd=login)
+    assert done.returncode == 0, done.stderr
+    assert "3 queued" in done.stdout
+    now = members(login / "out")
+    assert now[0]["job_id"] == jobs[0]
+    new = [member["job_id"] for member in now[1:]]
+    assert not set(new) & set(jobs)
+    shown = cluster.ask("scontrol", "--oneliner", "show", "job", new[0].partition("_")[0])
+    cluster.ask("scancel", new[0].partition("_")[0])
+    assert "MinMemoryNode=3G" in shown
+    assert run_json(login / "out" / "0") == before
+
+
+def test_a_gpu_that_torch_cannot_use_ends_the_job_at_once_with_the_reason(cluster, typed, tmp_path):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    words = ["launcher=slurm", "hydra.launcher.cpus=1", "hydra.launcher.mem_gb=2", *TINY, "out_dir=out"]
+    done = typed(*words, "tracking=off", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "1 of 1 runs of the sweep failed" in done.stderr
+    assert "this job has asked for a GPU, but torch sees none" in done.stderr
+    assert run_json(tmp_path / "out" / "0")["status"] == "failed"
+    (member,) = members(tmp_path / "out")
+    assert cluster.state(member["job_id"]) == "FAILED"
+    assert "gres:gpu:1" in cluster.ask("scontrol", "--oneliner", "show", "job", member["job_id"])
+
+
+def test_a_job_that_is_requeued_twice_goes_on_to_the_same_bytes(cluster, typed, tmp_path):
+    words = [*SMALL_JOB, *TINY, "inference.num_steps=4000", "tracking=off"]
+    later = "hydra.launcher.wait=false"
+    for out in ("whole", "requeued"):
+        done = typed(*words, later, f"out_dir={out}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    (member,) = members(tmp_path / "requeued")
+    run = tmp_path / "requeued" / "0"
+    for restarts in (1, 2):
+        steps = last_step(run)
+        until(lambda steps=steps: last_step(run) > steps + 200, "steps of the fit")
+        cluster.ask("scontrol", "requeue", member["job_id"])
+        until(lambda: cluster.state(member["job_id"]) == "PENDING", "the job to be queued again")
+        status = typed("-m", "fatebias.sweep", "status", "requeued", cwd=tmp_path)
+        assert " queued " in status.stdout
+        assert status.returncode == 0
+        cluster.ask("scontrol", "update", f"JobId={member['job_id']}", "StartTime=now")
+        until(lambda: cluster.state(member["job_id"]) == "RUNNING", "the job to run again")
+        shown = cluster.ask("scontrol", "--oneliner", "show", "job", member["job_id"])
+        assert f"Restarts={restarts} " in shown
+    for out in ("whole", "requeued"):
+        folder = tmp_path / out / "0"
+        until(lambda folder=folder: run_json(folder)["status"] == "done", f"the end of {out}")
+    resumed = re.findall(r"going on from step (\d+)", (run / "run.log").read_text())
+    assert len(resumed) == 2
+    assert 0 < int(resumed[0]) < int(resumed[1])
+    for name in (*CSVS, "posterior.npz"):
+        assert (run / name).read_bytes() == (tmp_path / "whole" / "0" / name).read_bytes(), name
+
+
+def test_what_slurm_refuses_is_said_in_its_own_words_and_nothing_is_queued(cluster, typed, tmp_path):
+    done = typed(
+        *SMALL_JOB, "hydra.launcher.partition=absent", *TINY, "seed=0,1", "out_dir=out", cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "Slurm has refused the jobs" in done.stderr
+    assert "invalid partition specified: absent" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [run_json(tmp_path / "out" / str(number))["status"] for number in range(2)] == ["failed"] * 2
