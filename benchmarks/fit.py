@@ -1,9 +1,9 @@
 """How long a fit takes, and how it grows: ``OMP_NUM_THREADS=2 python -m benchmarks.fit``.
 
-By turns, medians of five (`--rounds`): the default fit to its final posterior, the Laplace solution within it,
-the straightforward minibatch fit (100 steps, scaled to 5,000) and NumPyro's jitted full-batch step, all on
-100,000 cells, 300 genes, 1,200 guides, MOI 2.5. Then, each in a process of its own, import to first step on the
-bundled screen, and time and memory from 10^4 to 10^6 cells (`--grow`, which also draws benchmarks/growth.png).
+By turns, medians of five (`--rounds`): the default fit to its final posterior, the Laplace solution within
+it, the straightforward minibatch fit (100 steps, scaled to 5,000) and NumPyro's jitted full-batch step, all
+on 100,000 cells, 300 genes, 1,200 guides, MOI 2.5. Then, each in a process of its own, import to first step
+on the bundled screen, and time and memory from 10^4 to 10^6 cells (`--grow`, which draws growth.png too).
 NumPyro is needed for its line alone: pip install numpyro.
 """
 
@@ -98,19 +98,16 @@ def first_step(rounds: int) -> None:
 
 
 def grow() -> None:
-    """Time and memory by number of cells, 300 genes, 2,000 guides, MOI 3, as a table and a picture."""
-    print(
-        f"{'cells':>10} {'rows':>9} {'fit s':>7} {'laplace':>8} {'svi':>7} {'peak MB':>8} {'screen alone':>13}"
-    )
+    """Time and memory by number of cells: 300 genes, 2,000 guides, MOI 3; a table and a picture."""
+    head = ("cells", "rows", "fit s", "laplace", "svi", "peak MB", "screen MB")
+    print(" ".join(f"{each:>10}" for each in head))
     found = []
     for n_cells in SIZES:
         each = in_own_process("benchmarks.fit", "--one", str(n_cells), "2000", "3")
         found.append(each)
-        print(
-            f"{n_cells:>10,} {each['rows']:>9,} {each['total']:>7.1f} {each['laplace']:>8.1f} {each['svi']:>7.1f} "
-            f"{each['peak_mb']:>8.0f} {each['before_mb']:>13.0f}",
-            flush=True,
-        )
+        figures = [each[key] for key in ("total", "laplace", "svi", "peak_mb", "before_mb")]
+        row = [f"{n_cells:,}", f"{each['rows']:,}", *(f"{value:.1f}" for value in figures)]
+        print(" ".join(f"{value:>10}" for value in row), flush=True)
     rows = np.array([each["rows"] for each in found])
     for name, values in (("time", [e["total"] for e in found]), ("memory", [e["peak_mb"] for e in found])):
         slope = np.polyfit(np.log(rows), np.log(values), 1)[0]

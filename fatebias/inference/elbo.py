@@ -1,4 +1,4 @@
-"""Pyro's Trace_ELBO for models whose sites are all reparameterised and stand in no plate, with less overhead."""
+"""Pyro's Trace_ELBO with less overhead, for models without plates whose sites are all reparameterised."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ReparameterisedELBO(Trace_ELBO):
         return float(loss.detach())
 
 
-def _log_density(trace: poutine.Trace) -> torch.Tensor:
+def _log_density(trace: Any) -> torch.Tensor:
     parts = [
         site["fn"].log_prob(site["value"], *site["args"], **site["kwargs"])
         for site in trace.nodes.values()

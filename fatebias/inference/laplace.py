@@ -128,7 +128,7 @@ def _fit(
     needed_gb = 3 * 8 * coefficients.size**2 / 1e9
     if needed_gb > ANNOUNCED_GB:
         log.warning(
-            "the Laplace solution keeps matrices of %d x %d: about %.0f GB; inference.warm_start=none avoids it",
+            "the Laplace solution keeps matrices of %d x %d, %.0f GB; inference.warm_start=none does not",
             coefficients.size,
             coefficients.size,
             needed_gb,

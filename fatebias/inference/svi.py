@@ -12,7 +12,7 @@ import numpy as np
 import pyro
 import torch
 from pyro.infer import SVI
-from pyro.optim import ClippedAdam
+from pyro.optim import ClippedAdam, PyroOptim
 
 from fatebias.config import InferenceConfig
 from fatebias.errors import FitError, explain
@@ -106,7 +106,7 @@ def run_svi(
 class _State:
     """All that changes from step to step."""
 
-    def __init__(self, svi: SVI, optimiser: ClippedAdam, family: Any, batches: _Batches) -> None:
+    def __init__(self, svi: SVI, optimiser: PyroOptim, family: Any, batches: _Batches) -> None:
         self.svi, self.optimiser, self.family, self.batches = svi, optimiser, family, batches
         self.average = _Average()
         self.losses: list[float] = []

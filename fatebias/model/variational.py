@@ -136,7 +136,7 @@ class StructuredFamily:
         -------
         tuple of Tensor
             loc (size,) in the order of `parts`, raw T of the genes (L, width, width), raw T of the shared
-            effects, mean of log scale and log of its SD (F*, D + 1). A raw T holds logarithms on its diagonal.
+            effects, mean of log scale and log of its SD (F*, D + 1). A raw T has logarithms on its diagonal.
         """
         width, n_shared = self.blocks.shape[1], len(self.shared)
         kind: dict[str, Any] = {"dtype": torch.float64, "device": self.mean.device}

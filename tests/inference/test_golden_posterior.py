@@ -44,9 +44,8 @@ def figures(screen, nuts, **inference):
     ]
     for name, each in zip(screen.fates[1:], found, strict=True):
         median, low, high, moved = each
-        print(
-            f"{name} {inference or 'default'}: SD ratio {median:.3f} ({low:.3f} to {high:.3f}), shift {moved:.3f}"
-        )
+        ratio_text = f"SD ratio {median:.3f} ({low:.3f} to {high:.3f})"
+        print(f"{name} {inference or 'default'}: {ratio_text}, shift {moved:.3f}")
     return fit, found
 
 
