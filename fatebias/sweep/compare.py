@@ -150,5 +150,5 @@ def _ranking(status: MemberStatus) -> pd.DataFrame | None:
 
 def _write(table: pd.DataFrame, final: Path) -> Path:
     with atomic_path(final) as draft:
-        table.to_csv(draft, index=False)
+        table.to_csv(draft, index=False, float_format="%.6g")
     return final

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from fatebias import names
 from fatebias.artifacts import atomic_path
 
-MOST_GENES = 40
+FEWEST_GENES, MOST_GENES = 10, 40
 LEAST_LFSR = 1e-10
 
 
 def plot_sweep(stability: pd.DataFrame, ranked: Mapping[str, pd.DataFrame], final: Path) -> None:
-    """Draw signed -log10 lfsr of the surest genes under each setting; a dot marks a hit.
+    """Draw signed -log10 lfsr of the genes that are hits anywhere, under each setting; a dot marks a hit.
 
     Parameters
     ----------
@@ -29,7 +29,8 @@ def plot_sweep(stability: pd.DataFrame, ranked: Mapping[str, pd.DataFrame], fina
     final
         Where the PNG shall stand.
     """
-    genes = list(stability["gene"].head(MOST_GENES))
+    shown = min(MOST_GENES, max(FEWEST_GENES, int((stability["hit_share"] > 0).sum())))
+    genes = list(stability["gene"].head(shown))
     signed = np.full((len(genes), len(ranked)), np.nan)
     hit = np.zeros(signed.shape, dtype=bool)
     for column, ranking in enumerate(ranked.values()):
@@ -43,7 +44,7 @@ def plot_sweep(stability: pd.DataFrame, ranked: Mapping[str, pd.DataFrame], fina
             hit[row, column] = bool(gene[names.HIT_ANYDAY])
     longest = max(map(len, ranked))
     figure = Figure(
-        figsize=(2.6 + 0.34 * len(ranked), 1.2 + 0.2 * len(genes) + 0.075 * longest), layout="constrained"
+        figsize=(3.0 + 0.34 * len(ranked), 0.8 + 0.22 * len(genes) + 0.065 * longest), layout="constrained"
     )
     axes = figure.subplots()
     limit = float(np.nanmax(np.abs(signed), initial=1.0))
