@@ -31,7 +31,9 @@ Array = NDArray[np.float64]
 
 START_SCALE = 0.3
 NEWTON_TOLERANCE = 1e-3
-SCALE_TOLERANCE = 0.025
+SCALE_TOLERANCE = 0.01
+EVIDENCE_TOLERANCE = 0.3
+LONGEST_MOVE = 2.0  # of a log precision: a scale moves by a factor of e at most
 SHORTEST_STEP = 1e-8
 MEMORY = 6
 LEAST_DRAWS = 64
@@ -137,36 +139,33 @@ def _fit(
     counts = coefficients.scale_counts()
     widths = scale_prior_widths(priors, coefficients.rows.n_days)
     noise = _white_noise(coefficients, device)
-    mixing = _Anderson(MEMORY)
-    log_precision = np.full((coefficients.rows.n_effects, len(counts)), -2 * np.log(START_SCALE))
+    search = _ScaleSearch(coefficients.rows.n_effects, len(counts))
     flat = _start(coefficients)
     evidence: list[float] = []
-    change = np.inf
     for number in range(max_rounds):
-        penalty = _Penalty(coefficients, priors, np.exp(log_precision))
+        penalty = _Penalty(coefficients, priors, np.exp(search.point))
         mode = _newton(likelihood, penalty, flat, device)
         flat = mode.mean
-        evidence.append(mode.log_evidence + _log_hyperprior(log_precision, widths))
+        evidence.append(mode.log_evidence + _log_hyperprior(search.point, widths))
         if on_round is not None:
             on_round(number, evidence[-1])
         spread = torch.linalg.solve_triangular(mode.factor.T, noise, upper=True).T.cpu().numpy()
         squares = coefficients.scale_squares(flat, spread)
-        proposed = -np.log(_scale_update(squares, counts, widths))
-        change = float(np.abs(proposed - log_precision).max() / 2)
-        log.debug("round %d: log evidence %.3f, scales move by %.3g", number, evidence[-1], change)
-        if change < SCALE_TOLERANCE:
+        search.seen(evidence[-1], -np.log(_scale_update(squares, counts, widths)))
+        log.debug("round %d: log evidence %.3f, scales move by %.3g", number, evidence[-1], search.change)
+        converged = search.settled and mode.decrement < NEWTON_TOLERANCE
+        if converged or number + 1 == max_rounds:
             break
-        if number + 1 < max_rounds:
-            log_precision = mixing.mix(log_precision, proposed)
+        search.move()
     return LaplaceFit(
         mean=flat,
         factor=mode.factor,
         unit=np.sqrt((spread**2).mean(axis=0)),
-        scale_precision=np.exp(log_precision),
+        scale_precision=np.exp(search.point),
         log_evidence=tuple(evidence),
         decrement=mode.decrement,
-        scale_change=change,
-        converged=change < SCALE_TOLERANCE and mode.decrement < NEWTON_TOLERANCE,
+        scale_change=search.change,
+        converged=converged,
         seconds=time.perf_counter() - begun,
     )
 
@@ -340,26 +339,55 @@ def _ran_away(found: str) -> FitError:
     )
 
 
-class _Anderson:
-    """Anderson mixing of a fixed-point map over a few past rounds."""
+class _ScaleSearch:
+    """Finds the scales: variational Bayes updates, sped up by Anderson mixing, held back by the evidence.
 
-    def __init__(self, memory: int) -> None:
-        self.memory = memory
+    The updates' fixed point is where the log evidence in log s is highest. Mixing may overshoot, most of all
+    towards zero, where an update hardly moves a scale although it is far from its best: a point at which
+    the evidence has fallen is given up, and the search goes on from the best one with a plain update.
+    """
+
+    def __init__(self, n_effects: int, n_scales: int) -> None:
+        self.point: Array = np.full((n_effects, n_scales), -2 * np.log(START_SCALE))
+        self.image = self.point
+        self.evidence = -np.inf
+        self.gain = np.inf
+        self.best = (-np.inf, self.point, self.point)
+        self.plain = True
         self.points: list[Array] = []
         self.moves: list[Array] = []
 
-    def mix(self, point: Array, image: Array) -> Array:
-        self.points.append(point.ravel())
-        self.moves.append((image - point).ravel())
-        self.points, self.moves = self.points[-self.memory :], self.moves[-self.memory :]
-        if len(self.points) == 1:
-            return image
+    def seen(self, evidence: float, image: Array) -> None:
+        """Take in what a round found at `point`: its log evidence and its update."""
+        self.evidence, self.image = evidence, image
+        self.gain = evidence - self.best[0]
+        if self.gain > 0:
+            self.best = (evidence, self.point, image)
+
+    @property
+    def change(self) -> float:
+        """Largest relative change of a scale that a plain update would make."""
+        return float(np.abs(self.image - self.point).max() / 2)
+
+    @property
+    def settled(self) -> bool:
+        """Whether neither the scales nor the evidence move on."""
+        return self.change < SCALE_TOLERANCE and abs(self.gain) < EVIDENCE_TOLERANCE
+
+    def move(self) -> None:
+        """Choose the next point."""
+        if self.gain < -EVIDENCE_TOLERANCE and not self.plain:
+            _, self.point, self.image = self.best
+            self.points, self.moves = [], []
+        self.points = [*self.points, self.point.ravel()][-MEMORY:]
+        self.moves = [*self.moves, (self.image - self.point).ravel()][-MEMORY:]
+        self.plain = len(self.points) == 1
+        if self.plain:
+            self.point = self.image
+            return
         points = np.diff(np.stack(self.points, axis=1), axis=1)
         moves = np.diff(np.stack(self.moves, axis=1), axis=1)
         ridge = 1e-10 * np.trace(moves.T @ moves) * np.eye(moves.shape[1])
         share = np.linalg.solve(moves.T @ moves + ridge, moves.T @ self.moves[-1])
-        mixed = self.points[-1] + self.moves[-1] - (points + moves) @ share
-        # a scale may at most move by a factor of e against its last value
-        return self.points[-1].reshape(point.shape) + np.clip(mixed - self.points[-1], -2, 2).reshape(
-            point.shape
-        )
+        step = (self.moves[-1] - (points + moves) @ share).reshape(self.point.shape)
+        self.point = self.point + np.clip(step, -LONGEST_MOVE, LONGEST_MOVE)

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from fatebias.config import PriorsConfig
+from fatebias.config import DataConfig, PriorsConfig
 from fatebias.data.collapse import collapse
 from fatebias.errors import FitError
 from fatebias.inference import laplace as module
@@ -118,3 +120,18 @@ def test_recovery_within_its_own_error():
         z.append((coefficients.split(fit.mean)[0] - truth.theta) / sd)
     assert np.std(z) == pytest.approx(1.0, abs=0.15)
     assert abs(np.mean(z)) < 0.2
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_little_information_does_not_make_the_scales_collapse(weight):
+    """Seen on the bundled screen at weight 0.5: a long step of the mixing took all scales near zero."""
+    from fatebias.data.load import load_screen
+
+    tight = PriorsConfig(s_alpha=1.25, s_rep=0.4, s_gamma=0.4, s_tau=2.0, s_time=0.4, s_guide=0.75)
+    screen = load_screen(DataConfig(), tight, Path())
+    fit = fit_laplace(Coefficients(collapse(screen)), tight, likelihood_weight=weight)
+    assert fit.converged
+    assert max(fit.log_evidence) - fit.log_evidence[-1] < 0.5
+    assert (
+        fit.scale_precision[0, 0] ** -0.5 > 0.12
+    )  # tau of MES; a quarter of the genes have effects
