@@ -81,7 +81,7 @@ class SimulateConfig:
         _one_of(
             "data.simulate.design",
             self.design,
-            ("mixed", "null", "persistent", "single_day", "sign_flip", "prior"),
+            ("mixed", "no_effects", "persistent", "single_day", "sign_flip", "prior"),
         )
 
 
@@ -302,8 +302,8 @@ class Config:
     def __post_init__(self) -> None:
         """Check what stands at the top level."""
         _positive("likelihood_weight", self.likelihood_weight)
-        if self.seed < 0:
-            raise _refuse("seed", self.seed, "a whole number, 0 or more")
+        if not 0 <= self.seed < 2**32:
+            raise _refuse("seed", self.seed, "a whole number from 0 to 4294967295")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise _refuse("device", self.device, ("auto", "cpu", "cuda", "cuda:N"))
         if not self.stages:

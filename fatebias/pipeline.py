@@ -33,6 +33,8 @@ from fatebias.tracking.spool import Spool
 
 log = logging.getLogger(__name__)
 
+# Without these an entry of run.json is taken for that of no stage.
+PARTS_OF_A_STAGE = {"fit": {"screen", "files", "diagnostics", "warnings"}, "discover": {"report"}}
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
 
@@ -103,7 +105,9 @@ class _Run:
             if "discover" in self.config.stages:
                 self._discover()
         except BaseException as error:
-            why = STOPPED if isinstance(error, SystemExit) else str(error) or type(error).__name__
+            why = str(error) or type(error).__name__
+            if not isinstance(error, Exception):
+                why = STOPPED if isinstance(error, SystemExit) else "interrupted from the keyboard"
             self.record.fail(why)
             self._track("failed" if isinstance(error, Exception) else "killed", why)
             raise
@@ -136,6 +140,21 @@ class _Run:
             entry["screen"] = described
             sources = {"data": files.adata, "guide_map": files.guide_map}
             entry |= stages.fit(screen, config, self.paths, sources, key)
+        if "discover" not in config.stages:
+            self._set_stale_hits_aside()
+
+    def _set_stale_hits_aside(self) -> None:
+        """Keep hits of an earlier fit from passing for those of this one."""
+        found = self.record.content["stages"].get("discover")
+        if found is None or found.get("summary") == self._gene_summary_hash():
+            return
+        aside = prepare_out_dir(self.paths.root / "superseded").root
+        for path in stages.discover_outputs(self.paths):
+            if path.is_file():
+                path.replace(aside / path.name)
+        del self.record.content["stages"]["discover"]
+        self.record.update()
+        log.warning("the hits in this folder were those of an earlier fit; they are now in %s", aside)
 
     def _discover(self) -> None:
         from fatebias.discovery.engine import choose_engine
@@ -157,6 +176,7 @@ class _Run:
             log.info(KEPT, "discover")
             return
         with self.record.stage("discover", key, stages.discover_outputs(self.paths)) as entry:
+            entry["summary"] = summary
             entry["report"] = stages.discover(config, self.paths, screen)
 
     def _gene_summary_hash(self) -> str:
@@ -174,7 +194,8 @@ class _Run:
     def _noted(self, stage: str) -> dict[str, Any]:
         """Look up what run.json says of a stage that is done, in this run or an earlier one."""
         entry: dict[str, Any] = self.record.content["stages"].get(stage, {})
-        return entry if entry.get("status") == "done" else {}
+        whole = entry.get("status") == "done" and set(entry) >= PARTS_OF_A_STAGE[stage]
+        return entry if whole else {}
 
     def _open_journal(self, fingerprint: str) -> None:
         if self.config.tracking.backend != "off" and self.spool is None:
@@ -209,7 +230,8 @@ class _Run:
         spool.metrics(
             {"final/wall_s": time.perf_counter() - self.begun, "final/peak_memory_mb": peak_memory_mb()}
         )
-        files = [self.paths.config, *stages.fit_outputs(self.paths), *stages.discover_outputs(self.paths)]
+        files = [self.paths.config, *stages.fit_outputs(self.paths)]
+        files += stages.discover_outputs(self.paths) if report else []
         for path in (*files, self.paths.record):
             if path.is_file():
                 spool.artifact(path)

@@ -71,11 +71,11 @@ def plot_hits(
     """
     n_days = len(day_labels)
     top = ranked.head(MOST_GENES)
-    lfsr = top[names.day_columns(names.LFSR, n_days)].to_numpy(dtype=float)
-    effect = top[names.day_columns(names.POSTMEAN, n_days)].to_numpy(dtype=float)
+    lfsr = top[names.day_columns(names.LFSR, n_days)].to_numpy(dtype=float).ravel()
+    effect = top[names.day_columns(names.POSTMEAN, n_days)].to_numpy(dtype=float).ravel()
     figure = Figure(figsize=(3.6 + 0.62 * n_days, 1.6 + 0.27 * len(top)), layout="constrained")
     axes = figure.subplots()
-    day, row = np.meshgrid(np.arange(n_days), np.arange(len(top)))
+    day, row = (each.ravel() for each in np.meshgrid(np.arange(n_days), np.arange(len(top))))
     limit = float(np.abs(effect).max(initial=0)) or 1.0
     dots = axes.scatter(
         day,
@@ -103,8 +103,8 @@ def plot_hits(
     axes.set_title(
         f"{hits} of {len(ranked)} genes are hits (lfsr < {threshold:g} on a day)", fontsize=10, loc="left"
     )
-    axes.set_xticks(np.arange(n_days), day_labels)
-    axes.set_yticks(np.arange(len(top)), top[names.GENE], fontsize=8)
+    axes.set_xticks(np.arange(n_days), [_plain(label) for label in day_labels])
+    axes.set_yticks(np.arange(len(top)), [_plain(gene) for gene in top[names.GENE]], fontsize=8)
     axes.set(xlim=(-0.6, n_days - 0.4), ylim=(len(top) - 0.4, -0.6))
     axes.grid(color="#eeeeee", zorder=0)
     axes.set_axisbelow(True)
@@ -113,7 +113,7 @@ def plot_hits(
         dots, ax=axes, shrink=min(1.0, 8 / (len(top) + 1)), aspect=14, anchor=(0, 1), pad=0.03
     )
     bar.set_label(
-        f"effect, logit {contrast} against {reference}" if contrast else "effect, logit", fontsize=8
+        _plain(f"effect, logit {contrast} against {reference}") if contrast else "effect, logit", fontsize=8
     )
     bar.ax.tick_params(labelsize=8)
     figure.legend(
@@ -131,6 +131,11 @@ def plot_hits(
         handletextpad=0.2,
     )
     _save(figure, final)
+
+
+def _plain(label: object) -> str:
+    """Keep matplotlib from reading dollar signs as mathematics."""
+    return str(label).replace("$", r"\$")
 
 
 def _size(lfsr: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fatebias.artifacts import RunPaths, atomic_json, sha256_file
+from fatebias.errors import OutputError, explain
 
 RECORDED_PACKAGES = (
     "fatebias",
@@ -115,11 +116,24 @@ class RunRecord:
     def _previous(self) -> dict[str, Any]:
         try:
             found = json.loads(self.paths.record.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        except FileNotFoundError:
             return {"stages": {}}
-        if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
+        except OSError as error:
+            raise OutputError(
+                explain(
+                    "run.json cannot be read",
+                    where=self.paths.record,
+                    found=error.strerror or error,
+                    fix="move it away, or give another out_dir",
+                )
+            ) from error
+        except (json.JSONDecodeError, UnicodeDecodeError):
             return {"stages": {}}
-        return found
+        stages = found.get("stages") if isinstance(found, dict) else None
+        if not isinstance(stages, dict):
+            return {"stages": {}}
+        whole = {name: entry for name, entry in stages.items() if isinstance(entry, dict)}
+        return {**found, "stages": whole}
 
     def update(self, **parts: Any) -> None:
         """Set top-level entries and write the file.
@@ -162,7 +176,7 @@ class RunRecord:
         self.update(
             data_fingerprint=fit.get("screen", {}).get("fingerprint"),
             day_labels=fit.get("screen", {}).get("day_labels"),
-            converged=not fit.get("warnings"),
+            converged=not fit["warnings"] if "warnings" in fit else None,
             engine=report.get("engine"),
             n_hits=report.get("n_hits"),
             seconds={name: stage.get("seconds") for name, stage in self.content["stages"].items()},

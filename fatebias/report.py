@@ -26,7 +26,8 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
     str
         Several lines.
     """
-    lines = _ranking(paths, record) if paths.hits.is_file() else []
+    ranked = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
+    lines = _ranking(paths, record) if ranked else []
     warnings = record["stages"].get("fit", {}).get("warnings", [])
     lines += [f"NOT CONVERGED: {each}" for each in warnings]
     lines.append(f"results in {paths.root}")
@@ -46,7 +47,7 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
 def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
     import pandas as pd
 
-    ranked = pd.read_csv(paths.hits)
+    ranked = pd.read_csv(paths.hits, dtype={names.GENE: str}, keep_default_na=False)
     labels = record["stages"].get("fit", {}).get("screen", {}).get("day_labels")
     hits = int(ranked[names.HIT_ANYDAY].sum())
     width = max(4, *(len(str(gene)) for gene in ranked[names.GENE].head(SHOWN_GENES)))
@@ -58,7 +59,7 @@ def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
         day = int(row[names.BEST_DAY])
         effect, sd = (row.get(f"{part}{day}", float("nan")) for part in (names.POSTMEAN, names.POSTSD))
         mark = "*" if row[names.HIT_ANYDAY] else " "
-        label = labels[day] if labels else f"d{day}"
+        label = labels[day] if labels and day < len(labels) else f"d{day}"
         figures = f"{effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"
         lines.append(f"{mark} {row[names.GENE]!s:<{width}}  {label:>8} {figures}")
     return lines

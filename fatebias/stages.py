@@ -139,20 +139,21 @@ def discover(cfg: DiscoveryConfig, paths: RunPaths, screen: Mapping[str, Any]) -
     DiscoveryError, OutputError
         When the table cannot be used, the engine fails, or a file could not be written.
     """
-    import pandas as pd
-
     from fatebias.discovery import engine
     from fatebias.discovery.ranking import rank
+    from fatebias.discovery.tables import read_table
     from fatebias.plots import plot_hits
 
     report = engine.discover(paths.gene_summary, paths.mash_out, cfg)
     thresholds = engine.thresholds(cfg)
-    ranked = rank(pd.read_csv(paths.mash_out), *thresholds, where=paths.mash_out)
+    table = read_table(paths.mash_out, fix="run again with resume=false")  # as text: a gene may be called NA
+    ranked = rank(table, *thresholds, where=paths.mash_out)
     with atomic_path(paths.hits) as draft:
         ranked.to_csv(draft, index=False)
+    labels = screen.get("day_labels") or []
     plot_hits(
         ranked,
-        screen.get("day_labels") or [f"d{d}" for d in range(report.n_days)],
+        labels if len(labels) == report.n_days else [f"d{d}" for d in range(report.n_days)],
         thresholds[0],
         screen.get("contrast"),
         (screen.get("fates") or [None])[0],

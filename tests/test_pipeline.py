@@ -239,3 +239,50 @@ def test_true_effects_are_found_and_null_genes_are_not(tmp_path):
     assert called <= set(truth.loc[(truth["contrast"] == "MES") & (truth["theta"] != 0), "gene"])
     assert len(called & active) >= 0.7 * len(active)
     assert np.isfinite(ranked["lfsr_min"]).all()
+
+
+def test_a_new_fit_alone_does_not_pass_old_hits_off_as_its_own(tmp_path, caplog):
+    pipeline.run(config(tmp_path))
+    with caplog.at_level("INFO", logger="fatebias"):
+        pipeline.run(config(tmp_path, stages=["fit"], seed=9))
+    assert "are hits" not in caplog.records[-1].getMessage()
+    told = record(tmp_path)
+    assert told["n_hits"] is None
+    assert "discover" not in told["stages"]
+    assert not (tmp_path / names.HITS_CSV).exists()
+    assert (tmp_path / "superseded" / names.HITS_CSV).is_file()
+
+
+def test_genes_called_na_and_dollar_keep_their_names(tmp_path):
+    summary = pd.DataFrame({"gene": ["NA", "nan", r"$\frac$", "007"], "betahat_d0": [0.1, -0.2, 3.0, 0.0]})
+    summary["se_d0"] = 0.1
+    summary.to_csv(tmp_path / names.GENE_SUMMARY_CSV, index=False)
+    pipeline.run(config(tmp_path, stages=["discover"]))
+    ranked = pd.read_csv(tmp_path / names.HITS_CSV, dtype=str, keep_default_na=False)
+    assert set(ranked["gene"]) == {"NA", "nan", r"$\frac$", "007"}
+    assert record(tmp_path)["converged"] is None
+
+
+@pytest.mark.parametrize("n_days", [2, 3, 4])
+def test_one_gene_gets_its_picture(tmp_path, n_days):
+    row = {"gene": ["A"], **{f"betahat_d{d}": [1.0] for d in range(n_days)}}
+    pd.DataFrame(row | {f"se_d{d}": [0.1] for d in range(n_days)}).to_csv(
+        tmp_path / names.GENE_SUMMARY_CSV, index=False
+    )
+    pipeline.run(config(tmp_path, stages=["discover"]))
+    assert (tmp_path / names.HITS_PNG).stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    "content", ['{"stages": {"fit": "x"}}', '{"stages": {"fit": {"status": "done"}}}', "[", ""]
+)
+def test_a_spoilt_run_json_counts_as_none(tmp_path, content):
+    (tmp_path / names.RUN_JSON).write_text(content)
+    pipeline.run(config(tmp_path))
+    assert record(tmp_path)["status"] == "done"
+
+
+def test_a_run_json_that_is_a_folder_is_said(tmp_path):
+    (tmp_path / names.RUN_JSON).mkdir()
+    with pytest.raises(OutputError, match="run.json cannot be read"):
+        pipeline.run(config(tmp_path))

@@ -220,7 +220,7 @@ def _numbers(label: str) -> list[float]:
     try:
         return [float(label)] if np.isfinite(float(label)) else []
     except ValueError:
-        return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", label)]
+        return [float(number) for number in re.findall(r"(?:(?<!\S)-)?\d+(?:\.\d+)?", label)]
 
 
 def _natural(label: str) -> list[tuple[int, float, str]]:

@@ -162,7 +162,7 @@ def _sign_flip(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 COURSES: dict[str, tuple[Callable[[int, np.random.Generator], NDArray[np.float64]], ...]] = {
-    "null": (),
+    "no_effects": (),
     "persistent": (_persistent,),
     "single_day": (_single_day,),
     "sign_flip": (_sign_flip,),

@@ -197,7 +197,11 @@ def judge(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
             f"{diagnostics['laplace_gradient_norm']:.2g}; raise inference.max_rounds"
         )
     drift, error = diagnostics.get("loss_drift"), diagnostics.get("loss_drift_error", 0.0)
-    if drift is not None and drift > max(SETTLED_NATS, 3 * error):
+    # a cold start has everything to do: there a short run must not pass for want of evidence
+    doubt = 3 * error if "laplace_converged" in diagnostics else 0.5 * error
+    if drift is None and "svi_steps" in diagnostics and "laplace_converged" not in diagnostics:
+        found.append("SVI took too few steps to tell whether it has settled; raise inference.num_steps")
+    if drift is not None and drift > max(SETTLED_NATS, doubt):
         found.append(
             f"SVI has not settled: the loss still fell by {drift:.1f} nats towards the end; "
             "raise inference.num_steps"

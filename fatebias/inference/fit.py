@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyro
@@ -191,7 +192,7 @@ def _svi(
     seconds["svi"] = time.perf_counter() - begun
     log.info("SVI: %d steps in %.1f s", len(trace.step), seconds["svi"])
     begun = time.perf_counter()
-    diagnostics = loss_drift(trace)
+    diagnostics: dict[str, Any] = loss_drift(trace) | {"svi_steps": len(trace.step)}
     if laplace is not None:
         diagnostics |= _laplace_figures(laplace)
         if structured is not None:

@@ -114,7 +114,7 @@ def fit_laplace(
     FitError
         When the precision is not positive definite or the mode runs away.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite ends in an error of ours
+    with np.errstate(all="ignore"):  # what is not finite ends in an error of ours
         return _fit(coefficients, priors, likelihood_weight, max_rounds, device, on_round)
 
 

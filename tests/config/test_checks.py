@@ -33,7 +33,7 @@ def bare() -> DictConfig:
             for value in ("-1", "0", "nan", "inf")
         ),
         ("likelihood_weight=0", f"where: likelihood_weight\n  found: 0.0\n  {ABOVE_ZERO}"),
-        ("seed=-1", "where: seed\n  found: -1\n  allowed: a whole number, 0 or more"),
+        ("seed=-1", "where: seed\n  found: -1\n  allowed: a whole number from 0"),
         ("device=gpu", "where: device\n  found: gpu\n  allowed: auto, cpu, cuda, cuda:N"),
         ("device=cuda:x", "where: device\n  found: cuda:x"),
         ("stages=[]", "where: stages\n  found: none\n  allowed: fit, discover"),
@@ -69,7 +69,10 @@ def bare() -> DictConfig:
             "where: data.simulate.active_share\n  found: 1.5\n  allowed: a share",
         ),
         ("data.simulate.effect_min=2", "where: data.simulate.effect_min\n  found: 2.0"),
-        ("data.simulate.design=nil", "where: data.simulate.design\n  found: nil\n  allowed: mixed, null"),
+        (
+            "data.simulate.design=nil",
+            "where: data.simulate.design\n  found: nil\n  allowed: mixed, no_effects",
+        ),
         (
             "model.guide_effects=fixed",
             "where: model.guide_effects\n  found: fixed\n  allowed: random, centred",

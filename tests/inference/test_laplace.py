@@ -132,6 +132,4 @@ def test_little_information_does_not_make_the_scales_collapse(weight):
     fit = fit_laplace(Coefficients(collapse(screen)), tight, likelihood_weight=weight)
     assert fit.converged
     assert max(fit.log_evidence) - fit.log_evidence[-1] < 0.5
-    assert (
-        fit.scale_precision[0, 0] ** -0.5 > 0.12
-    )  # tau of MES; a quarter of the genes have effects
+    assert fit.scale_precision[0, 0] ** -0.5 > 0.12  # tau of MES; a quarter of the genes have effects

@@ -124,7 +124,7 @@ def test_a_library_without_controls():
 
 
 def test_null_design_has_no_gene_effect_but_guides_that_scatter():
-    truth = truth_of(design="null", n_genes=200)
+    truth = truth_of(design="no_effects", n_genes=200)
     assert not truth.theta.any()
     assert truth.delta.std() == pytest.approx(0.15, rel=0.1)
 
