@@ -23,19 +23,15 @@ from scipy import sparse
 
 from fatebias.config import PriorsConfig
 from fatebias.errors import FitError, explain
+from fatebias.inference.scales import ScaleSearch, log_hyperprior, scale_update
 from fatebias.model.coefficients import Coefficients, scale_prior_widths
 
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-START_SCALE = 0.3
 NEWTON_TOLERANCE = 1e-3
-SCALE_TOLERANCE = 0.01
-EVIDENCE_TOLERANCE = 0.3
-LONGEST_MOVE = 2.0  # of a log precision: a scale moves by a factor of e at most
 SHORTEST_STEP = 1e-8
-MEMORY = 6
 LEAST_DRAWS = 64
 ANNOUNCED_GB = 4.0
 DRAWS_BEHIND_A_SCALE = 50_000
@@ -139,19 +135,19 @@ def _fit(
     counts = coefficients.scale_counts()
     widths = scale_prior_widths(priors, coefficients.rows.n_days)
     noise = _white_noise(coefficients, device)
-    search = _ScaleSearch(coefficients.rows.n_effects, len(counts))
+    search = ScaleSearch(coefficients.rows.n_effects, len(counts))
     flat = _start(coefficients)
     evidence: list[float] = []
     for number in range(max_rounds):
         penalty = _Penalty(coefficients, priors, np.exp(search.point))
         mode = _newton(likelihood, penalty, flat, device)
         flat = mode.mean
-        evidence.append(mode.log_evidence + _log_hyperprior(search.point, widths))
+        evidence.append(mode.log_evidence + log_hyperprior(search.point, widths))
         if on_round is not None:
             on_round(number, evidence[-1])
         spread = torch.linalg.solve_triangular(mode.factor.T, noise, upper=True).T.cpu().numpy()
         squares = coefficients.scale_squares(flat, spread)
-        search.seen(evidence[-1], -np.log(_scale_update(squares, counts, widths)))
+        search.seen(evidence[-1], -np.log(scale_update(squares, counts, widths)))
         log.debug("round %d: log evidence %.3f, scales move by %.3g", number, evidence[-1], search.change)
         converged = search.settled and mode.decrement < NEWTON_TOLERANCE
         if converged or number + 1 == max_rounds:
@@ -189,24 +185,6 @@ def _start(coefficients: Coefficients) -> Array:
     share = (by_day + 0.5) / (by_day + 0.5).sum(axis=0)
     flat[coefficients.shared_index[: rows.n_days]] = np.log(share[1:] / share[0]).T
     return flat
-
-
-def _scale_update(squares: Array, counts: Array, widths: Array) -> Array:
-    """Mode in log s of ``s^-n exp(-S / 2 s^2 - s^2 / 2 h^2)``, returned as a variance s^2.
-
-    Setting the derivative in log s of ``-(n - 1) log s - S / 2 s^2 - s^2 / 2 h^2`` to zero gives a
-    quadratic in s^2, solved in the form that does not cancel when h is broad.
-    """
-    free = counts - 1
-    return 2 * squares / (free + np.sqrt(free**2 + 4 * squares / widths**2))
-
-
-def _log_hyperprior(log_precision: Array, widths: Array) -> float:
-    """Log density of the HalfNormal scales, in log s."""
-    scale = np.exp(-log_precision / 2)
-    return float(
-        np.sum(0.5 * np.log(2 / np.pi) - np.log(widths) - scale**2 / (2 * widths**2) + np.log(scale))
-    )
 
 
 class _Likelihood:
@@ -337,57 +315,3 @@ def _ran_away(found: str) -> FitError:
             fix="try priors=tight, a smaller likelihood_weight, or inference.warm_start=none",
         )
     )
-
-
-class _ScaleSearch:
-    """Finds the scales: variational Bayes updates, sped up by Anderson mixing, held back by the evidence.
-
-    The updates' fixed point is where the log evidence in log s is highest. Mixing may overshoot, most of all
-    towards zero, where an update hardly moves a scale although it is far from its best: a point at which
-    the evidence has fallen is given up, and the search goes on from the best one with a plain update.
-    """
-
-    def __init__(self, n_effects: int, n_scales: int) -> None:
-        self.point: Array = np.full((n_effects, n_scales), -2 * np.log(START_SCALE))
-        self.image = self.point
-        self.evidence = -np.inf
-        self.gain = np.inf
-        self.best = (-np.inf, self.point, self.point)
-        self.plain = True
-        self.points: list[Array] = []
-        self.moves: list[Array] = []
-
-    def seen(self, evidence: float, image: Array) -> None:
-        """Take in what a round found at `point`: its log evidence and its update."""
-        self.evidence, self.image = evidence, image
-        self.gain = evidence - self.best[0]
-        if self.gain > 0:
-            self.best = (evidence, self.point, image)
-
-    @property
-    def change(self) -> float:
-        """Largest relative change of a scale that a plain update would make."""
-        return float(np.abs(self.image - self.point).max() / 2)
-
-    @property
-    def settled(self) -> bool:
-        """Whether neither the scales nor the evidence move on."""
-        return self.change < SCALE_TOLERANCE and abs(self.gain) < EVIDENCE_TOLERANCE
-
-    def move(self) -> None:
-        """Choose the next point."""
-        if self.gain < -EVIDENCE_TOLERANCE and not self.plain:
-            _, self.point, self.image = self.best
-            self.points, self.moves = [], []
-        self.points = [*self.points, self.point.ravel()][-MEMORY:]
-        self.moves = [*self.moves, (self.image - self.point).ravel()][-MEMORY:]
-        self.plain = len(self.points) == 1
-        if self.plain:
-            self.point = self.image
-            return
-        points = np.diff(np.stack(self.points, axis=1), axis=1)
-        moves = np.diff(np.stack(self.moves, axis=1), axis=1)
-        ridge = 1e-10 * np.trace(moves.T @ moves) * np.eye(moves.shape[1])
-        share = np.linalg.solve(moves.T @ moves + ridge, moves.T @ self.moves[-1])
-        step = (self.moves[-1] - (points + moves) @ share).reshape(self.point.shape)
-        self.point = self.point + np.clip(step, -LONGEST_MOVE, LONGEST_MOVE)

@@ -7,7 +7,7 @@ import torch
 from fatebias.config import DataConfig, PriorsConfig
 from fatebias.data.collapse import collapse
 from fatebias.errors import FitError
-from fatebias.inference import laplace as module
+from fatebias.inference import scales
 from fatebias.inference.laplace import fit_laplace
 from fatebias.model.coefficients import Coefficients
 from tests.screens import NARROW, small_screen
@@ -72,7 +72,7 @@ def test_scale_update_maximises_its_density():
     squares, counts, widths = np.array([[3.0]]), np.array([10.0]), np.array([0.7])
     s = np.linspace(0.05, 3, 200_000)
     density = -(counts - 1) * np.log(s) - squares[0] / (2 * s**2) - s**2 / (2 * widths**2)
-    assert module._scale_update(squares, counts, widths)[0, 0] == pytest.approx(
+    assert scales.scale_update(squares, counts, widths)[0, 0] == pytest.approx(
         s[density.argmax()] ** 2, rel=1e-3
     )
 
@@ -80,7 +80,7 @@ def test_scale_update_maximises_its_density():
 def test_few_rounds_are_reported_as_not_converged():
     fit = fit_laplace(Coefficients(collapse(small_screen())), PriorsConfig(), max_rounds=1)
     assert not fit.converged
-    assert fit.scale_change > module.SCALE_TOLERANCE
+    assert fit.scale_change > scales.SCALE_TOLERANCE
 
 
 def test_extreme_labels_still_find_a_mode():
