@@ -70,7 +70,18 @@ def read_guide_map(path: Path) -> GuideMap:
                 fix="data.guide_map_csv=PATH",
             )
         ) from error
-    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(row)]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(row)]
+    except csv.Error as error:
+        raise DataError(
+            explain(
+                "the guide map cannot be read",
+                where=path,
+                found=error,
+                allowed="a CSV file in UTF-8",
+                fix="look for a quotation mark that is opened and not closed",
+            )
+        ) from error
     if not rows:
         raise DataError(
             explain("the guide map is empty", where=path, allowed=f"columns {', '.join(COLUMNS)}")

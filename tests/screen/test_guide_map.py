@@ -93,3 +93,11 @@ def test_a_map_that_is_no_text(read, tmp_path):
         read(f"{HEADER}g1,\xe4,0\n", encoding="latin-1")
     with pytest.raises(DataError, match="the guide map cannot be read"):
         read_guide_map(tmp_path)
+
+
+def test_a_quotation_mark_that_is_not_closed(tmp_path):
+    path = tmp_path / "guides.csv"
+    rows = "".join(f"A_sg{number},A,0\n" for number in range(20_000))
+    path.write_text(f'guide_name,gene_name,is_ntc\n"B_sg1,B,0\n{rows}')
+    with pytest.raises(DataError, match=r"cannot be read(.|\n)*opened and not closed"):
+        read_guide_map(path)
