@@ -64,7 +64,7 @@ def summarise(screen: Screen, account: Account) -> dict[str, Any]:
     cells_of_gene = _cells_of_genes(screen)
     notes, warnings = list(account.notes), list(account.warnings)
     notes += _notes(screen, account, table)
-    warnings += _warnings(screen, account, table)
+    warnings += _warnings(account)
     return {
         "source": account.raw.source,
         "guide_map": account.raw.guide_map.source,
@@ -212,7 +212,7 @@ def _notes(screen: Screen, account: Account, table: NDArray[np.int64]) -> list[s
     return notes
 
 
-def _warnings(screen: Screen, account: Account, table: NDArray[np.int64]) -> list[str]:
+def _warnings(account: Account) -> list[str]:
     if not account.genes_without_cells:
         return []
     return [

@@ -68,7 +68,6 @@ class ScaleSearch:
     def __init__(self, n_effects: int, n_scales: int) -> None:
         self.point: Array = np.full((n_effects, n_scales), -2 * np.log(START_SCALE))
         self.image = self.point
-        self.evidence = -np.inf
         self.gain = np.inf
         self.best = (-np.inf, self.point, self.point)
         self.plain = True
@@ -77,7 +76,7 @@ class ScaleSearch:
 
     def seen(self, evidence: float, image: Array) -> None:
         """Take in what a round found at `point`: its log evidence and its update."""
-        self.evidence, self.image = evidence, image
+        self.image = image
         self.gain = evidence - self.best[0]
         if self.gain > 0:
             self.best = (evidence, self.point, image)

@@ -164,20 +164,3 @@ def soft_cross_entropy(eta_star: Tensor, p: Tensor, n: Tensor) -> Tensor:
         A float64 scalar.
     """
     return _SoftCrossEntropy.apply(eta_star, p, n)
-
-
-def log_softmax_with_reference(eta_star: Tensor) -> Tensor:
-    """Log-probabilities of all fates, reference first.
-
-    Parameters
-    ----------
-    eta_star
-        Shape (F*, M).
-
-    Returns
-    -------
-    Tensor
-        Shape (F, M): log softmax of the logits with a zero put before them.
-    """
-    eta = torch.cat([torch.zeros_like(eta_star[:1]), eta_star], dim=0)
-    return torch.log_softmax(eta, dim=0)

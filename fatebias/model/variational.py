@@ -98,7 +98,6 @@ class StructuredFamily:
         device: torch.device | str = "cpu",
     ) -> None:
         rows = coefficients.rows
-        self.coefficients = coefficients
         self.n_effects, self.n_days, self.size = rows.n_effects, rows.n_days, coefficients.size
         self.counts = torch.from_numpy(coefficients.scale_counts()).to(device)
 
