@@ -10,10 +10,12 @@ import difflib
 import math
 import re
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from fatebias.errors import ConfigError, explain
 
-STAGES = ("fit", "discover")
+STAGES = ("fit", "discover", "controls", "heldout", "resample")
+AUTO = "auto"
 
 
 def _refuse(key: str, found: object, allowed: object, fix: str | None = None) -> ConfigError:
@@ -106,7 +108,11 @@ class DataConfig:
     day_key: str = "day"
     day_order: list[str] | None = None
     bad_cells: str = "refuse"
+    cell_weights: str = "none"
     weights: str | None = None
+    cluster_key: str | None = None
+    connectivities_key: str = "connectivities"
+    permutation: int = 0
     Kmax: int = 20
     D: int | None = None
     R: int | None = None
@@ -117,6 +123,9 @@ class DataConfig:
         _one_of("data.source", self.source, ("demo", "simulated", "anndata"))
         _one_of("data.unmapped_guides", self.unmapped_guides, ("refuse", "ignore"))
         _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop"))
+        _check_cell_weights(self)
+        if self.permutation < 0:
+            raise _refuse("data.permutation", self.permutation, "0 (as read), or the number of a shuffle")
         if len(self.fates) < 2 or len(set(self.fates)) != len(self.fates):
             raise _refuse("data.fates", self.fates, "two or more different names")
         for name in ("ref_fate", "contrast_fate"):
@@ -149,6 +158,17 @@ class DataConfig:
                             "data.guide_map_csv=guides.csv",
                         )
                     )
+
+
+def _check_cell_weights(data: DataConfig) -> None:
+    _one_of("data.cell_weights", data.cell_weights, ("none", "column", "entropy"))
+    if (data.cell_weights == "column") != (data.weights is not None):
+        raise _refuse(
+            "data.cell_weights",
+            f"{data.cell_weights} with data.weights={data.weights or 'null'}",
+            "column together with the name of an obs column, else none or entropy",
+            "data.cell_weights=column data.weights=COLUMN",
+        )
 
 
 def _check_fate_columns(data: DataConfig) -> None:
@@ -228,6 +248,50 @@ class InferenceConfig:
 
 
 @dataclass
+class ExportConfig:
+    """Which estimates and standard errors mash is given."""
+
+    estimates: str = "posterior"
+    se: str = "posterior"
+
+    def __post_init__(self) -> None:
+        """Check both choices."""
+        _one_of("export.estimates", self.estimates, ("posterior", "unshrunken"))
+        _one_of("export.se", self.se, ("posterior", "sandwich"))
+
+
+@dataclass
+class CalibrationConfig:
+    """How much a soft label counts, and the checks of what the calls are worth."""
+
+    method: str = "auto"
+    control_splits: int = 2
+    spike_in: list[float] = field(default_factory=list)
+    heldout: str = "none"
+    heldout_folds: int = 5
+    jackknife: str = "none"
+    bootstrap: int = 0
+    bootstrap_unit: str = "cells"
+    concordance: bool = False
+    commitment: bool = False
+    marginal_effects: bool = False
+
+    def __post_init__(self) -> None:
+        """Check choices and counts."""
+        _one_of("calibration.method", self.method, ("auto", "dispersion", "information", "controls"))
+        _one_of("calibration.heldout", self.heldout, ("none", "clusters", "replicate"))
+        _one_of("calibration.jackknife", self.jackknife, ("none", "replicate", "clusters"))
+        _one_of("calibration.bootstrap_unit", self.bootstrap_unit, ("cells", "clusters"))
+        if self.bootstrap != 0 and self.bootstrap < 20:
+            raise _refuse("calibration.bootstrap", self.bootstrap, "0 (none), or 20 refits and more")
+        for name, least in (("control_splits", 1), ("heldout_folds", 2)):
+            if getattr(self, name) < least:
+                raise _refuse(f"calibration.{name}", getattr(self, name), f"{least} or more")
+        for size in self.spike_in:
+            _positive("calibration.spike_in", abs(size))
+
+
+@dataclass
 class DiscoveryConfig:
     """How daywise effects become calls (SPEC 6)."""
 
@@ -238,6 +302,10 @@ class DiscoveryConfig:
     nullweight: float = 10.0
     covariances: str = "canonical"
     null_correlation: str = "simple"
+    contrasts: list[str] = field(default_factory=list)
+    effect_size_eps: float = 0.2
+    effect_prob_large_min: float = 0.0
+    anyday_correction: str = "none"
     mash_lfsr_thresh: float = 0.05
     lfsr_thresh: float = 0.05
     qvalue_thresh: float | None = None
@@ -250,7 +318,17 @@ class DiscoveryConfig:
         _one_of("discovery.engine", self.engine, ("auto", "rscript", "native"))
         _one_of("discovery.prior", self.prior, ("nullbiased", "uniform"))
         _one_of("discovery.covariances", self.covariances, ("canonical", "datadriven"))
-        _one_of("discovery.null_correlation", self.null_correlation, ("simple", "identity"))
+        _one_of(
+            "discovery.null_correlation", self.null_correlation, ("simple", "identity", "fit", "per_gene")
+        )
+        _one_of("discovery.anyday_correction", self.anyday_correction, ("none", "bonferroni"))
+        _positive("discovery.effect_size_eps", self.effect_size_eps, zero=True)
+        if not 0 <= self.effect_prob_large_min < 1:
+            raise _refuse(
+                "discovery.effect_prob_large_min",
+                self.effect_prob_large_min,
+                "a probability: 0 (no gate) and more, below 1",
+            )
         for name in ("mash_lfsr_thresh", "lfsr_thresh", "qvalue_thresh"):
             _share(f"discovery.{name}", getattr(self, name))
         if not math.isfinite(self.nullweight) or self.nullweight < 1:
@@ -282,6 +360,24 @@ class TrackingConfig:
             raise _refuse("tracking.experiment", self.experiment, "a name")
 
 
+def _likelihood_weight(found: object) -> float | str:
+    """Take a number as a float, so that 1 and 1.0 are the same run."""
+    if found == AUTO:
+        return AUTO
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        raise _refuse("likelihood_weight", found, f"a finite number above zero, or {AUTO}")
+    _positive("likelihood_weight", float(found))
+    return float(found)
+
+
+def _check_contrast(found: str, data: DataConfig) -> None:
+    """Accept ``FATE`` (against the reference) or ``FATE-FATE``, both of data.fates."""
+    effect_fates = [fate for fate in data.fates if fate != data.ref_fate]
+    pairs = [f"{one}-{other}" for one in effect_fates for other in effect_fates if one != other]
+    if found not in (*effect_fates, *pairs):
+        raise _refuse("discovery.contrasts", found, [*effect_fates, *pairs])
+
+
 @dataclass
 class Config:
     """The whole configuration of one run."""
@@ -290,9 +386,11 @@ class Config:
     priors: PriorsConfig = field(default_factory=PriorsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    likelihood_weight: float = 1.0
+    likelihood_weight: Any = 1.0
     seed: int = 0
     device: str = "auto"
     out_dir: str | None = None
@@ -301,7 +399,9 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check what stands at the top level."""
-        _positive("likelihood_weight", self.likelihood_weight)
+        self.likelihood_weight = _likelihood_weight(self.likelihood_weight)
+        for contrast in self.discovery.contrasts:
+            _check_contrast(contrast, self.data)
         if not 0 <= self.seed < 2**32:
             raise _refuse("seed", self.seed, "a whole number from 0 to 4294967295")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):

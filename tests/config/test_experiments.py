@@ -96,7 +96,7 @@ def test_local_settings_can_choose_options_and_folders_of_this_machine(terminal,
     [
         ("experiment/mine", "likelihod_weight: 1", "there is no setting likelihod_weight"),
         ("local/default", "priors: {s_tua: 1}", "there is no setting priors.s_tua"),
-        ("experiment/mine", "likelihood_weight: abc", "likelihood_weight has a value of the wrong kind"),
+        ("experiment/mine", "likelihood_weight: abc", "likelihood_weight has a value that cannot be used"),
         ("local/default", "likelihood_weight: -1", "likelihood_weight has a value that cannot be used"),
         ("experiment/mine", "priors: {s_tau: 0}", "priors.s_tau has a value that cannot be used"),
     ],

@@ -141,7 +141,7 @@ def test_cells_without_guides_are_kept_and_told(parts, load):
 
 def test_weights_are_scaled_to_mean_one_over_kept_cells(parts, load):
     weight = np.arange(36.0)
-    screen = load(crowd(parts.but(obs=parts.obs.assign(w=weight)), ["c35"]), weights="w", Kmax=5)
+    screen = load(crowd(parts.but(obs=parts.obs.assign(w=weight)), ["c35"]), cell_weights="column", weights="w", Kmax=5)
     np.testing.assert_allclose(screen.weight, weight[:35] / weight[:35].mean(), rtol=1e-15)
     assert screen.weight.mean() == pytest.approx(1, rel=1e-15)
 
@@ -149,7 +149,7 @@ def test_weights_are_scaled_to_mean_one_over_kept_cells(parts, load):
 def test_weights_of_any_number_type(parts, load):
     column = np.arange(36)
     for values in (column.astype(np.float32), column, pd.array(column, dtype="Int64")):
-        screen = load(parts.but(obs=parts.obs.assign(w=values)), weights="w")
+        screen = load(parts.but(obs=parts.obs.assign(w=values)), cell_weights="column", weights="w")
         np.testing.assert_allclose(screen.weight, column / column.mean(), rtol=1e-6)
 
 
@@ -160,16 +160,16 @@ def test_weights_that_are_none(parts, load, value):
     with pytest.raises(
         DataError, match="1 cells have a weight that is missing, infinite or negative"
     ) as caught:
-        load(parts.but(obs=parts.obs.assign(w=weight)), weights="w")
+        load(parts.but(obs=parts.obs.assign(w=weight)), cell_weights="column", weights="w")
     assert "obs['w']" in str(caught.value)
     assert f"found: {value}; first cells 'c07'" in str(caught.value)
 
 
 def test_weights_all_zero_or_text(parts, load):
     with pytest.raises(DataError, match="all weights are zero"):
-        load(parts.but(obs=parts.obs.assign(w=0.0)), weights="w")
+        load(parts.but(obs=parts.obs.assign(w=0.0)), cell_weights="column", weights="w")
     with pytest.raises(DataError, match="a column that must hold numbers does not"):
-        load(parts.but(obs=parts.obs.assign(w="high")), weights="w")
+        load(parts.but(obs=parts.obs.assign(w="high")), cell_weights="column", weights="w")
 
 
 def test_fingerprint_follows_what_the_model_sees(parts, load):
@@ -180,7 +180,7 @@ def test_fingerprint_follows_what_the_model_sees(parts, load):
         load(
             parts.but(fates=parts.fates.rename(columns={"NEU": "X"})), fates=["EC", "MES", "X"]
         ).fingerprint(),
-        load(parts.but(obs=parts.obs.assign(w=np.arange(36.0))), weights="w").fingerprint(),
+        load(parts.but(obs=parts.obs.assign(w=np.arange(36.0))), cell_weights="column", weights="w").fingerprint(),
         load(parts.but(covar=parts.covar.replace("r0", "a"))).fingerprint(),
         load(parts.but(obs=parts.obs.replace("d2", "d3"))).fingerprint(),
         load(parts.but(fates=parts.fates.iloc[::-1].set_axis(parts.fates.index))).fingerprint(),
