@@ -25,6 +25,7 @@ from fatebias.config import PriorsConfig
 from fatebias.errors import FitError, explain
 from fatebias.inference.scales import ScaleSearch, log_hyperprior, scale_update
 from fatebias.model.coefficients import Coefficients, scale_prior_widths
+from fatebias.model.regression import SoftRegression
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,25 @@ SHORTEST_STEP = 1e-8
 LEAST_DRAWS = 64
 ANNOUNCED_GB = 4.0
 DRAWS_BEHIND_A_SCALE = 50_000
+
+
+@dataclass(frozen=True)
+class Warm:
+    """Where a fit begins.
+
+    Attributes
+    ----------
+    scale_precision
+        ``1 / s^2`` of tau, each sigma_time, sigma_guide, shape (F*, D + 1).
+    held
+        True for the scales that stay there, shape (F*, D + 1); None holds none.
+    mean
+        Effects in flat order, shape (size,); None begins at zero.
+    """
+
+    scale_precision: Array
+    held: NDArray[np.bool_] | None = None
+    mean: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +102,7 @@ def fit_laplace(
     max_rounds: int = 30,
     device: torch.device | str = "cpu",
     on_round: Callable[[int, float], None] | None = None,
+    start: Warm | None = None,
 ) -> LaplaceFit:
     """Find the mode, the curvature there and the scales.
 
@@ -99,6 +120,8 @@ def fit_laplace(
         Where the dense factorisation runs; the sparse products stay on the CPU.
     on_round
         Called with the round and the log marginal likelihood.
+    start
+        Where to begin, and which scales to hold as they are; None begins from nothing and holds none.
 
     Returns
     -------
@@ -111,7 +134,7 @@ def fit_laplace(
         When the precision is not positive definite or the mode runs away.
     """
     with np.errstate(all="ignore"):  # what is not finite ends in an error of ours
-        return _fit(coefficients, priors, likelihood_weight, max_rounds, device, on_round)
+        return _fit(coefficients, priors, likelihood_weight, max_rounds, device, on_round, start)
 
 
 def _fit(
@@ -121,6 +144,7 @@ def _fit(
     max_rounds: int,
     device: torch.device | str,
     on_round: Callable[[int, float], None] | None,
+    start: Warm | None,
 ) -> LaplaceFit:
     begun = time.perf_counter()
     needed_gb = 3 * 8 * coefficients.size**2 / 1e9
@@ -131,12 +155,15 @@ def _fit(
             coefficients.size,
             needed_gb,
         )
-    likelihood = _Likelihood(coefficients, likelihood_weight)
+    likelihood = SoftRegression(coefficients.matrix, coefficients.rows.p, likelihood_weight)
     counts = coefficients.scale_counts()
     widths = scale_prior_widths(priors, coefficients.rows.n_days)
     noise = _white_noise(coefficients, device)
     search = ScaleSearch(coefficients.rows.n_effects, len(counts))
     flat = _start(coefficients)
+    if start is not None:
+        search.begin_at(np.log(start.scale_precision), start.held)
+        flat = flat if start.mean is None else start.mean
     evidence: list[float] = []
     for number in range(max_rounds):
         penalty = _Penalty(coefficients, priors, np.exp(search.point))
@@ -187,51 +214,6 @@ def _start(coefficients: Coefficients) -> Array:
     return flat
 
 
-class _Likelihood:
-    """Value, gradient and curvature of the weighted log-likelihood in the flat coefficients."""
-
-    def __init__(self, coefficients: Coefficients, weight: float) -> None:
-        self.coefficients = coefficients
-        self.weight = weight
-        self.labels = coefficients.rows.p[:, 1:]
-        self.count = coefficients.rows.p.sum(axis=1)
-
-    def logits(self, flat: Array) -> Array:
-        shape = (self.coefficients.rows.n_effects, self.coefficients.per_fate)
-        return self.coefficients.matrix @ flat.reshape(shape).T
-
-    def value(self, logits: Array) -> float:
-        top = np.maximum(logits.max(axis=1), 0)
-        total = np.exp(-top) + np.exp(logits - top[:, None]).sum(axis=1)
-        return self.weight * float((self.labels * logits).sum() - (self.count * (top + np.log(total))).sum())
-
-    def probabilities(self, logits: Array) -> Array:
-        top = np.maximum(logits.max(axis=1), 0)
-        raised = np.exp(logits - top[:, None])
-        return raised / (np.exp(-top) + raised.sum(axis=1))[:, None]
-
-    def gradient(self, pi: Array) -> Array:
-        surplus = self.weight * (self.labels - self.count[:, None] * pi)
-        return (self.coefficients.transposed @ surplus).T.ravel()
-
-    def information(self, pi: Array) -> Array:
-        """Negative Hessian, dense, shape (size, size)."""
-        n_fates, width = pi.shape[1], self.coefficients.per_fate
-        dense = np.empty((n_fates, width, n_fates, width))
-        transposed, matrix = self.coefficients.transposed, self.coefficients.matrix
-        for one in range(n_fates):
-            for other in range(one, n_fates):
-                w = self.weight * self.count * pi[:, one] * ((one == other) - pi[:, other])
-                weighted = sparse.csr_matrix(
-                    (transposed.data * w[transposed.indices], transposed.indices, transposed.indptr),
-                    shape=transposed.shape,
-                )
-                dense[one, :, other] = (weighted @ matrix).toarray()
-                if other > one:
-                    dense[other, :, one] = dense[one, :, other].T
-        return dense.reshape(n_fates * width, n_fates * width)
-
-
 class _Penalty:
     """The normal prior given the scales."""
 
@@ -259,7 +241,7 @@ class _Mode:
     log_evidence: float
 
 
-def _newton(likelihood: _Likelihood, penalty: _Penalty, flat: Array, device: Any, most: int = 50) -> _Mode:
+def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: Any, most: int = 50) -> _Mode:
     """Climb to the mode; the factor returned belongs to the Hessian where the last step began.
 
     The first step that can be taken whole is the last: the scales move on anyway, and by the time they

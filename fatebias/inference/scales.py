@@ -73,10 +73,18 @@ class ScaleSearch:
         self.plain = True
         self.points: list[Array] = []
         self.moves: list[Array] = []
+        self.held: NDArray[np.bool_] = np.zeros((n_effects, n_scales), dtype=bool)
+
+    def begin_at(self, point: Array, held: NDArray[np.bool_] | None) -> None:
+        """Start from known log precisions, of which those in `held` stay where they are."""
+        self.point = self.image = point
+        self.best = (-np.inf, point, point)
+        if held is not None:
+            self.held = held
 
     def seen(self, evidence: float, image: Array) -> None:
         """Take in what a round found at `point`: its log evidence and its update."""
-        self.image = image
+        self.image = image = np.where(self.held, self.point, image)
         self.gain = evidence - self.best[0]
         if self.gain > 0:
             self.best = (evidence, self.point, image)
@@ -93,6 +101,8 @@ class ScaleSearch:
 
     def move(self) -> None:
         """Choose the next point."""
+        if self.held.all():
+            return
         if self.gain < -EVIDENCE_TOLERANCE and not self.plain:
             _, self.point, self.image = self.best
             self.points, self.moves = [], []
