@@ -74,6 +74,21 @@ class RunPaths:
         return self.root / names.SCREEN_SUMMARY_JSON
 
     @property
+    def calibration(self) -> Path:
+        """The weight that the data suggest, with its parts."""
+        return self.root / names.CALIBRATION_JSON
+
+    @property
+    def controls(self) -> Path:
+        """Pseudo-genes of NTC guides, and what discovery made of them."""
+        return self.root / names.CONTROLS_CSV
+
+    @property
+    def controls_plot(self) -> Path:
+        """QQ plot of their z scores."""
+        return self.root / names.CONTROLS_PNG
+
+    @property
     def config(self) -> Path:
         """The composed config."""
         return self.root / names.CONFIG_YAML

@@ -14,7 +14,7 @@ from typing import Any
 
 from fatebias.errors import ConfigError, explain
 
-STAGES = ("fit", "discover", "controls", "heldout", "resample")
+STAGES = ("fit", "discover", "controls")
 AUTO = "auto"
 
 
@@ -262,33 +262,16 @@ class ExportConfig:
 
 @dataclass
 class CalibrationConfig:
-    """How much a soft label counts, and the checks of what the calls are worth."""
+    """How the likelihood weight is found, and negative controls."""
 
     method: str = "auto"
     control_splits: int = 2
-    spike_in: list[float] = field(default_factory=list)
-    heldout: str = "none"
-    heldout_folds: int = 5
-    jackknife: str = "none"
-    bootstrap: int = 0
-    bootstrap_unit: str = "cells"
-    concordance: bool = False
-    commitment: bool = False
-    marginal_effects: bool = False
 
     def __post_init__(self) -> None:
         """Check choices and counts."""
         _one_of("calibration.method", self.method, ("auto", "dispersion", "information", "controls"))
-        _one_of("calibration.heldout", self.heldout, ("none", "clusters", "replicate"))
-        _one_of("calibration.jackknife", self.jackknife, ("none", "replicate", "clusters"))
-        _one_of("calibration.bootstrap_unit", self.bootstrap_unit, ("cells", "clusters"))
-        if self.bootstrap != 0 and self.bootstrap < 20:
-            raise _refuse("calibration.bootstrap", self.bootstrap, "0 (none), or 20 refits and more")
-        for name, least in (("control_splits", 1), ("heldout_folds", 2)):
-            if getattr(self, name) < least:
-                raise _refuse(f"calibration.{name}", getattr(self, name), f"{least} or more")
-        for size in self.spike_in:
-            _positive("calibration.spike_in", abs(size))
+        if self.control_splits < 2:
+            raise _refuse("calibration.control_splits", self.control_splits, "2 or more")
 
 
 @dataclass
@@ -302,10 +285,6 @@ class DiscoveryConfig:
     nullweight: float = 10.0
     covariances: str = "canonical"
     null_correlation: str = "simple"
-    contrasts: list[str] = field(default_factory=list)
-    effect_size_eps: float = 0.2
-    effect_prob_large_min: float = 0.0
-    anyday_correction: str = "none"
     mash_lfsr_thresh: float = 0.05
     lfsr_thresh: float = 0.05
     qvalue_thresh: float | None = None
@@ -321,14 +300,6 @@ class DiscoveryConfig:
         _one_of(
             "discovery.null_correlation", self.null_correlation, ("simple", "identity", "fit", "per_gene")
         )
-        _one_of("discovery.anyday_correction", self.anyday_correction, ("none", "bonferroni"))
-        _positive("discovery.effect_size_eps", self.effect_size_eps, zero=True)
-        if not 0 <= self.effect_prob_large_min < 1:
-            raise _refuse(
-                "discovery.effect_prob_large_min",
-                self.effect_prob_large_min,
-                "a probability: 0 (no gate) and more, below 1",
-            )
         for name in ("mash_lfsr_thresh", "lfsr_thresh", "qvalue_thresh"):
             _share(f"discovery.{name}", getattr(self, name))
         if not math.isfinite(self.nullweight) or self.nullweight < 1:
@@ -370,14 +341,6 @@ def _likelihood_weight(found: object) -> float | str:
     return float(found)
 
 
-def _check_contrast(found: str, data: DataConfig) -> None:
-    """Accept ``FATE`` (against the reference) or ``FATE-FATE``, both of data.fates."""
-    effect_fates = [fate for fate in data.fates if fate != data.ref_fate]
-    pairs = [f"{one}-{other}" for one in effect_fates for other in effect_fates if one != other]
-    if found not in (*effect_fates, *pairs):
-        raise _refuse("discovery.contrasts", found, [*effect_fates, *pairs])
-
-
 @dataclass
 class Config:
     """The whole configuration of one run."""
@@ -400,8 +363,6 @@ class Config:
     def __post_init__(self) -> None:
         """Check what stands at the top level."""
         self.likelihood_weight = _likelihood_weight(self.likelihood_weight)
-        for contrast in self.discovery.contrasts:
-            _check_contrast(contrast, self.data)
         if not 0 <= self.seed < 2**32:
             raise _refuse("seed", self.seed, "a whole number from 0 to 4294967295")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):

@@ -37,6 +37,9 @@ LOSS_PNG = "loss.png"
 SCREEN_SUMMARY_JSON = "screen_summary.json"
 CONFIG_YAML = "config.yaml"
 RUN_JSON = "run.json"
+CALIBRATION_JSON = "calibration.json"
+CONTROLS_CSV = "controls.csv"
+CONTROLS_PNG = "controls.png"
 TRACKING_DIR = "tracking"
 
 # Sample sites of the model (SPEC 3); the factor carries the likelihood.

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -31,10 +31,17 @@ from fatebias.report import closing_words
 from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key
 from fatebias.tracking.spool import Spool
 
+if TYPE_CHECKING:
+    from fatebias.data.screen import Screen
+
 log = logging.getLogger(__name__)
 
 # Without these an entry of run.json is taken for that of no stage.
-PARTS_OF_A_STAGE = {"fit": {"screen", "files", "diagnostics", "warnings"}, "discover": {"report"}}
+PARTS_OF_A_STAGE = {
+    "fit": {"screen", "files", "diagnostics", "warnings", "likelihood_weight"},
+    "discover": {"report"},
+    "controls": {"report"},
+}
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
 
@@ -91,6 +98,7 @@ class _Run:
         self.config, self.paths, self.description = config, paths, description
         self.record = RunRecord(paths)
         self.spool: Spool | None = None
+        self.screen: Screen | None = None
         self.begun = time.perf_counter()
 
     def go(self) -> RunPaths:
@@ -104,6 +112,8 @@ class _Run:
                 self._fit()
             if "discover" in self.config.stages:
                 self._discover()
+            if "controls" in self.config.stages:
+                self._controls()
         except BaseException as error:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
@@ -117,21 +127,23 @@ class _Run:
         log.info("%s", closing_words(self.paths, self.record.content))
         return self.paths
 
+    def _load(self) -> Screen:
+        from fatebias.data.load import load_screen
+
+        if self.screen is None:
+            self.screen = load_screen(self.config.data, self.config.priors, self.paths.root)
+        return self.screen
+
     def _fit(self) -> None:
-        from fatebias.data.load import load_screen, source_files
+        from fatebias.data.load import source_files
         from fatebias.data.summary import render_summary
 
         config = self.config
-        screen = load_screen(config.data, config.priors, self.paths.root)
+        screen = self._load()
         log.info("the screen\n%s", render_summary(screen.summary))
         described = stages.describe_screen(screen)
         self._open_journal(described["fingerprint"])
-        settings: dict[str, Any] = dataclasses.asdict(config)
-        deciding = {
-            name: settings[name] for name in ("priors", "model", "likelihood_weight", "seed", "device")
-        }
-        deciding["inference"] = {**settings["inference"], "progress": None, "checkpoint_every_s": None}
-        key = digest({**deciding, "data": described["fingerprint"], "code": code_version()})
+        key = self._fit_key(described["fingerprint"])
         if config.resume and self.record.is_current("fit", key):
             log.info(KEPT, "fit")
             return
@@ -142,6 +154,38 @@ class _Run:
             entry |= stages.fit(screen, config, self.paths, sources, key)
         if "discover" not in config.stages:
             self._set_stale_hits_aside()
+
+    def _fit_key(self, fingerprint: str) -> str:
+        """Hash all that decides what the fit gives."""
+        settings: dict[str, Any] = dataclasses.asdict(self.config)
+        groups = ("priors", "model", "likelihood_weight", "seed", "device", "export", "calibration")
+        deciding = {name: settings[name] for name in groups}
+        deciding["inference"] = {**settings["inference"], "progress": None, "checkpoint_every_s": None}
+        return digest({**deciding, "data": fingerprint, "code": code_version()})
+
+    def _controls(self) -> None:
+        """Call NTC pseudo-genes, where there are NTC guides enough and a fit to judge."""
+        from fatebias.calibration.controls import words
+        from fatebias.data.transform import FEWEST_NTC
+
+        fit = self._noted("fit")
+        if not fit or "discover" not in self.config.stages:
+            return
+        screen = self._load()
+        if len(screen.ntc_guide_names) < FEWEST_NTC:
+            log.info(
+                "no negative controls: %d NTC guides, %d are needed", len(screen.ntc_guide_names), FEWEST_NTC
+            )
+            return
+        fitted = self._fit_key(screen.fingerprint())
+        key = digest({"fit": fitted, "discovery": dataclasses.asdict(self.config.discovery)})
+        if self.config.resume and self.record.is_current("controls", key):
+            log.info(KEPT, "controls")
+            return
+        config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
+        with self.record.stage("controls", key, stages.controls_outputs(self.paths)) as entry:
+            entry["report"] = stages.controls(screen, config, self.paths)
+        log.info("%s", words(entry["report"]))
 
     def _set_stale_hits_aside(self) -> None:
         """Keep hits of an earlier fit from passing for those of this one."""
@@ -163,11 +207,13 @@ class _Run:
         summary = self._gene_summary_hash()
         screen = self._noted("fit").get("screen", {})
         self._open_journal(screen.get("fingerprint", summary))
+        se = self._noted("fit").get("se", "posterior")
         engine, _ = choose_engine(config, n_genes=2)
         key = digest(
             {
                 "settings": dataclasses.asdict(config),
                 "data": summary,
+                "se": se,
                 "engine": engine,
                 "code": code_version(),
             }
@@ -177,7 +223,7 @@ class _Run:
             return
         with self.record.stage("discover", key, stages.discover_outputs(self.paths)) as entry:
             entry["summary"] = summary
-            entry["report"] = stages.discover(config, self.paths, screen)
+            entry["report"] = stages.discover(config, self.paths, screen, se)
 
     def _gene_summary_hash(self) -> str:
         try:
@@ -223,7 +269,11 @@ class _Run:
             spool.tag({f"{name}_sha256": file["sha256"] for name, file in fit["files"].items()})
             spool.tag({"converged": not fit["warnings"]})
             figures = {k: v for k, v in fit["diagnostics"].items() if isinstance(v, (int, float))}
+            figures |= {name: fit[name] for name in ("likelihood_weight", "suggested_weight") if name in fit}
             spool.metrics({f"final/{name}": float(value) for name, value in figures.items()})
+        controls = self._noted("controls").get("report")
+        if controls:
+            spool.metrics({f"final/controls_{name}": float(value) for name, value in controls.items()})
         if report:
             spool.tag({"discovery_engine": report["engine"], "discovery_method": report["method"]})
             spool.metrics({"final/n_hits": report["n_hits"], "final/mash_loglik": report["loglik"]})
@@ -232,6 +282,7 @@ class _Run:
         )
         files = [self.paths.config, *stages.fit_outputs(self.paths)]
         files += stages.discover_outputs(self.paths) if report else []
+        files += stages.controls_outputs(self.paths) if controls else []
         for path in (*files, self.paths.record):
             if path.is_file():
                 spool.artifact(path)

@@ -46,6 +46,33 @@ def plot_loss(trace_csv: Path, final: Path) -> None:
     _save(figure, final)
 
 
+def plot_controls(z: NDArray[np.float64], final: Path) -> None:
+    """Draw the z scores of NTC pseudo-genes against those of a standard normal.
+
+    Parameters
+    ----------
+    z
+        Scores, shape (n,).
+    final
+        Where the PNG shall stand.
+    """
+    from scipy.stats import beta, norm
+
+    n = len(z)
+    rank = np.arange(1, n + 1)
+    expected = norm.ppf((rank - 0.5) / n)
+    low, high = (norm.ppf(beta.ppf(at, rank, n - rank + 1)) for at in (0.025, 0.975))
+    figure = Figure(figsize=(4.2, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between(expected, low, high, color="#dddddd", lw=0, label="95 % if all is well")
+    axes.plot(expected, expected, color="#888888", lw=0.8)
+    axes.plot(expected, np.sort(z), ".", color="#4477aa", label="pseudo-gene and day")
+    axes.set(title="NTC pseudo-genes", xlabel="z expected of no effect", ylabel="z found")
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, final)
+
+
 def plot_hits(
     ranked: pd.DataFrame,
     day_labels: Sequence[str],

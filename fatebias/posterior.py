@@ -169,13 +169,13 @@ def _check(posterior: Posterior) -> None:
         )
 
 
-def gene_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
+def gene_table(betahat: Array, se: Array, screen: Screen) -> pd.DataFrame:
     """Daywise effects of the contrast, exactly the columns that mash is given.
 
     Parameters
     ----------
-    posterior
-        Means and SDs.
+    betahat, se
+        Estimates and standard errors, shape (L, D).
     screen
         Names and contrast.
 
@@ -184,14 +184,7 @@ def gene_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
     DataFrame
         ``gene, betahat_d0.., se_d0..``, one row a gene, in logits.
     """
-    contrast = screen.contrast_index
-    return pd.concat(
-        [
-            pd.DataFrame({names.GENE: screen.gene_names}),
-            _by_day(posterior.theta_mean[:, contrast], posterior.theta_sd[:, contrast]),
-        ],
-        axis=1,
-    )
+    return pd.concat([pd.DataFrame({names.GENE: screen.gene_names}), _by_day(betahat, se)], axis=1)
 
 
 def guide_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
@@ -229,13 +222,17 @@ def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
     return pd.DataFrame(np.concatenate([mean, sd], axis=1), columns=columns)
 
 
-def write_posterior(posterior: Posterior, screen: Screen, paths: RunPaths) -> list[Path]:
+def write_posterior(
+    posterior: Posterior, betahat: Array, covariance: Array, screen: Screen, paths: RunPaths
+) -> list[Path]:
     """Write the gene table, the guide table and the arrays behind both contrasts.
 
     Parameters
     ----------
     posterior
         Means and SDs.
+    betahat, covariance
+        What mash is given (`fatebias.export`), shape (L, D) and (L, D, D).
     screen
         Names.
     paths
@@ -246,6 +243,7 @@ def write_posterior(posterior: Posterior, screen: Screen, paths: RunPaths) -> li
     list of Path
         The files written, the gene table last.
     """
+    se = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     labels = {
         "effect_fates": screen.fates[1:],
         "reference_fate": screen.fates[0],
@@ -256,12 +254,13 @@ def write_posterior(posterior: Posterior, screen: Screen, paths: RunPaths) -> li
         "rep_labels": screen.rep_labels,
     }
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
+    arrays["export_covariance"] = covariance
     arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
     with atomic_path(paths.posterior) as draft:
         np.savez_compressed(draft, gene_of_guide=screen.gene_of_guide, **arrays)
     for path, table in (
         (paths.guide_summary, guide_table(posterior, screen)),
-        (paths.gene_summary, gene_table(posterior, screen)),
+        (paths.gene_summary, gene_table(betahat, se, screen)),
     ):
         with atomic_path(path) as draft:
             table.to_csv(draft, index=False)

@@ -30,6 +30,7 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
     lines = _ranking(paths, record) if ranked else []
     warnings = record["stages"].get("fit", {}).get("warnings", [])
     lines += [f"NOT CONVERGED: {each}" for each in warnings]
+    lines += _calibration(record)
     lines.append(f"results in {paths.root}")
     for path, what in (
         (paths.hits, "ranked hits"),
@@ -37,11 +38,28 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
         (paths.gene_summary, "daywise effects and standard errors"),
         (paths.guide_summary, "the same for each guide"),
         (paths.posterior, "all effects, both contrasts"),
+        (paths.calibration, "how much a soft label counts, by the data"),
+        (paths.controls, "NTC pseudo-genes and their calls"),
         (paths.record, "what ran, and how it went"),
     ):
         if path.is_file():
             lines.append(f"  {path.name:<28} {what}")
     return "\n".join(lines)
+
+
+def _calibration(record: Mapping[str, Any]) -> list[str]:
+    """Say which weight the data suggest, and what negative controls came to."""
+    fit = record["stages"].get("fit", {})
+    lines = []
+    if "calibration" in fit:
+        lines.append(f"likelihood_weight {fit['likelihood_weight']:.3g} was used; {fit['calibration']}")
+    controls = record["stages"].get("controls", {}).get("report")
+    if controls:
+        lines.append(
+            f"negative controls: {controls['called']} of {controls['pseudo_genes']} NTC pseudo-genes called, "
+            f"SD of their z scores {controls['z_sd']:.2f}"
+        )
+    return lines
 
 
 def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:

@@ -1,19 +1,26 @@
-"""What the two stages do: a screen becomes a posterior and its tables, the tables become ranked hits."""
+"""What the stages do: a screen becomes a posterior and tables, tables ranked hits; NTC are called too."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fatebias.artifacts import RunPaths, atomic_json, atomic_path, sha256_file
-from fatebias.config import Config, DiscoveryConfig
+from fatebias.config import AUTO, Config, DiscoveryConfig
+from fatebias.errors import DiscoveryError, explain
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
+
+log = logging.getLogger(__name__)
 
 HASHED_UP_TO_BYTES = 1e9
 
@@ -27,12 +34,40 @@ def fit_outputs(paths: RunPaths) -> list[Path]:
         paths.loss,
         paths.loss_plot,
         paths.screen_summary,
+        paths.calibration,
     ]
 
 
 def discover_outputs(paths: RunPaths) -> list[Path]:
     """Name the files of the discovery."""
     return [paths.mash_out, paths.hits, paths.hits_plot]
+
+
+def controls_outputs(paths: RunPaths) -> list[Path]:
+    """Name the files of the negative controls."""
+    return [paths.controls, paths.controls_plot]
+
+
+def controls(screen: Screen, config: Config, paths: RunPaths) -> dict[str, Any]:
+    """Put NTC pseudo-genes through fit and discovery; see `calibration.controls.run_controls`.
+
+    Parameters
+    ----------
+    screen
+        With NTC guides enough.
+    config
+        The run's settings, the likelihood weight a number.
+    paths
+        Where to write.
+
+    Returns
+    -------
+    dict
+        What run.json is to say of it.
+    """
+    from fatebias.calibration.controls import run_controls
+
+    return run_controls(screen, config, paths)
 
 
 def fit(
@@ -63,6 +98,8 @@ def fit(
     FitError, OutputError
         When no posterior was found, or a file could not be written.
     """
+    from fatebias.calibration.weight import estimate_weight
+    from fatebias.export import export
     from fatebias.inference.checkpoint import Checkpoint
     from fatebias.inference.fit import fit_screen
     from fatebias.loss_log import LossLog
@@ -72,15 +109,22 @@ def fit(
     with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
         hashes = {name: hashing.submit(_file_hash, path) for name, path in sources.items()}
         atomic_json(paths.screen_summary, screen.summary)
+        begun = time.perf_counter()
+        weight = estimate_weight(screen, config)
+        atomic_json(paths.calibration, {"likelihood_weight": config.likelihood_weight, **weight.plain()})
+        log.info("%s", weight.words())
+        config = with_weight(config, weight.weight)
+        calibrating = time.perf_counter() - begun
         checkpoint = Checkpoint(paths.checkpoint, key, config.inference.checkpoint_every_s)
         with LossLog(paths.loss) as losses:
             found = fit_screen(screen, config, on_step=losses.add, checkpoint=checkpoint)
         begun = time.perf_counter()
         posterior = summarise(found.draw, config.inference.num_posterior_draws, screen.gene_of_guide)
-        write_posterior(posterior, screen, paths)
+        given = export(screen, config, posterior)
+        write_posterior(posterior, given.betahat, given.covariance, screen, paths)
         plot_loss(paths.loss, paths.loss_plot)
         checkpoint.clear()
-        seconds = {**found.seconds, "summary": time.perf_counter() - begun}
+        seconds = {"calibration": calibrating, **found.seconds, "summary": time.perf_counter() - begun}
         return {
             "parts": {name: round(took, 3) for name, took in seconds.items()},
             "files": {
@@ -88,8 +132,20 @@ def fit(
             },
             "diagnostics": found.diagnostics,
             "warnings": list(found.warnings),
+            "likelihood_weight": config.likelihood_weight,
+            "suggested_weight": weight.weight,
+            "calibration": weight.words(),
+            "notes": [*weight.notes, *given.notes],
+            "se": config.export.se,
             "n_steps": len(found.trace.step),
         }
+
+
+def with_weight(config: Config, weight: float) -> Config:
+    """Put the weight found in the place of ``likelihood_weight=auto``; another stays."""
+    if config.likelihood_weight != AUTO:
+        return config
+    return dataclasses.replace(config, likelihood_weight=weight)
 
 
 def describe_screen(screen: Screen) -> dict[str, Any]:
@@ -117,8 +173,12 @@ def describe_screen(screen: Screen) -> dict[str, Any]:
     }
 
 
-def discover(cfg: DiscoveryConfig, paths: RunPaths, screen: Mapping[str, Any]) -> dict[str, Any]:
+def discover(
+    cfg: DiscoveryConfig, paths: RunPaths, screen: Mapping[str, Any], se: str = "posterior"
+) -> dict[str, Any]:
     """Shrink, call, rank and draw; needs nothing but ``gene_summary_for_mash.csv``.
+
+    The fit's own error correlation (``null_correlation: fit`` or ``per_gene``) is in ``posterior.npz``.
 
     Parameters
     ----------
@@ -128,6 +188,8 @@ def discover(cfg: DiscoveryConfig, paths: RunPaths, screen: Mapping[str, Any]) -
         Where to read and write.
     screen
         What `describe_screen` said; empty when only the table is there.
+    se
+        ``export.se`` of the fit.
 
     Returns
     -------
@@ -140,11 +202,18 @@ def discover(cfg: DiscoveryConfig, paths: RunPaths, screen: Mapping[str, Any]) -
         When the table cannot be used, the engine fails, or a file could not be written.
     """
     from fatebias.discovery import engine
+    from fatebias.discovery.correlation import error_correlation
     from fatebias.discovery.ranking import rank
     from fatebias.discovery.tables import read_table
     from fatebias.plots import plot_hits
 
-    report = engine.discover(paths.gene_summary, paths.mash_out, cfg)
+    correlation = error_correlation(cfg, se, _fit_covariance(paths, cfg, se))
+    report = engine.discover(
+        paths.gene_summary, paths.mash_out, cfg, None if correlation is None else correlation.v
+    )
+    if correlation is not None and correlation.note:
+        log.warning(correlation.note)
+        report = dataclasses.replace(report, notes=[*report.notes, correlation.note])
     thresholds = engine.thresholds(cfg)
     table = read_table(paths.mash_out, fix="run again with resume=false")  # as text: a gene may be called NA
     ranked = rank(table, *thresholds, where=paths.mash_out)
@@ -160,6 +229,24 @@ def discover(cfg: DiscoveryConfig, paths: RunPaths, screen: Mapping[str, Any]) -
         paths.hits_plot,
     )
     return dataclasses.asdict(report)
+
+
+def _fit_covariance(paths: RunPaths, cfg: DiscoveryConfig, se: str) -> NDArray[np.float64] | None:
+    """Read the error covariance that stands beside the estimates, (L, D, D)."""
+    if cfg.method != "mashr" or (cfg.null_correlation not in ("fit", "per_gene") and se == "posterior"):
+        return None
+    try:
+        with np.load(paths.posterior) as arrays:
+            return np.asarray(arrays["export_covariance"])
+    except (OSError, KeyError, ValueError) as error:
+        raise DiscoveryError(
+            explain(
+                f"discovery.null_correlation={cfg.null_correlation} needs the fit's own errors",
+                where=paths.posterior,
+                found=error,
+                fix="keep posterior.npz beside the table, or discovery.null_correlation=simple",
+            )
+        ) from error
 
 
 def _file_hash(path: Path) -> str | None:

@@ -41,6 +41,11 @@ def test_moments_in_chunks_are_those_of_the_whole(across):
         np.testing.assert_allclose(moments.covariance[2], np.cov(draws[:, 2].T))
 
 
+def _gene_table(posterior, screen):
+    f = screen.contrast_index
+    return gene_table(posterior.theta_mean[:, f], posterior.theta_sd[:, f], screen)
+
+
 def test_chunks_are_bounded_and_add_up(screen, monkeypatch):
     monkeypatch.setattr("fatebias.posterior.CHUNK_BYTES", 200_000)
     stored = Stored(screen)
@@ -58,7 +63,7 @@ def test_chunks_are_bounded_and_add_up(screen, monkeypatch):
 
 def test_the_gene_table_has_exactly_the_columns_of_the_format(screen):
     posterior = summarise(Stored(screen), 500, screen.gene_of_guide)
-    table = gene_table(posterior, screen)
+    table = _gene_table(posterior, screen)
     assert table.columns.tolist() == [
         "gene", "betahat_d0", "betahat_d1", "betahat_d2", "se_d0", "se_d1", "se_d2",
     ]  # fmt: skip
@@ -72,7 +77,7 @@ def test_the_contrast_is_looked_up_by_name(screen):
 
     posterior = summarise(Stored(screen), 500, screen.gene_of_guide)
     other = dataclasses.replace(screen, contrast=screen.fates[2])
-    np.testing.assert_allclose(gene_table(posterior, other)["betahat_d0"], posterior.theta_mean[:, 1, 0])
+    np.testing.assert_allclose(_gene_table(posterior, other)["betahat_d0"], posterior.theta_mean[:, 1, 0])
 
 
 def test_the_guide_table_counts_cells(screen):
@@ -85,12 +90,14 @@ def test_the_guide_table_counts_cells(screen):
 
 def test_files_hold_what_the_tables_hold(screen, tmp_path):
     posterior = summarise(Stored(screen), 500, screen.gene_of_guide)
-    write_posterior(posterior, screen, RunPaths(tmp_path))
+    write_posterior(
+        posterior, posterior.theta_mean[:, 0], posterior.theta_cov[:, 0], screen, RunPaths(tmp_path)
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "gene_summary_for_mash.csv", "guide_summary.csv", "posterior.npz",
     ]  # fmt: skip
     pd.testing.assert_frame_equal(
-        pd.read_csv(tmp_path / "gene_summary_for_mash.csv"), gene_table(posterior, screen)
+        pd.read_csv(tmp_path / "gene_summary_for_mash.csv"), _gene_table(posterior, screen)
     )
     with np.load(tmp_path / "posterior.npz", allow_pickle=False) as saved:
         np.testing.assert_array_equal(saved["theta_mean"], posterior.theta_mean)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.config import DataConfig
-from fatebias.data.assignment import pad
+from fatebias.data.assignment import Slots, pad
+from fatebias.data.clusters import GRAPH_BLOCKS, REPLICATE_AND_DAY, column_clusters, graph_blocks
 from fatebias.data.elements import numbers
 from fatebias.data.fates import fate_probabilities
 from fatebias.data.guides import Assignments, assignments
@@ -16,10 +17,14 @@ from fatebias.data.labels import Levels, day_levels, replicate_levels
 from fatebias.data.raw import RawScreen
 from fatebias.data.screen import Screen
 from fatebias.data.summary import Account, summarise
+from fatebias.data.transform import permute
 from fatebias.errors import DataError, explain, some
 
 # A larger share of cells above Kmax says that ambient counts pass for guides.
 MUCH_DROPPED = 0.05
+# Of cell_weights=entropy: no cell counts for nothing, and a day's level needs some NTC cells.
+LEAST_CONFIDENCE = 0.01
+FEWEST_CONTROLS = 20
 
 
 def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
@@ -73,6 +78,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
     slots = pad(cell, closed_up[rank], int(kept.sum()), len(guide_names))
 
     day, rep = days.codes[kept], reps.codes[kept]
+    cluster, source = _clusters(raw, kept, day.astype(np.int64) * len(reps.labels) + rep, data)
     screen = Screen(
         p=fates.p[kept],
         fates=fates.fates,
@@ -84,7 +90,11 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         k_centered=slots.n_guides - (np.bincount(day, slots.n_guides) / np.bincount(day))[day],
         day=day,
         rep=rep,
-        weight=_scaled(weight[kept], raw, data),
+        weight=_scaled(
+            _confidence(fates.p[kept], day, slots) if data.cell_weights == "entropy" else weight[kept],
+            raw,
+            data,
+        ),
         guide_names=guide_names,
         gene_names=gene_names,
         gene_of_guide=np.array([0, *(gene_id[gene] for gene in genes[alive])], dtype=np.int32),
@@ -92,8 +102,12 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         day_labels=days.labels,
         rep_labels=reps.labels,
         cells=raw.cells[kept],
+        cluster=cluster,
+        cluster_source=source,
         summary={},
     )
+    if data.permutation:
+        screen = permute(screen, data.permutation)
     account = Account(
         raw=raw,
         fates=fates,
@@ -101,9 +115,45 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         dropped=dropped,
         genes_without_cells=tuple(sorted(set(genes) - set(gene_names))),
         notes=(*fates.notes, *days.notes, *guides.notes),
-        warnings=(*fates.warnings, *guides.warnings, *_crowding(crowded, data)),
+        warnings=(
+            *fates.warnings,
+            *guides.warnings,
+            *_crowding(crowded, data),
+            *(
+                [f"guides are shuffled among cells: data.permutation={data.permutation}"]
+                * bool(data.permutation)
+            ),
+        ),
     )
     return dataclasses.replace(screen, summary=summarise(screen, account))
+
+
+def _clusters(
+    raw: RawScreen, kept: NDArray[np.bool_], group: NDArray[np.int64], data: DataConfig
+) -> tuple[NDArray[np.int32], str]:
+    """Group kept cells that may share noise, and say by what."""
+    if raw.cluster is not None:
+        where = raw.at("obs", data.cluster_key or "")
+        return column_clusters(raw.cluster[kept], where), f"obs[{data.cluster_key!r}]"
+    if raw.graph is not None:
+        return graph_blocks(raw.graph[kept][:, kept], group), GRAPH_BLOCKS
+    return np.unique(group, return_inverse=True)[1].ravel().astype(np.int32), REPLICATE_AND_DAY
+
+
+def _confidence(p: NDArray[np.float64], day: NDArray[np.int32], slots: Slots) -> NDArray[np.float64]:
+    """One less the entropy of p over its greatest value, over its mean in cells of the day with NTC guides
+    only.
+
+    A day on which all cells are less committed does not count less for it.
+    """
+    entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)
+    confidence = np.maximum(1 - entropy / np.log(p.shape[1]), LEAST_CONFIDENCE)
+    controls = (slots.guide_ids == 0).all(axis=1) & (slots.n_guides > 0)
+    for d in range(int(day.max()) + 1):
+        here = day == d
+        like = here & controls
+        confidence[here] /= confidence[like if like.sum() >= FEWEST_CONTROLS else here].mean()
+    return confidence
 
 
 def _weights(raw: RawScreen, data: DataConfig) -> NDArray[np.float64]:

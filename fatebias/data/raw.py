@@ -40,6 +40,10 @@ class RawScreen:
         The obs column ``data.weights``, or None.
     guide_map
         The parsed guide map.
+    cluster
+        The obs column ``data.cluster_key``, or None.
+    graph
+        The neighbour graph ``obsp[connectivities_key]``, (N, N), or None.
     """
 
     source: str
@@ -54,6 +58,8 @@ class RawScreen:
     rep: pd.Series[Any]
     weight: pd.Series[Any] | None
     guide_map: GuideMap
+    cluster: pd.Series[Any] | None = None
+    graph: csr_matrix | None = None
 
     def at(self, part: str, key: str) -> str:
         """Write out where something stands: ``file: obsm['key']``."""

@@ -25,6 +25,7 @@ from fatebias.errors import DataError, explain
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from scipy.sparse import csr_matrix
 
 GUIDE_NAMES = "guide_names"
 
@@ -99,6 +100,7 @@ def read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen
         ("obsm", data.covar_key, "covar_key"),
         ("obs", data.day_key, "day_key"),
         *((("obs", data.weights, "weights"),) if data.weights else ()),
+        *((("obs", data.cluster_key, "cluster_key"),) if data.cluster_key else ()),
     ):
         _check_key(store, part, key, setting)
     fates = store.raw_element(data.fate_prob_key)
@@ -117,6 +119,8 @@ def read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen
         rep=_replicates(store, data),
         weight=as_series(store.value("obs", data.weights)) if data.weights else None,
         guide_map=guide_map,
+        cluster=as_series(store.value("obs", data.cluster_key)) if data.cluster_key else None,
+        graph=_graph(store, data),
     )
     _check_lengths(store, raw, data)
     return raw
@@ -160,6 +164,14 @@ def _terminal_states(store: Store, data: DataConfig) -> pd.Categorical | None:
         return None
     column = as_series(store.value("obs", key))
     return column.array if hasattr(column, "cat") else None
+
+
+def _graph(store: Store, data: DataConfig) -> csr_matrix | None:
+    """Read the neighbour graph where it is there and no column takes its place."""
+    if data.cluster_key or data.connectivities_key not in store.keys("obsp"):
+        return None
+    where = f"{store.source}: obsp[{data.connectivities_key!r}]"
+    return sparse_matrix(store.value("obsp", data.connectivities_key), where)
 
 
 def _guide_columns(store: Store, guides: Any, data: DataConfig) -> tuple[tuple[Any, ...], str]:

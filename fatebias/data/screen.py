@@ -51,6 +51,10 @@ class Screen:
         The file's own labels, in the order of `day` and `rep`.
     cells
         Names of the kept cells, (N,).
+    cluster
+        Cells that may share noise have the same number, 0..C-1, (N,).
+    cluster_source
+        What the clusters are.
     summary
         What was read, what was dropped and why; plain content that JSON can hold.
     """
@@ -73,6 +77,8 @@ class Screen:
     day_labels: tuple[str, ...]
     rep_labels: tuple[str, ...]
     cells: NDArray[np.object_]
+    cluster: NDArray[np.int32]
+    cluster_source: str
     summary: dict[str, Any]
 
     @property
@@ -116,7 +122,8 @@ class Screen:
         return self.fates.index(self.contrast) - 1
 
     def fingerprint(self) -> str:
-        """Hash all that the model sees: arrays and names, not the cells' names nor the summary.
+        """Hash all that the model sees: arrays and names, and the clusters, not the cells' names nor the
+        summary.
 
         Returns
         -------
@@ -128,7 +135,7 @@ class Screen:
     @cached_property
     def _fingerprint(self) -> str:
         hashed = hashlib.sha256()
-        for name in ("p", "guide_ids", "mask", "day", "rep", "weight", "gene_of_guide"):
+        for name in ("p", "guide_ids", "mask", "day", "rep", "weight", "gene_of_guide", "cluster"):
             array: NDArray[Any] = np.ascontiguousarray(getattr(self, name))
             hashed.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
             hashed.update(array.data)

@@ -71,7 +71,8 @@ def write_h5ad(path: Path, raw: RawScreen, truth: Truth, data: DataConfig, made_
         "var": no_genes,
         "obsm": obsm,
         "uns": uns,
-        **{empty: {} for empty in ("layers", "obsp", "varm", "varp")},
+        "obsp": {} if raw.graph is None else {data.connectivities_key: raw.graph},
+        **{empty: {} for empty in ("layers", "varm", "varp")},
     }
     write_elem = _writer()
     with atomic_path(path) as draft, quiet(), h5py.File(draft, "w") as root:

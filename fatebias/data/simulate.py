@@ -105,8 +105,10 @@ def simulate_raw(
     k_centered = held - (np.bincount(day, held) / np.bincount(day))[day]
     pi = _fate_probabilities(truth, cell, rank, day, rep, k_centered)
     p = _soft_labels(pi, simulate.concentration, rng)
+    graph = None
     if simulate.neighbours > 1:
-        p = _share_noise(p, pi, day * simulate.n_replicates + rep, simulate.neighbours, rng)
+        graph = _nearest(pi, day * simulate.n_replicates + rep, simulate.neighbours, rng)
+        p = graph @ p
 
     days = day_labels or numbered("d", simulate.n_days, start=0)
     reps = numbered("rep", simulate.n_replicates)
@@ -126,6 +128,7 @@ def simulate_raw(
         rep=pd.Series(pd.Categorical.from_codes(rep, pd.Index(reps, dtype=object))),
         weight=None,
         guide_map=GuideMap("simulated guide map", dict(zip(guides, genes, strict=True)), frozenset(ntc)),
+        graph=graph,
     )
     return raw, truth
 
@@ -202,22 +205,23 @@ def _soft_labels(
     return drawn / drawn.sum(axis=1, keepdims=True)
 
 
-def _share_noise(
-    p: NDArray[np.float64],
-    pi: NDArray[np.float64],
-    group: NDArray[np.int32],
-    neighbours: int,
-    rng: np.random.Generator,
-) -> NDArray[np.float64]:
-    """Average labels over the `neighbours` cells of a group that are nearest in pi, the cell itself included.
+def _nearest(
+    pi: NDArray[np.float64], group: NDArray[np.int32], neighbours: int, rng: np.random.Generator
+) -> csr_matrix:
+    """Link each cell to the `neighbours` cells of its group that are nearest in pi, itself included.
 
     Neighbours by true pi, so that the mean label keeps its expectation; equal cells are ordered by a
     tiny random shift, so that in a screen without effects neighbours are random.
+
+    Returns
+    -------
+    csr_matrix
+        Rows sum to 1, (N, N).
     """
     from scipy.spatial import cKDTree
 
     place = pi[:, 1:] + rng.normal(0.0, TIE_SHIFT, pi[:, 1:].shape)
-    shared = np.empty_like(p)
+    row, column, share = [], [], []
     for g in range(int(group.max()) + 1):
         members = np.flatnonzero(group == g)
         if not members.size:
@@ -227,5 +231,8 @@ def _share_noise(
         for start in range(0, members.size, CELLS_AT_ONCE):
             block = members[start : start + CELLS_AT_ONCE]
             nearest = tree.query(place[block], k=np.arange(1, count + 1))[1]  # (cells, neighbours)
-            shared[block] = p[members[nearest]].mean(axis=1)
-    return shared
+            row.append(np.repeat(block, count))
+            column.append(members[nearest].ravel())
+            share.append(np.full(block.size * count, 1 / count))
+    parts = [np.concatenate(each) for each in (share, row, column)]
+    return csr_matrix((parts[0], (parts[1], parts[2])), shape=(len(pi), len(pi)))

@@ -1,4 +1,4 @@
-"""Elements of an AnnData object, on disk or in memory, read one by one: never X, layers, var, raw or obsp."""
+"""Elements of an AnnData object, on disk or in memory, read one by one: never X, layers, var or raw."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MemoryStore:
     Parameters
     ----------
     adata
-        The object; only obs, obsm and uns are touched.
+        The object; only obs, obsm, uns and the neighbour graph in obsp are touched.
     source
         What to call it in messages.
     """
@@ -37,7 +37,7 @@ class MemoryStore:
         return np.asarray(self._adata.obs_names, dtype=object)
 
     def keys(self, part: str) -> list[str]:
-        """Keys of ``obs``, ``obsm`` or ``uns``."""
+        """Keys of ``obs``, ``obsm``, ``obsp`` or ``uns``."""
         return [str(key) for key in getattr(self._adata, part)]
 
     def value(self, part: str, key: str) -> Any:
@@ -70,7 +70,7 @@ class FileStore:
         return np.asarray(self._read(obs[plain(obs.attrs["_index"])], "obs index"), dtype=object)
 
     def keys(self, part: str) -> list[str]:
-        """Keys of ``obs``, ``obsm`` or ``uns``."""
+        """Keys of ``obs``, ``obsm``, ``obsp`` or ``uns``."""
         if part not in self._root:
             return []
         group = self._root[part]

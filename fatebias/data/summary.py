@@ -109,6 +109,7 @@ def summarise(screen: Screen, account: Account) -> dict[str, Any]:
                 for g, gene in enumerate(screen.gene_names, start=1)
             },
         },
+        "clusters": {"number": int(screen.cluster.max()) + 1, "are": screen.cluster_source},
         "guide_cells": dict(zip(screen.guide_names, map(int, cells_of_guide[1:]), strict=True)),
         "notes": notes,
         "warnings": warnings,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fatebias.config import DiscoveryConfig
+
 Array = NDArray[np.float64]
 
 NULL_Z = 2.0
@@ -67,3 +69,64 @@ def _identity(n_days: int, because: str) -> NullCorrelation:
     return NullCorrelation(
         np.eye(n_days), f"error correlation taken as the identity: {because}, too little to estimate it"
     )
+
+
+def from_fit(covariance: Array, kind: str) -> NullCorrelation:
+    """Turn the fit's own error covariances across days into what mash takes.
+
+    Parameters
+    ----------
+    covariance
+        Of the estimates of each gene, (L, D, D), positive definite.
+    kind
+        ``fit``: the mean over genes of their correlations; ``per_gene``: each gene's own.
+
+    Returns
+    -------
+    NullCorrelation
+        (D, D) or (L, D, D). One that is near singular is mixed with the identity until it is not.
+    """
+    sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    v = covariance / (sd[:, :, None] * sd[:, None, :])
+    v = (v + np.swapaxes(v, 1, 2)) / 2
+    if kind == "fit":
+        v = v.mean(axis=0, keepdims=True)
+    n_days = v.shape[-1]
+    v[:, np.arange(n_days), np.arange(n_days)] = 1.0
+    values = np.linalg.eigvalsh(v)
+    low, high = values[:, 0], values[:, -1]
+    # (1 - m) high + m = LARGEST_CONDITION ((1 - m) low + m), solved for the share m of the identity
+    excess = high - LARGEST_CONDITION * low
+    mixed = np.where(excess > 0, excess / (excess + LARGEST_CONDITION - 1), 0.0)[:, None, None]
+    v = (1 - mixed) * v + mixed * np.eye(n_days)
+    note = None
+    if (mixed > 0).any():
+        note = f"error correlation of {int((mixed > 0).sum())} gene(s) was near singular and drawn to the identity"
+        if kind == "fit":
+            note = "the mean error correlation was near singular and drawn to the identity"
+    return NullCorrelation(v[0] if kind == "fit" else v, note)
+
+
+def error_correlation(cfg: DiscoveryConfig, se: str, covariance: Array | None) -> NullCorrelation | None:
+    """Choose the error correlation that the fit gives; None leaves it to the engine.
+
+    Parameters
+    ----------
+    cfg
+        Its ``null_correlation``; under robust errors each gene's own takes the place of ``simple``.
+    se
+        ``export.se``.
+    covariance
+        Of the errors across days, (L, D, D); None where the fit's file is not there.
+
+    Returns
+    -------
+    NullCorrelation or None
+        For mash.
+    """
+    kind = cfg.null_correlation
+    if kind == "simple" and se == "sandwich":
+        kind = "per_gene"
+    if cfg.method != "mashr" or kind not in ("fit", "per_gene") or covariance is None:
+        return None
+    return from_fit(covariance, kind)

@@ -136,7 +136,7 @@ def run_rscript(
         whole; R's stderr stands in the message.
     """
     out_csv = folder.absolute() / "out.csv"
-    argv = [*cfg.command, str(script_path()), str(in_csv.absolute()), str(out_csv), *_options(cfg)]
+    argv = [*cfg.command, str(script_path()), str(in_csv.absolute()), str(out_csv), *_options(cfg, v is None)]
     if v is not None:
         v_csv = folder.absolute() / "v.csv"
         _write_correlation(v_csv, summary, v)
@@ -157,13 +157,13 @@ def run_rscript(
         ) from error
 
 
-def _options(cfg: DiscoveryConfig) -> list[str]:
+def _options(cfg: DiscoveryConfig, estimate: bool) -> list[str]:
     options = {
         "method": cfg.method,
         "prior": cfg.prior,
         "nullweight": repr(float(cfg.nullweight)),
         "covariances": cfg.covariances,
-        "null-correlation": cfg.null_correlation,
+        "null-correlation": cfg.null_correlation if estimate else "identity",
         "seed": str(cfg.seed),
     }
     return [f"--{name}={value}" for name, value in options.items()]

@@ -33,6 +33,7 @@ Array = NDArray[np.float64]
 
 NEWTON_TOLERANCE = 1e-3
 SHORTEST_STEP = 1e-8
+NEGLIGIBLE_GAIN = 1e-6  # below what rounding leaves of a difference of two log-likelihoods
 LEAST_DRAWS = 64
 ANNOUNCED_GB = 4.0
 DRAWS_BEHIND_A_SCALE = 50_000
@@ -261,7 +262,8 @@ def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: 
         while True:
             candidate = flat + length * move
             new = likelihood.value(logits + length * along) + penalty.value(candidate)
-            if new >= height + 1e-4 * length * gain or length < SHORTEST_STEP:
+            enough = new >= height + 1e-4 * length * gain or gain < NEGLIGIBLE_GAIN
+            if enough or length < SHORTEST_STEP:
                 break
             length /= 2
         if not np.isfinite(new):

@@ -141,7 +141,9 @@ def test_cells_without_guides_are_kept_and_told(parts, load):
 
 def test_weights_are_scaled_to_mean_one_over_kept_cells(parts, load):
     weight = np.arange(36.0)
-    screen = load(crowd(parts.but(obs=parts.obs.assign(w=weight)), ["c35"]), cell_weights="column", weights="w", Kmax=5)
+    screen = load(
+        crowd(parts.but(obs=parts.obs.assign(w=weight)), ["c35"]), cell_weights="column", weights="w", Kmax=5
+    )
     np.testing.assert_allclose(screen.weight, weight[:35] / weight[:35].mean(), rtol=1e-15)
     assert screen.weight.mean() == pytest.approx(1, rel=1e-15)
 
@@ -180,7 +182,9 @@ def test_fingerprint_follows_what_the_model_sees(parts, load):
         load(
             parts.but(fates=parts.fates.rename(columns={"NEU": "X"})), fates=["EC", "MES", "X"]
         ).fingerprint(),
-        load(parts.but(obs=parts.obs.assign(w=np.arange(36.0))), cell_weights="column", weights="w").fingerprint(),
+        load(
+            parts.but(obs=parts.obs.assign(w=np.arange(36.0))), cell_weights="column", weights="w"
+        ).fingerprint(),
         load(parts.but(covar=parts.covar.replace("r0", "a"))).fingerprint(),
         load(parts.but(obs=parts.obs.replace("d2", "d3"))).fingerprint(),
         load(parts.but(fates=parts.fates.iloc[::-1].set_axis(parts.fates.index))).fingerprint(),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
-from fatebias.data.simulate import _share_noise, _soft_labels, simulate_raw, simulate_screen
+from fatebias.data.simulate import _nearest, _soft_labels, simulate_raw, simulate_screen
 from fatebias.data.truth import draw_truth
 from fatebias.errors import ConfigError, DataError
 
@@ -196,7 +196,7 @@ def test_neighbours_share_noise_but_not_bias():
     pi = rng.dirichlet([3, 3, 3], 12_000)
     group = np.repeat([0, 1], 6000)
     p = _soft_labels(pi, 5.0, rng)
-    shared = _share_noise(p, pi, group, 15, rng)
+    shared = _nearest(pi, group, 15, rng) @ p
     np.testing.assert_allclose(shared.sum(axis=1), 1)
     plain, averaged = p - pi, shared - pi
     assert averaged.var() == pytest.approx(plain.var() / 15, rel=0.1)
@@ -209,14 +209,14 @@ def test_neighbours_never_reach_into_another_group():
     rng = np.random.default_rng(0)
     group = np.array([0] * 5 + [1] * 4)
     p = np.where(group[:, None] == 0, [1.0, 0.0], [0.0, 1.0])
-    np.testing.assert_allclose(_share_noise(p, rng.dirichlet([1, 1], 9), group, 7, rng), p)
+    np.testing.assert_allclose(_nearest(rng.dirichlet([1, 1], 9), group, 7, rng) @ p, p)
 
 
 def test_neighbours_of_equal_cells_are_random():
     """In a null screen all pi are alike, and neighbours must not be those next in the file."""
     rng = np.random.default_rng(0)
     p = np.column_stack([np.arange(1000.0), -np.arange(1000.0)])
-    shared = _share_noise(p, np.full((1000, 2), 0.5), np.zeros(1000, dtype=int), 5, rng)
+    shared = _nearest(np.full((1000, 2), 0.5), np.zeros(1000, dtype=int), 5, rng) @ p
     assert np.corrcoef(shared[:, 0], np.arange(1000))[0, 1] < 0.7
 
 

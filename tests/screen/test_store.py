@@ -106,7 +106,10 @@ def test_an_encoding_that_this_anndata_does_not_know(parts, write, read):
         ({"guide_key": "guides"}, r"obsm\['guides'\] is absent\n.*\n.*\n  fix: data.guide_key=KEY"),
         ({"covar_key": "cov"}, r"obsm\['cov'\] is absent\n.*\n.*\n  fix: data.covar_key=KEY"),
         ({"day_key": "time"}, r"obs\['time'\] is absent\n  where: .*: obs\n  found: obs has day\n"),
-        ({"weights": "w"}, r"obs\['w'\] is absent\n.*\n  found: obs has day\n  fix: data.weights=KEY"),
+        (
+            {"cell_weights": "column", "weights": "w"},
+            r"obs\['w'\] is absent\n.*\n  found: obs has day\n  fix: data.weights=KEY",
+        ),
         ({"rep_key": "batch"}, r"the covariates have no column 'batch'\n.*\n  found: rep\n"),
     ],
 )

@@ -1,0 +1,159 @@
+"""Screens made from a screen: guides shuffled among cells, NTC guides as pseudo-genes, fewer cells."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fatebias.data.assignment import pad
+from fatebias.data.screen import Screen
+from fatebias.errors import DataError, explain
+
+FEWEST_NTC = 6
+PSEUDO_GENE = "NTC_pseudo_"
+# Burdens rarer than this within a day and replicate are shuffled together with the next one.
+CELLS_A_BIN = 10
+
+
+def subset(screen: Screen, keep: NDArray[np.bool_]) -> Screen:
+    """Keep some cells; genes, guides, days, replicates and the centring of the burden stay.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    keep
+        Cells to keep, (N,).
+
+    Returns
+    -------
+    Screen
+        With fewer cells.
+    """
+    by_cell = (
+        "p", "guide_ids", "mask", "ntc_slots", "n_guides", "k_centered", "day", "rep", "weight", "cells",
+        "cluster",
+    )  # fmt: skip
+    return dataclasses.replace(screen, **{name: getattr(screen, name)[keep] for name in by_cell})
+
+
+def permute(screen: Screen, number: int) -> Screen:
+    """Shuffle guides among cells within day, replicate and burden: no gene has an effect any more.
+
+    Labels, weights and clusters stay with their cells; the sets of guides move, and with them the burden
+    where rare burdens were pooled.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    number
+        Which shuffle; the same number gives the same one.
+
+    Returns
+    -------
+    Screen
+        Equal margins: as many cells for each guide, day and replicate.
+    """
+    rng = np.random.default_rng([0xFA7E, number])
+    source = np.arange(screen.N)
+    bins = _burden_bins(screen)
+    order = np.argsort(bins, kind="stable")
+    edges = np.flatnonzero(np.diff(bins[order])) + 1
+    for members in np.split(order, edges):
+        source[members] = rng.permutation(members)
+    moved = {name: getattr(screen, name)[source] for name in ("guide_ids", "mask", "ntc_slots", "n_guides")}
+    held = moved["n_guides"]
+    mean = np.bincount(screen.day, held) / np.bincount(screen.day)
+    return dataclasses.replace(screen, **moved, k_centered=held - mean[screen.day])
+
+
+def _burden_bins(screen: Screen) -> NDArray[np.int64]:
+    """Give day, replicate and burden a number, pooling rare burdens with the one below, (N,)."""
+    group = screen.day.astype(np.int64) * screen.R + screen.rep
+    bins = np.empty(screen.N, dtype=np.int64)
+    number = 0
+    for each in np.unique(group):
+        members = np.flatnonzero(group == each)
+        held = screen.n_guides[members]
+        count = np.bincount(held)
+        place = np.zeros(len(count), dtype=np.int64)
+        filled = 0
+        for burden in range(len(count)):
+            place[burden] = number
+            filled += count[burden]
+            if filled >= CELLS_A_BIN and count[burden + 1 :].sum() >= CELLS_A_BIN:
+                number, filled = number + 1, 0
+        bins[members] = place[held]
+        number += 1
+    return bins
+
+
+def pseudo_genes(
+    screen: Screen, *, part: int, n_parts: int = 2, guides_per_gene: int | None = None, seed: int = 0
+) -> Screen:
+    """Turn one part of the NTC guides into genes without effect, of the panel's usual size.
+
+    The other NTC guides stay what they are. Burden, labels and the real genes are untouched.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    part, n_parts
+        Which of how many random parts, 2 or more, so that at least half of the NTC guides remain NTC.
+    guides_per_gene
+        Guides of a pseudo-gene; None takes the median of the panel, or fewer where a part has fewer.
+    seed
+        Of the random parts.
+
+    Returns
+    -------
+    Screen
+        Real genes keep their numbers, pseudo-genes ``NTC_pseudo_1..`` come after them.
+
+    Raises
+    ------
+    DataError
+        With fewer than 6 NTC guides.
+    """
+    n_ntc = len(screen.ntc_guide_names)
+    if n_ntc < FEWEST_NTC:
+        raise DataError(
+            explain(
+                "too few NTC guides for negative controls",
+                where="the guide map",
+                found=f"{n_ntc} NTC guides in kept cells",
+                allowed=f"{FEWEST_NTC} or more",
+                fix="leave the stage controls out",
+            )
+        )
+    order = np.random.default_rng([0xC0, seed]).permutation(n_ntc)
+    chosen = np.sort(np.array_split(order, max(2, n_parts))[part])
+    size = guides_per_gene or int(np.median(np.bincount(screen.gene_of_guide[1:])[1:]))
+    size = max(1, min(size, len(chosen)))
+    n_genes = len(chosen) // size
+    chosen = np.random.default_rng([0xC1, seed, part]).permutation(chosen)[: n_genes * size]
+    number = np.zeros(n_ntc + 1, dtype=np.int64)
+    number[chosen + 1] = screen.G + 1 + np.arange(len(chosen))
+
+    cell, slot = np.nonzero(screen.mask)
+    guide, ntc = screen.guide_ids[cell, slot].astype(np.int64), screen.ntc_slots[cell, slot]
+    guide = np.where(ntc > 0, number[ntc], guide)
+    n_guides = screen.G + len(chosen)
+    rank = np.where(guide > 0, guide - 1, n_guides + ntc - 1)
+    slots = pad(cell, rank, screen.N, n_guides)
+    names = tuple(f"{PSEUDO_GENE}{i + 1}" for i in range(n_genes))
+    return dataclasses.replace(
+        screen,
+        guide_ids=slots.guide_ids,
+        mask=slots.mask,
+        ntc_slots=slots.ntc_slots,
+        guide_names=(*screen.guide_names, *(screen.ntc_guide_names[i] for i in chosen)),
+        gene_names=(*screen.gene_names, *names),
+        gene_of_guide=np.concatenate(
+            [screen.gene_of_guide, screen.L + 1 + np.arange(len(chosen)) // size]
+        ).astype(np.int32),
+    )
