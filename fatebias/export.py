@@ -90,7 +90,7 @@ def export(screen: Screen, cfg: Config, posterior: Posterior) -> Export:
     note: tuple[str, ...] = ()
     if not cells.clustered:
         note = (
-            f"robust errors take each cell by itself: {cells.n_clusters} clusters ({screen.cluster_source}) are fewer "
-            f"than {FEWEST_CLUSTERS}",
+            f"robust errors take each cell by itself: {cells.n_clusters} clusters ({screen.cluster_source}) "
+            f"are fewer than {FEWEST_CLUSTERS}",
         )
     return Export(betahat, cells.robust(index), note)

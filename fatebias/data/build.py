@@ -141,10 +141,10 @@ def _clusters(
 
 
 def _confidence(p: NDArray[np.float64], day: NDArray[np.int32], slots: Slots) -> NDArray[np.float64]:
-    """One less the entropy of p over its greatest value, over its mean in cells of the day with NTC guides
-    only.
+    """Measure how sharp each label is, against cells of the day with NTC guides only.
 
-    A day on which all cells are less committed does not count less for it.
+    One less the entropy of p over its greatest value, over its mean in those cells: a day on which all cells
+    are less committed does not count less for it.
     """
     entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)
     confidence = np.maximum(1 - entropy / np.log(p.shape[1]), LEAST_CONFIDENCE)

@@ -122,8 +122,7 @@ class Screen:
         return self.fates.index(self.contrast) - 1
 
     def fingerprint(self) -> str:
-        """Hash all that the model sees: arrays and names, and the clusters, not the cells' names nor the
-        summary.
+        """Hash all that the model sees, and the clusters, but not the cells' names nor the summary.
 
         Returns
         -------

@@ -96,12 +96,12 @@ def from_fit(covariance: Array, kind: str) -> NullCorrelation:
     values = np.linalg.eigvalsh(v)
     low, high = values[:, 0], values[:, -1]
     # (1 - m) high + m = LARGEST_CONDITION ((1 - m) low + m), solved for the share m of the identity
-    excess = high - LARGEST_CONDITION * low
-    mixed = np.where(excess > 0, excess / (excess + LARGEST_CONDITION - 1), 0.0)[:, None, None]
+    excess = np.maximum(high - LARGEST_CONDITION * low, 0)
+    mixed = (excess / (excess + LARGEST_CONDITION - 1))[:, None, None]
     v = (1 - mixed) * v + mixed * np.eye(n_days)
     note = None
     if (mixed > 0).any():
-        note = f"error correlation of {int((mixed > 0).sum())} gene(s) was near singular and drawn to the identity"
+        note = f"near singular error correlation of {int((mixed > 0).sum())} gene(s) drawn to the identity"
         if kind == "fit":
             note = "the mean error correlation was near singular and drawn to the identity"
     return NullCorrelation(v[0] if kind == "fit" else v, note)

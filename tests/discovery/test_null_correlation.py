@@ -6,7 +6,7 @@ import pytest
 
 from fatebias import names
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.correlation import simple
+from fatebias.discovery.correlation import error_correlation, from_fit, simple
 from fatebias.discovery.native import run_native
 from fatebias.discovery.summary import GeneSummary
 
@@ -68,3 +68,31 @@ def test_a_smooth_walk_shrunk_to_almost_nothing_makes_no_calls(monkeypatch):
     assert run_native(summary, cfg).lfsr.min() > 0.5
     monkeypatch.setattr("fatebias.discovery.correlation.LARGEST_CONDITION", np.inf)
     assert run_native(summary, cfg).lfsr.min() < 0.05  # what the near-singular estimate would call
+
+
+def test_the_fits_own_correlation_is_the_mean_over_genes_or_each_genes_own():
+    one = np.array([[1.0, 0.5], [0.5, 4.0]])
+    other = np.array([[1.0, -0.1], [-0.1, 1.0]])
+    covariance = np.stack([one, other])
+    np.testing.assert_allclose(from_fit(covariance, "fit").v, [[1, 0.075], [0.075, 1]])
+    np.testing.assert_allclose(from_fit(covariance, "per_gene").v[:, 0, 1], [0.25, -0.1])
+    assert from_fit(covariance, "fit").note is None
+
+
+def test_a_near_singular_correlation_is_drawn_to_the_identity():
+    almost = np.full((3, 3), 1 - 1e-9) + 1e-9 * np.eye(3)
+    found = from_fit(np.stack([almost, np.eye(3)]), "per_gene")
+    values = np.linalg.eigvalsh(found.v[0])
+    assert values[-1] / values[0] == pytest.approx(1000)
+    np.testing.assert_allclose(found.v[1], np.eye(3))
+    assert "1 gene" in found.note
+
+
+def test_robust_errors_bring_each_genes_own_correlation():
+    covariance = np.stack([np.eye(2), np.array([[1, 0.3], [0.3, 1.0]])])
+    assert error_correlation(DiscoveryConfig(), "posterior", covariance) is None
+    assert error_correlation(DiscoveryConfig(), "sandwich", covariance).v.shape == (2, 2, 2)
+    assert error_correlation(DiscoveryConfig(null_correlation="fit"), "sandwich", covariance).v.shape == (
+        2,
+        2,
+    )
