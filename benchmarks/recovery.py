@@ -153,7 +153,7 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     return [{**figures, **judge(theta, lfsr < 0.05, np.sign(days(names.POSTMEAN)), score)}]
 
 
-def run(design: str, seed: int, done: set[tuple[str, int, str]]) -> list[dict[str, Any]]:
+def run(design: str, seed: int, settings: list[str], done: set[tuple[str, int, str]]) -> list[dict[str, Any]]:
     """Simulate once and analyse under all settings that are not done."""
     simulate = dataclasses.replace(BASE, seed=1000 + seed, **DESIGNS[design])
     screen, truth = simulate_screen(
@@ -162,7 +162,7 @@ def run(design: str, seed: int, done: set[tuple[str, int, str]]) -> list[dict[st
     place = [truth.gene_names.index(gene) for gene in screen.gene_names]
     theta = truth.theta[place, screen.contrast_index]
     rows: list[dict[str, Any]] = []
-    for setting in SETTINGS:
+    for setting in settings:
         if (design, seed, setting) not in done:
             rows += ours(screen, theta, setting)
     for name, baseline in BASELINES.items():
@@ -206,6 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--designs", default=",".join(DESIGNS))
+    parser.add_argument("--settings", default=",".join(SETTINGS))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("recovery.csv"))
     asked = parser.parse_args()
@@ -215,7 +216,7 @@ def main() -> None:
     done = set() if table.empty else set(zip(table["design"], table["seed"], table["setting"], strict=True))
     for seed in range(3 if asked.quick else asked.seeds):
         for design in designs:
-            rows = run(design, seed, done)
+            rows = run(design, seed, asked.settings.split(","), done)
             if not rows:
                 continue
             table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)

@@ -121,6 +121,8 @@ def test_the_pipeline_is_given_absolute_paths_the_words_typed_and_the_options_ch
         "priors": "weak",
         "model": "default",
         "inference": "svi",
+        "export": "posterior",
+        "calibration": "default",
         "discovery": "mashr",
         "tracking": "local",
         "launcher": "local",

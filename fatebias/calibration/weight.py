@@ -281,6 +281,7 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> Estimate:
     estimate: list[Array] = []
     labels: list[Array] = []
     spread: list[Array] = []
+    correlated = 0.0
     n_parts = max(2, cfg.calibration.control_splits)
     for part in range(n_parts):
         split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=cfg.seed)
@@ -289,7 +290,9 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> Estimate:
         cells = around(split, fit.mean, fit.scale_precision, cfg.priors, weight, centred=centred)
         index = coefficients.theta_index[screen.L :, screen.contrast_index]
         u = np.ascontiguousarray(cells.covariance[:, index.ravel()])
-        of_labels = weight**2 * np.einsum("pn,pn->n", u, cells.information @ u)  # if a cell were one draw
+        shared = weight**2 * (u.T @ (cells.information @ u))  # if a cell were one draw
+        of_labels = np.diagonal(shared).copy()
+        correlated += float((shared**2 / np.outer(of_labels, of_labels)).sum())
         estimate.append(fit.mean[index].ravel())
         labels.append(of_labels)
         spread.append(np.diagonal(cells.covariance)[index.ravel()])
@@ -300,5 +303,8 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> Estimate:
         return Estimate(None, note="fewer than two pseudo-genes have cells enough")
     # the labels' part of a variance goes as one over the weight
     square = float((theta[known] ** 2 / of_labels[known]).mean())
-    low, high = chi2.ppf([(1 - SURE) / 2, (1 + SURE) / 2], n) / n / square
-    return Estimate(1 / square, float(low), float(high), parts={"z_scores": n, "pseudo_genes": n // screen.D})
+    # days of a pseudo-gene share its guides' deviations, so there are fewer independent squares than scores
+    free = n * len(known) / correlated
+    low, high = chi2.ppf([(1 - SURE) / 2, (1 + SURE) / 2], free) / free / square
+    parts = {"z_scores": n, "independent": round(free, 1), "pseudo_genes": n // screen.D}
+    return Estimate(1 / square, float(low), float(high), parts=parts)

@@ -18,7 +18,9 @@ pytestmark = [
 ]
 
 
-def run(out_dir: Path, name: str, guide_map: str, **settings: object) -> tuple[pd.DataFrame, Path]:
+def run(
+    out_dir: Path, name: str, guide_map: str, likelihood_weight: object = 1.0, **settings: object
+) -> tuple[pd.DataFrame, Path]:
     folder = Path(FOLDER or "")
     data = DataConfig(
         source="anndata", adata_path=str(folder / name), guide_map_csv=str(folder / guide_map), **settings
@@ -26,6 +28,7 @@ def run(out_dir: Path, name: str, guide_map: str, **settings: object) -> tuple[p
     paths = pipeline.run(
         Config(
             data=data,
+            likelihood_weight=likelihood_weight,
             inference=InferenceConfig(progress=False),
             discovery=DiscoveryConfig(engine="native"),
             tracking=TrackingConfig(backend="off"),
@@ -63,7 +66,12 @@ def test_fates_are_found_by_name_and_versions_of_cellrank_agree(tmp_path, contra
 
 
 @pytest.mark.parametrize(
-    "guides", [{"guide_key": "guide_assigned"}, {"guide_key": "guide", "guide_threshold": 4}]
+    "guides",
+    [
+        {"guide_key": "guide_assigned"},
+        {"guide_key": "guide", "guide_threshold": 4},
+        {"guide_key": "guide_assigned", "likelihood_weight": "auto"},
+    ],
 )
 def test_the_interferon_gamma_receptor_pathway_leads_by_far(tmp_path, guides):
     ranked, out_dir = run(
@@ -82,6 +90,7 @@ def test_the_interferon_gamma_receptor_pathway_leads_by_far(tmp_path, guides):
     assert top["hit_anyday"].all()
     assert (top[[f"postmean_d{d}" for d in range(4)]] < 0).all(axis=None)
     assert not ranked["hit_anyday"].iloc[4:].any()
+    assert not pd.read_csv(out_dir / names.CONTROLS_CSV)["hit_anyday"].any()
     summary = pd.read_csv(out_dir / names.GENE_SUMMARY_CSV).set_index("gene")
     z = pd.DataFrame({d: summary[f"betahat_d{d}"] / summary[f"se_d{d}"] for d in range(4)})
     assert (z.loc[top["gene"]].abs() > 7).all(axis=None)
