@@ -42,7 +42,7 @@ Array = NDArray[np.float64]
 
 BASE = SimulateConfig(n_cells=20_000, n_genes=100, effect_min=0.2, effect_max=1.0, concentration=50.0)
 DESIGNS: dict[str, dict[str, Any]] = {
-    "null": {"design": "no_effects", "concentration": 5.0},
+    "no_effects": {"design": "no_effects", "concentration": 5.0},
     "single_day": {"design": "single_day", "active_share": 0.36, "moi": 5.0},
     "persistent": {"design": "persistent", "active_share": 0.25},
     "persistent_weak": {"design": "persistent", "effect_min": 0.1, "effect_max": 0.35, "concentration": 5.0},
@@ -62,7 +62,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "small": {"design": "mixed", "n_cells": 2_000, "n_genes": 50},
     "large": {"design": "mixed", "n_cells": 50_000, "n_genes": 300, "moi": 2.5},
 }
-QUICK = ("null", "single_day", "persistent", "sign_flip")
+QUICK = ("no_effects", "single_day", "persistent", "sign_flip")
 CALIBRATED = {
     "likelihood_weight": "auto",
     "export": ExportConfig(estimates="unshrunken"),
