@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
 from fatebias.calibration.curvature import FEWEST_CLUSTERS, Curvature, around, fit_broad
 from fatebias.config import AUTO, Config
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 
 PILOT_ROUNDS = 2
-SURE = 0.95
+# One screen in two hundred would take a smaller weight by chance alone.
+SURE = 0.99
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Estimate:
     weight
         What it suggests; None where the data do not allow it.
     low, high
-        Its 95 % interval; None where there is none.
+        Its 99 % interval; None where there is none.
     note
         Why there is no weight, or what limits it.
     parts
@@ -242,8 +243,8 @@ def information_weight(cells: Curvature) -> Estimate:
         )
     return Estimate(
         weight,
-        low=weight - 1.96 * error,
-        high=weight + 1.96 * error,
+        low=weight - norm.ppf((1 + SURE) / 2) * error,
+        high=weight + norm.ppf((1 + SURE) / 2) * error,
         note=note,
         parts={"clustered": cells.clustered, "coefficients": int(good.sum())},
     )
