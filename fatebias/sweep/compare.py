@@ -10,12 +10,14 @@ import pandas as pd
 
 from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path
+from fatebias.sweep.permutation import permutation_table
 from fatebias.sweep.record import Sweep
 from fatebias.sweep.status import DONE, MemberStatus, read_record, statuses
 
 SUMMARY_CSV = "sweep_summary.csv"
 STABILITY_CSV = "hit_stability.csv"
 PICTURE = "sweep_hits.png"
+PERMUTATION_CSV = "permutation_fdr.csv"
 
 
 def compare(sweep: Sweep) -> list[Path]:
@@ -29,7 +31,8 @@ def compare(sweep: Sweep) -> list[Path]:
     Returns
     -------
     list of Path
-        ``sweep_summary.csv`` always; ``hit_stability.csv`` and ``sweep_hits.png`` when a run is done.
+        ``sweep_summary.csv`` always; ``hit_stability.csv`` and ``sweep_hits.png`` when a run is done;
+        ``permutation_fdr.csv`` when shuffles stand beside their screen.
     """
     found = statuses(sweep)
     written = [_write(summary_table(found), sweep.root / SUMMARY_CSV)]
@@ -42,6 +45,9 @@ def compare(sweep: Sweep) -> list[Path]:
         picture = sweep.root / PICTURE
         plot_sweep(stability, {sweep.label(number): table for number, table in ranked.items()}, picture)
         written.append(picture)
+        shuffles = permutation_table(found, ranked)
+        if shuffles is not None:
+            written.append(_write(shuffles, sweep.root / PERMUTATION_CSV))
     return written
 
 

@@ -86,3 +86,20 @@ def test_all_three_files_are_made_and_made_again(three):
     assert [path.name for path in first] == ["sweep_summary.csv", "hit_stability.csv", "sweep_hits.png"]
     content = [path.read_bytes() for path in first]
     assert [path.read_bytes() for path in compare(three)] == content
+
+
+def test_hits_stand_beside_those_of_shuffles(written, tmp_path):
+    words = ["data.permutation=0", "data.permutation=1", "data.permutation=2"]
+    sweep = written.sweep(tmp_path, DONE, DONE, DONE, words=words)
+    written.hits(tmp_path / "0", [("A", 1, 1, 0.001, 0.5), ("B", 1, 1, 0.03, 0.5)])
+    written.hits(tmp_path / "1", [("A", 1, 1, 0.04, 0.5), ("B", 1, 1, 0.6, 0.5)])
+    written.hits(tmp_path / "2", [("A", 1, 1, 0.9, 0.5), ("B", 1, 1, 0.6, 0.5)])
+    assert tmp_path / "permutation_fdr.csv" in compare(sweep)
+    row = pd.read_csv(tmp_path / "permutation_fdr.csv").set_index("lfsr").loc[0.05]
+    assert (row["hits"], row["shuffles"], row["hits_in_shuffles"], row["most_in_shuffles"]) == (2, 2, 0.5, 1)
+    assert row["fdr"] == 0.25
+
+
+def test_sweeps_without_shuffles_have_no_such_table(three):
+    compare(three)
+    assert not (three.root / "permutation_fdr.csv").exists()
