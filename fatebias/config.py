@@ -14,7 +14,7 @@ from typing import Any
 
 from fatebias.errors import ConfigError, explain
 
-STAGES = ("fit", "discover", "controls")
+STAGES = ("fit", "discover", "controls", "heldout")
 AUTO = "auto"
 
 
@@ -266,12 +266,16 @@ class CalibrationConfig:
 
     method: str = "auto"
     control_splits: int = 2
+    heldout: str = "none"
+    heldout_folds: int = 5
 
     def __post_init__(self) -> None:
         """Check choices and counts."""
         _one_of("calibration.method", self.method, ("auto", "dispersion", "information", "controls"))
-        if self.control_splits < 2:
-            raise _refuse("calibration.control_splits", self.control_splits, "2 or more")
+        _one_of("calibration.heldout", self.heldout, ("none", "clusters", "replicate"))
+        for name in ("control_splits", "heldout_folds"):
+            if getattr(self, name) < 2:
+                raise _refuse(f"calibration.{name}", getattr(self, name), "2 or more")
 
 
 @dataclass

@@ -41,6 +41,7 @@ PARTS_OF_A_STAGE = {
     "fit": {"screen", "files", "diagnostics", "warnings", "likelihood_weight"},
     "discover": {"report"},
     "controls": {"report"},
+    "heldout": {"report"},
 }
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
@@ -114,6 +115,8 @@ class _Run:
                 self._discover()
             if "controls" in self.config.stages:
                 self._controls()
+            if "heldout" in self.config.stages and self.config.calibration.heldout != "none":
+                self._heldout()
         except BaseException as error:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
@@ -158,8 +161,9 @@ class _Run:
     def _fit_key(self, fingerprint: str) -> str:
         """Hash all that decides what the fit gives."""
         settings: dict[str, Any] = dataclasses.asdict(self.config)
-        groups = ("priors", "model", "likelihood_weight", "seed", "device", "export", "calibration")
+        groups = ("priors", "model", "likelihood_weight", "seed", "device", "export")
         deciding = {name: settings[name] for name in groups}
+        deciding["calibration"] = {key: settings["calibration"][key] for key in ("method", "control_splits")}
         deciding["inference"] = {**settings["inference"], "progress": None, "checkpoint_every_s": None}
         return digest({**deciding, "data": fingerprint, "code": code_version()})
 
@@ -185,6 +189,24 @@ class _Run:
         config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
         with self.record.stage("controls", key, stages.controls_outputs(self.paths)) as entry:
             entry["report"] = stages.controls(screen, config, self.paths)
+        log.info("%s", words(entry["report"]))
+
+    def _heldout(self) -> None:
+        """Score cells left out of fits with the run's settings."""
+        from fatebias.calibration.heldout import heldout_score, words
+
+        fit = self._noted("fit")
+        if not fit:
+            return
+        screen = self._load()
+        calibration = dataclasses.asdict(self.config.calibration)
+        key = digest({"fit": self._fit_key(screen.fingerprint()), "calibration": calibration})
+        if self.config.resume and self.record.is_current("heldout", key):
+            log.info(KEPT, "heldout")
+            return
+        config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
+        with self.record.stage("heldout", key, []) as entry:
+            entry["report"] = heldout_score(screen, config)
         log.info("%s", words(entry["report"]))
 
     def _set_stale_hits_aside(self) -> None:
@@ -280,6 +302,9 @@ class _Run:
         spool.metrics(
             {"final/wall_s": time.perf_counter() - self.begun, "final/peak_memory_mb": peak_memory_mb()}
         )
+        heldout = self._noted("heldout").get("report", {})
+        figures = {k: v for k, v in heldout.items() if isinstance(v, (int, float))}
+        spool.metrics({f"final/heldout_{name}": float(value) for name, value in figures.items()})
         files = [self.paths.config, *stages.fit_outputs(self.paths)]
         files += stages.discover_outputs(self.paths) if report else []
         files += stages.controls_outputs(self.paths) if controls else []

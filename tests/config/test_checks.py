@@ -39,7 +39,8 @@ def bare() -> DictConfig:
         ("stages=[]", "where: stages\n  found: none\n  allowed: fit, discover"),
         (
             "stages=[discovery]",
-            "found: discovery\n  allowed: fit, discover, controls\n  fix: did you mean stages=discover",
+            "found: discovery\n  allowed: fit, discover, controls, heldout\n"
+            "  fix: did you mean stages=discover",
         ),
         ("stages=[fit,fit]", "where: stages\n  found: fit, fit\n  allowed: each stage once"),
         ("data.ref_fate=ec", "where: data.ref_fate\n  found: ec\n  allowed: EC, MES, NEU"),
