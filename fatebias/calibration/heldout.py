@@ -31,8 +31,8 @@ NOTHING = 1e-3
 def heldout_score(screen: Screen, cfg: Config) -> dict[str, Any]:
     """Cross-validate the model against two simpler ones.
 
-    Whole clusters (or a replicate) are left out at a time, since cells share noise with their neighbours and a
-    random split would leak it. The score of a cell is the log of the mean over posterior draws of
+    Whole clusters (or a replicate) are left out at a time, since cells share noise with their neighbours and
+    a random split would leak it. The score of a cell is the log of the mean over posterior draws of
     ``prod_f pi_f^p_f``; the fits are by ``inference=laplace``.
 
     Parameters
