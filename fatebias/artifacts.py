@@ -89,6 +89,26 @@ class RunPaths:
         return self.root / names.CONTROLS_PNG
 
     @property
+    def bootstrap(self) -> Path:
+        """Errors, signs and calls by the bootstrap."""
+        return self.root / names.BOOTSTRAP_CSV
+
+    @property
+    def bootstrap_refits(self) -> Path:
+        """Effects in each refit of the bootstrap."""
+        return self.root / names.BOOTSTRAP_NPZ
+
+    @property
+    def jackknife(self) -> Path:
+        """Errors by leaving out replicates or clusters."""
+        return self.root / names.JACKKNIFE_CSV
+
+    @property
+    def concordance(self) -> Path:
+        """How far replicates fitted apart agree."""
+        return self.root / names.CONCORDANCE_CSV
+
+    @property
     def config(self) -> Path:
         """The composed config."""
         return self.root / names.CONFIG_YAML

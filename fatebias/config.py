@@ -14,8 +14,10 @@ from typing import Any
 
 from fatebias.errors import ConfigError, explain
 
-STAGES = ("fit", "discover", "controls", "heldout")
+STAGES = ("fit", "discover", "controls", "heldout", "resample")
 AUTO = "auto"
+# Of a bootstrap: with fewer its errors are rough beyond use.
+FEWEST_REFITS = 20
 
 
 def _refuse(key: str, found: object, allowed: object, fix: str | None = None) -> ConfigError:
@@ -268,9 +270,20 @@ class CalibrationConfig:
     control_splits: int = 2
     heldout: str = "none"
     heldout_folds: int = 5
+    bootstrap: int = 0
+    bootstrap_unit: str = "cells"
+    bootstrap_seed: int = 0
+    jackknife: str = "none"
+    concordance: bool = False
 
     def __post_init__(self) -> None:
         """Check choices and counts."""
+        if self.bootstrap != 0 and self.bootstrap < FEWEST_REFITS:
+            raise _refuse("calibration.bootstrap", self.bootstrap, f"0 (none), or {FEWEST_REFITS} and more")
+        _one_of("calibration.bootstrap_unit", self.bootstrap_unit, ("cells", "clusters"))
+        if self.bootstrap_seed < 0:
+            raise _refuse("calibration.bootstrap_seed", self.bootstrap_seed, "a whole number, 0 or more")
+        _one_of("calibration.jackknife", self.jackknife, ("none", "replicate", "clusters"))
         _one_of("calibration.method", self.method, ("auto", "dispersion", "information", "controls"))
         _one_of("calibration.heldout", self.heldout, ("none", "clusters", "replicate"))
         for name in ("control_splits", "heldout_folds"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 GENE = "gene"
 GUIDE = "guide"
 CELLS = "cells"
+DAY = "day"
 BETAHAT = "betahat_d"
 SE = "se_d"
 POSTMEAN = "postmean_d"
@@ -40,6 +41,10 @@ RUN_JSON = "run.json"
 CALIBRATION_JSON = "calibration.json"
 CONTROLS_CSV = "controls.csv"
 CONTROLS_PNG = "controls.png"
+BOOTSTRAP_CSV = "bootstrap.csv"
+BOOTSTRAP_NPZ = "bootstrap_refits.npz"
+JACKKNIFE_CSV = "jackknife.csv"
+CONCORDANCE_CSV = "concordance.csv"
 TRACKING_DIR = "tracking"
 
 # Sample sites of the model (SPEC 3); the factor carries the likelihood.

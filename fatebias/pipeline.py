@@ -42,6 +42,7 @@ PARTS_OF_A_STAGE = {
     "discover": {"report"},
     "controls": {"report"},
     "heldout": {"report"},
+    "resample": {"report"},
 }
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
@@ -117,6 +118,8 @@ class _Run:
                 self._controls()
             if "heldout" in self.config.stages and self.config.calibration.heldout != "none":
                 self._heldout()
+            if "resample" in self.config.stages:
+                self._resample()
         except BaseException as error:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
@@ -138,12 +141,15 @@ class _Run:
         return self.screen
 
     def _fit(self) -> None:
+        from fatebias.calibration import resample
         from fatebias.data.load import source_files
         from fatebias.data.summary import render_summary
 
         config = self.config
         screen = self._load()
         log.info("the screen\n%s", render_summary(screen.summary))
+        if "resample" in config.stages:
+            resample.check(screen, config.calibration)
         described = stages.describe_screen(screen)
         self._open_journal(described["fingerprint"])
         key = self._fit_key(described["fingerprint"])
@@ -208,6 +214,25 @@ class _Run:
         with self.record.stage("heldout", key, []) as entry:
             entry["report"] = heldout_score(screen, config)
         log.info("%s", words(entry["report"]))
+
+    def _resample(self) -> None:
+        """Refit with other weights of the cells, and replicates apart, as far as asked for."""
+        from fatebias.calibration import resample
+
+        calibration, fit = self.config.calibration, self._noted("fit")
+        if not fit or not resample.asked_for(calibration):
+            return
+        screen = self._load()
+        settings = (dataclasses.asdict(calibration), dataclasses.asdict(self.config.discovery))
+        key = digest({"fit": self._fit_key(screen.fingerprint()), "settings": settings})
+        if self.config.resume and self.record.is_current("resample", key):
+            log.info(KEPT, "resample")
+            return
+        config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
+        with self.record.stage("resample", key, resample.outputs(self.paths, calibration)) as entry:
+            entry["report"] = resample.run_resample(screen, config, self.paths)
+        for line in resample.words(entry["report"]):
+            log.info("%s", line)
 
     def _set_stale_hits_aside(self) -> None:
         """Keep hits of an earlier fit from passing for those of this one."""
@@ -305,9 +330,17 @@ class _Run:
         heldout = self._noted("heldout").get("report", {})
         figures = {k: v for k, v in heldout.items() if isinstance(v, (int, float))}
         spool.metrics({f"final/heldout_{name}": float(value) for name, value in figures.items()})
+        resampled = self._noted("resample").get("report", {})
+        for part, found in resampled.items():
+            figures = {k: v for k, v in found.items() if isinstance(v, (int, float))}
+            spool.metrics({f"final/{part}_{name}": float(value) for name, value in figures.items()})
         files = [self.paths.config, *stages.fit_outputs(self.paths)]
         files += stages.discover_outputs(self.paths) if report else []
         files += stages.controls_outputs(self.paths) if controls else []
+        if resampled:
+            from fatebias.calibration.resample import outputs
+
+            files += outputs(self.paths, self.config.calibration)
         for path in (*files, self.paths.record):
             if path.is_file():
                 spool.artifact(path)

@@ -40,6 +40,9 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
         (paths.posterior, "all effects, both contrasts"),
         (paths.calibration, "how much a soft label counts, by the data"),
         (paths.controls, "NTC pseudo-genes and their calls"),
+        (paths.bootstrap, "errors, signs and calls by the bootstrap"),
+        (paths.jackknife, "errors by leaving out replicates or clusters"),
+        (paths.concordance, "replicates fitted apart, compared"),
         (paths.record, "what ran, and how it went"),
     ):
         if path.is_file():

@@ -13,7 +13,7 @@ from fatebias.data.screen import Screen
 from fatebias.discovery import engine
 from fatebias.discovery.correlation import error_correlation
 from fatebias.discovery.tables import read_table
-from fatebias.export import export
+from fatebias.export import Export, export
 from fatebias.posterior import Posterior, gene_table
 
 
@@ -36,8 +36,29 @@ def call_exported(screen: Screen, cfg: Config, posterior: Posterior, folder: Pat
     DataFrame
         ``gene_summary_mash_out.csv`` as text but for ``hit_anyday``, in the screen's order of genes.
     """
+    return call_given(screen, cfg, export(screen, cfg, posterior), folder)
+
+
+def call_given(screen: Screen, cfg: Config, given: Export, folder: Path) -> pd.DataFrame:
+    """Shrink and call what mash is given.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cfg
+        Discovery.
+    given
+        Estimates with the covariance of their errors.
+    folder
+        Where the tables are written.
+
+    Returns
+    -------
+    DataFrame
+        As `call_exported`.
+    """
     paths = RunPaths(folder)
-    given = export(screen, cfg, posterior)
     with atomic_path(paths.gene_summary) as draft:
         gene_table(given.betahat, given.se, screen).to_csv(draft, index=False)
     correlation = error_correlation(cfg.discovery, cfg.export.se, given.covariance)

@@ -77,18 +77,36 @@ def collapse(screen: Screen) -> Rows:
     Rows
         At most as many rows as cells, ordered by day, then replicate.
     """
+    chosen, row_of_cell = group_cells(screen)
+    weighted = screen.p * screen.weight[:, None]
+    p = np.empty((len(chosen), screen.p.shape[1]))
+    for f in range(p.shape[1]):
+        p[:, f] = np.bincount(row_of_cell, weighted[:, f], minlength=len(chosen))
+    n_cells = np.bincount(row_of_cell, minlength=len(chosen))
+    return _rows(screen, chosen, p, n_cells.astype(np.int64))
+
+
+def group_cells(screen: Screen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the rows of `collapse`.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+
+    Returns
+    -------
+    chosen : ndarray
+        A cell of each row, shape (M,).
+    row_of_cell : ndarray
+        The row that each cell is part of, shape (N,).
+    """
     key = _keys(screen)
     first, inverse = _groups(key)
     order = np.lexsort((first, key[first, 1], key[first, 0]))
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    row_of_cell = rank[inverse]
-    weighted = screen.p * screen.weight[:, None]
-    p = np.empty((len(order), screen.p.shape[1]))
-    for f in range(p.shape[1]):
-        p[:, f] = np.bincount(row_of_cell, weighted[:, f], minlength=len(order))
-    n_cells = np.bincount(row_of_cell, minlength=len(order))
-    return _rows(screen, first[order], p, n_cells.astype(np.int64))
+    return first[order], rank[inverse]
 
 
 def each_cell(screen: Screen) -> Rows:
