@@ -1,0 +1,88 @@
+"""What 200 refits cost beside one fit: ``OMP_NUM_THREADS=2 python -m benchmarks.bootstrap``.
+
+100,000 cells, 300 genes, 1,200 guides, MOI 2.5. The default fit to its final posterior, then the bootstrap
+as the stage ``resample`` does it (the full fit's mode, 200 refits, errors), and a few refits done exactly by
+Newton's method from nothing for comparison; `--refits`, `--cells`, `--exact`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+
+import numpy as np
+import torch
+
+from benchmarks.measure import machine, screen
+from benchmarks.step import CELLS, GUIDES, MOI
+from fatebias.calibration import refit as refitting
+from fatebias.calibration.refit import centre, refit
+from fatebias.calibration.resample import bootstrap, bootstrap_weights, full_fit, units
+from fatebias.config import CalibrationConfig, Config, ExportConfig, InferenceConfig
+from fatebias.export import export
+from fatebias.inference.fit import fit_screen
+from fatebias.posterior import summarise
+from fatebias.record import peak_memory_mb
+
+
+def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
+    """Print seconds, their ratio, and how near refits come to exact ones."""
+    data = screen(n_cells, GUIDES, MOI)
+    cfg = Config(
+        inference=InferenceConfig(progress=False),
+        export=ExportConfig(se="sandwich"),
+        calibration=CalibrationConfig(bootstrap=n_refits),
+    )
+    begun = time.perf_counter()
+    fit = fit_screen(data, cfg)
+    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, data.gene_of_guide)
+    one_fit = time.perf_counter() - begun
+    peak = peak_memory_mb()
+    begun = time.perf_counter()
+    full = full_fit(data, cfg, posterior)
+    mode = time.perf_counter() - begun
+    found = bootstrap(full, data, cfg.calibration, torch.get_num_threads())
+    whole = time.perf_counter() - begun
+    se = np.sqrt(np.diagonal(found.covariance, axis1=1, axis2=2))
+    spread = np.sqrt(np.diagonal(found.spread, axis1=1, axis2=2))
+    ratio = se / export(data, cfg, posterior).se
+    print(f"default fit to its final posterior:      {one_fit:.1f} s")
+    print(f"{n_refits} refits, their mode included:     {whole:.1f} s ({mode:.1f} s of it the mode)")
+    print(f"  refits / one fit:                      {whole / one_fit:.2f}")
+    print(f"  steps a refit:                         {found.refits.steps.mean():.1f}, all settled: "
+          f"{found.refits.converged.all()}")  # fmt: skip
+    print(f"peak memory after the fit, and after the refits: {peak:.0f}, {peak_memory_mb():.0f} MB")
+    low, middle, high = np.percentile(ratio, [5, 50, 95])
+    print(f"se_boot / se by export.se=sandwich:      {middle:.3f} ({low:.3f} to {high:.3f}, 5 to 95 %)")
+    drawn = units(data, "cells")
+    begun = time.perf_counter()
+    exact = []
+    for b in range(n_exact):
+        weighted = dataclasses.replace(data, weight=data.weight * bootstrap_weights(drawn, 0, b))
+        exact.append(centre(weighted, cfg, posterior.scales_mean**-2.0))
+    index = full.coefficients.theta_index[:, data.contrast_index]
+    by_newton = np.stack([each.mean[index] for each in exact])
+    print(f"one exact refit by Newton's method:      {(time.perf_counter() - begun) / n_exact:.1f} s")
+    for name, most in (("one step", 1), ("two steps", 2), ("as they are", refitting.MOST_STEPS)):
+        refitting.MOST_STEPS = most
+        values = refit(full, lambda b: bootstrap_weights(drawn, 0, b), n_exact, index).values
+        off = (values - by_newton) / spread
+        print(f"  off by in SDs of refits, {name + ':':<14}  {np.sqrt((off**2).mean()):.4f} on the whole, "
+              f"{np.abs(off).max():.3f} at most")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, default=CELLS)
+    parser.add_argument("--refits", type=int, default=200)
+    parser.add_argument("--exact", type=int, default=3)
+    arguments = parser.parse_args()
+    print(machine())
+    compare(arguments.cells, arguments.refits, arguments.exact)
+
+
+if __name__ == "__main__":
+    main()
