@@ -12,6 +12,7 @@ import pytest
 from fatebias import pipeline
 from fatebias.calibration import refit as refitting
 from fatebias.calibration import resample
+from fatebias.calibration.pool import main
 from fatebias.calibration.refit import centre, refit
 from fatebias.calibration.resample import (
     Units,
@@ -326,6 +327,29 @@ def test_results_are_the_same_without_and_a_resample_that_is_done_is_kept(whole,
     before = paths.bootstrap.stat().st_mtime_ns
     pipeline.run(cfg)
     assert paths.bootstrap.stat().st_mtime_ns == before
+
+
+def test_seeds_of_a_sweep_are_one_bootstrap(tmp_path, capsys):
+    for seed in (0, 1):
+        pipeline.run(settings(tmp_path / str(seed), bootstrap=20, bootstrap_seed=seed))
+    assert main([str(tmp_path)]) == 0
+    table = pd.read_csv(tmp_path / "bootstrap.csv")
+    parts = [np.load(tmp_path / str(seed) / "bootstrap_refits.npz") for seed in (0, 1)]
+    values = np.concatenate([part["values"] for part in parts])
+    assert len(values) == 40
+    np.testing.assert_allclose(table["spread_boot_d1"], values[:, :, 1].std(axis=0, ddof=1))
+    first = pd.read_csv(tmp_path / "0" / "bootstrap.csv")
+    assert list(first.columns) == list(table.columns)
+    assert np.abs(first["se_boot_d1"] - table["se_boot_d1"]).max() > 1e-4
+    pipeline.run(settings(tmp_path / "2", bootstrap=20, bootstrap_seed=1))
+    assert main([str(tmp_path)]) == 1
+    assert "bootstrap_seed of its own" in capsys.readouterr().err
+    other = settings(tmp_path / "2", bootstrap=20, bootstrap_seed=3)
+    other.likelihood_weight = 5.0
+    pipeline.run(other)
+    assert main([str(tmp_path)]) == 1
+    assert "other data, units or fit in 2" in capsys.readouterr().err
+    assert main([str(tmp_path / "nowhere")]) == 1
 
 
 def test_what_cannot_be_resampled_is_said_before_the_fit(tmp_path):
