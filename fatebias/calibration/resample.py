@@ -39,6 +39,8 @@ Array = NDArray[np.float64]
 
 # A cluster belongs to the day and the replicate of at least this share of its cells.
 MOSTLY = 0.9
+# Labels whose variance is off by this factor: scales found under such a weight are not to be trusted.
+WEIGHT_OFF = 2.0
 
 
 @dataclass(frozen=True)
@@ -543,6 +545,11 @@ def _account(found: Resampled, of: Units, begun: float) -> dict[str, Any]:
     if not found.refits.converged.all():
         notes.append(f"{int((~found.refits.converged).sum())} refits did not settle")
     ratio = found.variance_ratio
+    if not 1 / WEIGHT_OFF < ratio.mean() < WEIGHT_OFF:
+        notes.append(
+            "the likelihood weight is far off, and with it the spread of guides that these errors count in: "
+            "likelihood_weight=auto before trusting them"
+        )
     return {
         "refits": len(found.refits.steps),
         "unit": of.what,

@@ -160,6 +160,8 @@ def test_bootstrap_errors_of_independent_cells_are_the_robust_ones(independent):
     assert np.median(ratio) == pytest.approx(1, abs=0.05)
     assert 0.8 < ratio.min()
     assert ratio.max() < 1.25
+    note = resample._account(found, units(screen, "cells"), 0.0)["note"]
+    assert note == ""
     assert found.variance_ratio.mean() == pytest.approx(1, abs=0.15)
     assert np.abs(found.bias / robust).max() < 0.6
 
@@ -310,6 +312,8 @@ def test_a_run_writes_what_it_was_asked_for(whole):
         assert (table[f"se_boot_d{d}"] > table[f"spread_boot_d{d}"]).all()
         assert table[f"prob_positive_d{d}"].between(0, 1).all()
         assert table[f"lfsr_boot_d{d}"].between(0, 1).all()
+    assert report["bootstrap"]["variance_ratio"] < 0.2  # weight 1 where labels scatter far less than draws
+    assert "likelihood_weight=auto" in report["bootstrap"]["note"]
     left = pd.read_csv(paths.jackknife)
     assert {"se_d0", "se_jack_d3", "bias_jack_d0"} <= set(left.columns)
     assert report["jackknife"]["refits"] == 2
