@@ -26,7 +26,7 @@ from fatebias.artifacts import (
 )
 from fatebias.config import Config
 from fatebias.errors import DiscoveryError, OutputError, explain
-from fatebias.record import STOPPED, RunRecord, peak_memory_mb
+from fatebias.record import STOPPED, RunRecord
 from fatebias.report import closing_words
 from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key
 from fatebias.tracking.spool import Spool
@@ -102,6 +102,7 @@ class _Run:
         self.spool: Spool | None = None
         self.screen: Screen | None = None
         self.begun = time.perf_counter()
+        self.loading = 0.0
 
     def go(self) -> RunPaths:
         """Run the stages, and leave word of how it went whatever happens."""
@@ -137,7 +138,9 @@ class _Run:
         from fatebias.data.load import load_screen
 
         if self.screen is None:
+            begun = time.perf_counter()
             self.screen = load_screen(self.config.data, self.config.priors, self.paths.root)
+            self.loading = time.perf_counter() - begun
         return self.screen
 
     def _fit(self) -> None:
@@ -158,7 +161,7 @@ class _Run:
             return
         files = source_files(config.data, config.priors, self.paths.root)
         with self.record.stage("fit", key, stages.fit_outputs(self.paths)) as entry:
-            entry["screen"] = described
+            entry |= {"screen": described, "load_seconds": round(self.loading, 3)}
             sources = {"data": files.adata, "guide_map": files.guide_map}
             entry |= stages.fit(screen, config, self.paths, sources, key)
         if "discover" not in config.stages:
@@ -318,14 +321,16 @@ class _Run:
             figures = {k: v for k, v in fit["diagnostics"].items() if isinstance(v, (int, float))}
             figures |= {name: fit[name] for name in ("likelihood_weight", "suggested_weight") if name in fit}
             spool.metrics({f"final/{name}": float(value) for name, value in figures.items()})
+            spool.metrics({"final/fit_s": fit["seconds"]})
         controls = self._noted("controls").get("report")
         if controls:
             spool.metrics({f"final/controls_{name}": float(value) for name, value in controls.items()})
         if report:
             spool.tag({"discovery_engine": report["engine"], "discovery_method": report["method"]})
             spool.metrics({"final/n_hits": report["n_hits"], "final/mash_loglik": report["loglik"]})
+        record = self.record  # what is kept from an earlier run counts with its own time
         spool.metrics(
-            {"final/wall_s": time.perf_counter() - self.begun, "final/peak_memory_mb": peak_memory_mb()}
+            {"final/wall_s": record.wall_seconds(), "final/peak_memory_mb": record.peak_memory_mb()}
         )
         heldout = self._noted("heldout").get("report", {})
         figures = {k: v for k, v in heldout.items() if isinstance(v, (int, float))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import re
 import resource
@@ -30,6 +31,7 @@ RECORDED_PACKAGES = (
     "hydra-core",
     "mlflow",
 )
+POINT_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 STOPPED = "stopped by a signal; the next run in this folder goes on from where it was"
 
 
@@ -39,26 +41,44 @@ def git_state(folder: Path) -> dict[str, Any]:
     Parameters
     ----------
     folder
-        A folder of the checkout.
+        Where the code lies. A package installed below someone's own repository (a ``.venv`` in it, say) is
+        no part of that: only a folder whose files are under version control counts.
 
     Returns
     -------
     dict
         ``commit`` and ``dirty``; both None outside a git checkout.
     """
+    if not git(folder, "ls-files", "--", "."):
+        return {"commit": None, "dirty": None}
+    commit = git(folder, "rev-parse", "HEAD")
+    status = git(folder, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": (commit or "").strip() or None, "dirty": None if status is None else bool(status)}
 
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=True
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
 
-    commit = ask("rev-parse", "HEAD")
-    status = ask("status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
+def git(folder: Path, *words: str) -> str | None:
+    """Ask git about a folder.
+
+    Parameters
+    ----------
+    folder
+        Where to ask; variables that point git elsewhere (``GIT_DIR``, as a hook has it) do not count.
+    *words
+        What to ask.
+
+    Returns
+    -------
+    str or None
+        Its answer; None when there is no git or it refuses.
+    """
+    surroundings = {name: value for name, value in os.environ.items() if name not in POINT_ELSEWHERE}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, timeout=10, check=True, env=surroundings
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("utf-8", "surrogateescape")
 
 
 def peak_memory_mb() -> float:
@@ -180,10 +200,36 @@ class RunRecord:
             engine=report.get("engine"),
             n_hits=report.get("n_hits"),
             seconds={name: stage.get("seconds") for name, stage in self.content["stages"].items()},
-            peak_memory_mb=round(peak_memory_mb(), 1),
+            peak_memory_mb=self.peak_memory_mb(),
             status="done",
             ended=now(),
         )
+
+    def wall_seconds(self) -> float:
+        """Tell how long the stages took, those that an earlier run has done among them.
+
+        Returns
+        -------
+        float
+            Seconds, with reading the screen and the attempts that a stage went on from; the same however
+            often the run is repeated.
+        """
+        parts = ("seconds", "load_seconds")
+        taken = [stage.get(part) or 0.0 for stage in self.content["stages"].values() for part in parts]
+        return round(sum(taken), 3)
+
+    def peak_memory_mb(self) -> float:
+        """Tell the largest memory of the stages, those that an earlier run has done among them.
+
+        Returns
+        -------
+        float
+            Megabytes (10^6 bytes); of this process where no stage was done.
+        """
+        noted = [
+            stage["peak_memory_mb"] for stage in self.content["stages"].values() if "peak_memory_mb" in stage
+        ]
+        return max(noted) if noted else round(peak_memory_mb(), 1)
 
     def fail(self, why: str) -> None:
         """Note that the run ended early.
@@ -223,6 +269,9 @@ class RunRecord:
     def stage(self, stage: str, key: str, outputs: list[Path]) -> Iterator[dict[str, Any]]:
         """Time a stage and note its outcome.
 
+        Where an earlier attempt at the same was stopped and left a checkpoint, to go on from, its time counts
+        too: from its start to the checkpoint.
+
         Parameters
         ----------
         stage
@@ -237,7 +286,10 @@ class RunRecord:
         dict
             The stage's entry, to which the stage adds what it has to tell.
         """
+        earlier = self._seconds_gone_on_from(stage, key)
         entry: dict[str, Any] = {"status": "running", "key": key, "started": now()}
+        if earlier:
+            entry["seconds_before"] = earlier
         self.content["stages"][stage] = entry
         self.update()
         begun = time.perf_counter()
@@ -247,9 +299,22 @@ class RunRecord:
             entry["status"] = "failed"
             raise
         finally:
-            entry["seconds"] = round(time.perf_counter() - begun, 3)
+            entry["seconds"] = round(earlier + time.perf_counter() - begun, 3)
+            entry["peak_memory_mb"] = round(peak_memory_mb(), 1)
         entry["outputs"] = {
             str(path.relative_to(self.paths.root)): sha256_file(path) for path in outputs if path.is_file()
         }
         entry["status"] = "done"
         self.update()
+
+    def _seconds_gone_on_from(self, stage: str, key: str) -> float:
+        """Tell the time that earlier attempts put into the checkpoint, 0 without one."""
+        entry = self.content["stages"].get(stage, {})
+        if entry.get("key") != key or entry.get("status") == "done":
+            return 0.0
+        try:
+            saved = self.paths.checkpoint.stat().st_mtime
+            took = saved - datetime.fromisoformat(entry["started"]).timestamp()
+        except (OSError, KeyError, TypeError, ValueError):
+            return 0.0
+        return round(max(took, 0.0) + float(entry.get("seconds_before", 0.0)), 3)

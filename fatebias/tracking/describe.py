@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from typing import Any
 
 from fatebias.artifacts import digest
 from fatebias.config import Config
-from fatebias.record import git_state
+from fatebias.record import git, git_state
 
 # Settings that say where and in what manner a run is done, not what comes out of it. Paths of the data are
 # among them: the data count by their content.
@@ -183,10 +182,12 @@ def code_version(package: Path = PACKAGE) -> str:
     str
         ``COMMIT``, ``COMMIT+DIGEST`` or ``fatebias VERSION``.
     """
-    if not _is_tracked(package):
-        return f"fatebias {version('fatebias')}"
     state = git_state(package)
-    changes = _git(package, "diff", "HEAD") if state["dirty"] else b""
+    if state["commit"] is None:
+        return f"fatebias {version('fatebias')}"
+    changes = (
+        (git(package, "diff", "HEAD") or "").encode("utf-8", "surrogateescape") if state["dirty"] else b""
+    )
     return str(state["commit"]) + (f"+{hashlib.sha256(changes).hexdigest()[:12]}" if changes else "")
 
 
@@ -208,8 +209,8 @@ def without_password(text: str) -> str:
 
 def _code_tags() -> dict[str, str]:
     tags = {"code_version": code_version()}
-    if _is_tracked(PACKAGE):  # not the repository that an installed package happens to lie in
-        state = git_state(PACKAGE)
+    state = git_state(PACKAGE)
+    if state["commit"] is not None:
         tags |= {"mlflow.source.git.commit": str(state["commit"]), "git_dirty": _text(state["dirty"])}
     return tags
 
@@ -225,18 +226,6 @@ def _source_tags(command: Sequence[str]) -> dict[str, str]:
         "mlflow.source.name": Path(command[0]).name if command else "python",
         "command": without_password(shlex.join(command)),
     }
-
-
-def _is_tracked(package: Path) -> bool:
-    return bool(_git(package, "ls-files", "config.py"))
-
-
-def _git(folder: Path, *words: str) -> bytes:
-    try:
-        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return b""
-    return done.stdout
 
 
 def _below(key: str, settings: Sequence[str]) -> bool:

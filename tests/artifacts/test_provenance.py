@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from fatebias import record
 
@@ -28,6 +31,42 @@ def test_git_state_tells_commit_and_changes(tmp_path: Path):
     assert record.git_state(tmp_path) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
     (tmp_path / "a").write_text("2")
     assert record.git_state(tmp_path)["dirty"] is True
+
+
+CODE_OF = """
+import sys
+from fatebias import record
+from fatebias.sweep.record import describe_submission
+from fatebias.tracking.describe import code_version, describe_run
+from fatebias.config import Config
+assert record.__file__.startswith(sys.argv[1]), record.__file__
+print(record.git_state(record.Path(record.__file__).parent)["commit"])
+print(describe_submission(record.Path.cwd())["git"]["commit"])
+print(describe_run(Config(), [], {}).tags.get("mlflow.source.git.commit"))
+print(code_version().startswith("fatebias "))
+"""
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_an_installed_package_is_no_part_of_the_repository_around_it(tmp_path: Path, ignored):
+    site = tmp_path / "analysis" / ".venv" / "lib" / "site-packages"
+    shutil.copytree(Path(record.__file__).parent, site / "fatebias")
+    repository = tmp_path / "analysis"
+    if ignored:
+        (repository / ".gitignore").write_text(".venv\n")
+    (repository / "notes.txt").write_text("my own")
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    for words in (["init", "-q"], ["add", "notes.txt"], ["commit", "-qm", "mine"]):
+        subprocess.run(["git", "-C", str(repository), *identity, *words], check=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CODE_OF, str(site)],
+        cwd=repository,
+        env=os.environ | {"PYTHONPATH": str(site), "GIT_DIR": str(repository / ".git")},  # as in a hook
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["None", "None", "None", "True"], done.stderr
 
 
 def test_versions_name_python_and_leave_out_what_is_not_installed(monkeypatch):

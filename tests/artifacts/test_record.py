@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,39 @@ def test_what_an_earlier_run_said_of_itself_is_not_kept(fitted, tmp_path):
     assert (found["status"], found["why"], found["seed"]) == ("running", None, 4)
     assert "peak_memory_mb" not in found
     assert set(found["stages"]) == {"fit"}
+
+
+def test_a_rerun_that_keeps_a_stage_keeps_its_time_and_memory(fitted, tmp_path):
+    fitted.content["stages"]["fit"] |= {"seconds": 100.0, "load_seconds": 5.0, "peak_memory_mb": 1e7}
+    fitted.update()
+    again = RunRecord(RunPaths(tmp_path))
+    again.start(command=[], seed=3)
+    again.finish()
+    assert again.wall_seconds() == 105.0
+    assert written(tmp_path)["seconds"] == {"fit": 100.0}
+    assert written(tmp_path)["peak_memory_mb"] == 1e7
+
+
+@pytest.mark.parametrize(("key", "status", "seconds"), [("k1", "running", 40), ("k1", "failed", 40),
+                                                        ("k1", "done", 0), ("k2", "running", 0)])  # fmt: skip
+def test_time_that_an_attempt_put_into_its_checkpoint_counts(record, tmp_path, key, status, seconds):
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    record.content["stages"]["fit"] = {
+        "status": status, "key": "k1", "started": begun.isoformat(), "seconds_before": 10.0
+    }  # fmt: skip
+    record.paths.checkpoint.touch()
+    os.utime(record.paths.checkpoint, (begun.timestamp() + 30,) * 2)
+    with record.stage("fit", key, []):
+        pass
+    assert round(written(tmp_path)["stages"]["fit"]["seconds"]) == seconds
+
+
+def test_without_a_checkpoint_an_attempt_has_brought_nothing(record, tmp_path):
+    record.content["stages"]["fit"] = {
+        "status": "running",
+        "key": "k1",
+        "started": "2026-01-01T00:00:00+00:00",
+    }
+    with record.stage("fit", "k1", []):
+        pass
+    assert round(written(tmp_path)["stages"]["fit"]["seconds"]) == 0
