@@ -90,10 +90,12 @@ def to_config(cfg: DictConfig) -> Config:
     Raises
     ------
     ConfigError
-        When a value cannot be used or cannot be resolved.
+        When a value cannot be used or cannot be resolved, or MLflow's store could not be written.
     """
     from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
+
+    from fatebias.tracking.place import check_place
 
     own = copy.deepcopy(cfg)
     with open_dict(own):
@@ -106,6 +108,7 @@ def to_config(cfg: DictConfig) -> Config:
         ) from error
     if not isinstance(config, Config):
         raise TypeError("the config has no schema: conf/config.yaml must list it first")
+    check_place(config.tracking)
     return config
 
 

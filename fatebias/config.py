@@ -333,6 +333,7 @@ class TrackingConfig:
     backend: str = "local"
     uri: str | None = None
     experiment: str = "fatebias"
+    every_s: float = 30.0
 
     def __post_init__(self) -> None:
         """Check the backend and that a server comes with its address."""
@@ -344,6 +345,7 @@ class TrackingConfig:
                 "the http(s) address of an MLflow server",
                 "python run.py tracking=server tracking.uri=http://127.0.0.1:5000",
             )
+        _positive("tracking.every_s", self.every_s)
         if not self.experiment:
             raise _refuse("tracking.experiment", self.experiment, "a name")
 

@@ -6,6 +6,7 @@ What a run has to tell goes to run.json and to the journal in out_dir first, and
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import sys
@@ -29,6 +30,7 @@ from fatebias.errors import DiscoveryError, OutputError, explain
 from fatebias.record import STOPPED, RunRecord
 from fatebias.report import closing_words
 from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key
+from fatebias.tracking.follow import PATIENCE_S, Follower
 from fatebias.tracking.spool import Spool
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ PARTS_OF_A_STAGE = {
     "heldout": {"report"},
     "resample": {"report"},
 }
+SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
 
@@ -100,6 +103,7 @@ class _Run:
         self.config, self.paths, self.description = config, paths, description
         self.record = RunRecord(paths)
         self.spool: Spool | None = None
+        self.follower: Follower | None = None
         self.screen: Screen | None = None
         self.begun = time.perf_counter()
         self.loading = 0.0
@@ -160,7 +164,7 @@ class _Run:
             log.info(KEPT, "fit")
             return
         files = source_files(config.data, config.priors, self.paths.root)
-        with self.record.stage("fit", key, stages.fit_outputs(self.paths)) as entry:
+        with self._stage("fit", key, stages.fit_outputs(self.paths)) as entry:
             entry |= {"screen": described, "load_seconds": round(self.loading, 3)}
             sources = {"data": files.adata, "guide_map": files.guide_map}
             entry |= stages.fit(screen, config, self.paths, sources, key)
@@ -196,7 +200,7 @@ class _Run:
             log.info(KEPT, "controls")
             return
         config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
-        with self.record.stage("controls", key, stages.controls_outputs(self.paths)) as entry:
+        with self._stage("controls", key, stages.controls_outputs(self.paths)) as entry:
             entry["report"] = stages.controls(screen, config, self.paths)
         log.info("%s", words(entry["report"]))
 
@@ -214,7 +218,7 @@ class _Run:
             log.info(KEPT, "heldout")
             return
         config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
-        with self.record.stage("heldout", key, []) as entry:
+        with self._stage("heldout", key, []) as entry:
             entry["report"] = heldout_score(screen, config)
         log.info("%s", words(entry["report"]))
 
@@ -232,7 +236,7 @@ class _Run:
             log.info(KEPT, "resample")
             return
         config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
-        with self.record.stage("resample", key, resample.outputs(self.paths, calibration)) as entry:
+        with self._stage("resample", key, resample.outputs(self.paths, calibration)) as entry:
             entry["report"] = resample.run_resample(screen, config, self.paths)
         for line in resample.words(entry["report"]):
             log.info("%s", line)
@@ -271,7 +275,7 @@ class _Run:
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
-        with self.record.stage("discover", key, stages.discover_outputs(self.paths)) as entry:
+        with self._stage("discover", key, stages.discover_outputs(self.paths)) as entry:
             entry["summary"] = summary
             entry["report"] = stages.discover(config, self.paths, screen, se)
 
@@ -305,12 +309,19 @@ class _Run:
                 planned_steps=self.config.inference.num_steps,
             )
 
+    def _stage(
+        self, name: str, key: str, outputs: list[Path]
+    ) -> contextlib.AbstractContextManager[dict[str, Any]]:
+        """Begin a stage, which a server (tracking=server) shows while it goes on."""
+        if self.spool is not None and self.follower is None:
+            self.follower = Follower(self.paths.root, self.config.tracking)
+            self.follower.start()
+        return self.record.stage(name, key, outputs)
+
     def _track(self, status: str, why: str | None = None) -> None:
         """Close the journal and bring it to MLflow; a failure there is said and costs nothing else."""
         if self.config.tracking.backend == "off":
             return
-        from fatebias.tracking.sync import is_left_for_later, sync_run
-
         self._open_journal("unread")  # where the data could not be read
         spool = self.spool
         assert spool is not None
@@ -350,5 +361,5 @@ class _Run:
             if path.is_file():
                 spool.artifact(path)
         spool.finish(status, why)
-        if not is_left_for_later(self.config.tracking):
-            sync_run(self.paths.root, self.config.tracking)
+        follower = self.follower or Follower(self.paths.root, self.config.tracking)
+        follower.finish(SHORT_PATIENCE_S if status == "killed" else PATIENCE_S)

@@ -180,12 +180,22 @@ def _end_if_dead(run: SpooledRun) -> None:
     """Ask the process list, since a SIGKILL leaves no word; a run of another machine counts as running."""
     if run.status != RUNNING or run.host != platform.node():
         return
-    try:
-        os.kill(run.pid, 0)
-    except ProcessLookupError:
+    if not _is_alive(run.pid):
         run.status, run.end_ms = KILLED, _last_sign_ms(run)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
     except PermissionError:
-        pass  # it is there and someone else's
+        return True  # it is there and someone else's
+    try:  # a dead process stays in Linux' list until its parent has asked how it ended
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except OSError:
+        return True
+    return state.split()[:1] != ["Z"]
 
 
 def _last_sign_ms(run: SpooledRun) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import ssl
 import urllib.error
@@ -17,6 +18,7 @@ from fatebias.tracking.describe import without_password
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
 PROBE_S = 5.0
+SQLITE = b"SQLite format 3\0"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,11 +116,12 @@ def resolve_place(tracking: TrackingConfig, base: Path | None = None) -> Place:
     Raises
     ------
     ConfigError
-        For an address that is neither SQLite nor http, or that SQLite cannot take.
+        For an address that is neither SQLite nor http, that has no host, or that SQLite cannot take.
     """
     folder = Path.cwd() if base is None else base.resolve()
     uri = tracking.uri or f"sqlite:///{DATABASE}"
     if tracking.backend == "server":
+        _check_address(uri)
         return Place(uri.rstrip("/"), None, folder)
     path = uri.removeprefix("sqlite:///")
     if path == uri or path in ("", ":memory:"):
@@ -142,3 +145,90 @@ def resolve_place(tracking: TrackingConfig, base: Path | None = None) -> Place:
             )
         )
     return Place(f"sqlite:///{database}", database, folder)
+
+
+def check_place(tracking: TrackingConfig, base: Path | None = None) -> None:
+    """Refuse, before a run begins, an address that cannot work at its end.
+
+    A server that does not answer is no reason to refuse: it may be back by then.
+
+    Parameters
+    ----------
+    tracking
+        Any backend.
+    base
+        As of `resolve_place`.
+
+    Raises
+    ------
+    ConfigError
+        When the address makes no sense, or its SQLite file cannot be written or is something else.
+    """
+    if tracking.backend == "off":
+        return
+    database = resolve_place(tracking, base).database
+    if database is None or is_left_for_later(tracking):  # the folder may be there on the login node alone
+        return
+    found = _obstacle(database)
+    if found is not None:
+        raise ConfigError(
+            explain(
+                "MLflow's database could not be written at the end of the run",
+                where=f"tracking.uri={without_password(tracking.uri)}" if tracking.uri else "tracking=local",
+                found=found,
+                fix="tracking.uri=sqlite:////ANOTHER/FOLDER/mlflow.db, or tracking=off",
+            )
+        )
+
+
+def is_left_for_later(tracking: TrackingConfig) -> bool:
+    """Tell whether this process must leave MLflow's store alone: a job of many that would share one file.
+
+    Parameters
+    ----------
+    tracking
+        Where to.
+
+    Returns
+    -------
+    bool
+        True in a Slurm job of a sweep that is not told of a server.
+    """
+    return tracking.backend == "local" and os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
+
+
+def _check_address(uri: str) -> None:
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number, half a bracket
+        usable = False
+    if not usable:
+        raise ConfigError(
+            explain(
+                "tracking.uri is no address of a server",
+                where="tracking.uri",
+                found=without_password(uri),
+                allowed="http(s)://HOST or http(s)://HOST:PORT",
+                fix="python run.py tracking=server tracking.uri=http://127.0.0.1:5000",
+            )
+        )
+
+
+def _obstacle(database: Path) -> str | None:
+    """Say what stands against writing a database; nothing is made."""
+    try:
+        if database.is_dir():
+            return f"{database} is a folder"
+        if database.exists():
+            with database.open("rb") as file:
+                begin = file.read(len(SQLITE))
+            if begin not in (b"", SQLITE):
+                return f"{database} is no SQLite database"
+            return None if os.access(database, os.W_OK) else f"{database} may not be written"
+        folder = next(parent for parent in database.parents if parent.exists())
+    except OSError as error:
+        return f"{database}: {error.strerror or error}"
+    if not folder.is_dir():
+        return f"{folder} is a file and no folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"nothing may be written in {folder}"

@@ -136,22 +136,6 @@ def sync(
     return SyncReport(place, tuple(_import_all(sorted(set(roots)), place, lock_wait_s)))
 
 
-def is_left_for_later(tracking: TrackingConfig) -> bool:
-    """Tell whether this process must leave MLflow's store alone: a job of many that would share one file.
-
-    Parameters
-    ----------
-    tracking
-        Where to.
-
-    Returns
-    -------
-    bool
-        True in a Slurm job of a sweep that is not told of a server.
-    """
-    return tracking.backend == "local" and os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
-
-
 def sync_run(
     out_dir: Path, tracking: TrackingConfig, base: Path | None = None, *, warn: bool = True
 ) -> SyncReport:

@@ -14,7 +14,7 @@ import pytest
 from fatebias.config import TrackingConfig
 from fatebias.errors import ConfigError
 from fatebias.tracking import place as module
-from fatebias.tracking.place import Place, resolve_place
+from fatebias.tracking.place import Place, check_place, resolve_place
 
 
 def server(uri: str) -> Place:
@@ -115,3 +115,47 @@ def test_a_port_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -
         begun = time.monotonic()
         assert not server(f"http://127.0.0.1:{silent.getsockname()[1]}").answers()
         assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://", "http://:5000", "http://host:abc", "http://host:99999", "http://[x"]
+)
+def test_an_address_without_host_or_port_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no address of a server\n  where: tracking.uri"):
+        check_place(TrackingConfig(backend="server", uri=uri))
+
+
+def test_a_server_that_is_away_is_not_refused() -> None:
+    check_place(TrackingConfig(backend="server", uri="http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "found"),
+    [
+        ("sqlite:///folder", "folder is a folder"),
+        ("sqlite:///notes.txt", "notes.txt is no SQLite database"),
+        ("sqlite:///notes.txt/a/mlflow.db", "notes.txt is a file and no folder"),
+        ("mlruns", "sqlite:///FILE"),
+    ],
+)
+def test_a_database_that_could_not_be_written_is_refused(tmp_path: Path, uri: str, found: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.txt").write_text("my notes")
+    with pytest.raises(ConfigError, match=found):
+        check_place(TrackingConfig(uri=uri), tmp_path)
+    check_place(TrackingConfig(backend="off", uri=uri), tmp_path)
+
+
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.os, "access", lambda *_: False)  # root may write anywhere
+    with pytest.raises(ConfigError, match=f"nothing may be written in {tmp_path}"):
+        check_place(TrackingConfig(), tmp_path)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")  # a job leaves the database to the client
+    check_place(TrackingConfig(), tmp_path)
+
+
+def test_a_database_that_is_there_or_can_be_made_is_taken(tmp_path: Path) -> None:
+    check_place(TrackingConfig(uri="sqlite:///to/be/made.db"), tmp_path)
+    (tmp_path / "mlflow.db").write_bytes(b"SQLite format 3\0 and so on")
+    check_place(TrackingConfig(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]

@@ -182,7 +182,7 @@ what = describe_run(Config(), [], {})
 spool = Spool.begin(Path("tracking"), run_key=run_key(Config(), "0"), name=what.name, experiment="e",
                     params=what.params, tags=what.tags)
 follower = Follower(Path("."), TrackingConfig(backend="off"))
-follower.tick()
+follower.start()
 spool.finish()
 assert follower.finish().text() == "tracking is off"
 assert not sync_run(Path("."), TrackingConfig(backend="off")).failed

@@ -7,16 +7,13 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fatebias.config import TrackingConfig
 from fatebias.errors import OutputError
-from fatebias.tracking import follow as follow_module
 from fatebias.tracking import store as store_module
 from fatebias.tracking.__main__ import main
-from fatebias.tracking.follow import Follower
 from fatebias.tracking.sync import SyncReport, find_runs, sync, sync_run
 from tests.tracking.spooled import T0, begin, finished_run, write_loss
 from tests.tracking.stored import Stored
@@ -363,47 +360,6 @@ def test_an_address_that_cannot_be_used_costs_a_warning_not_the_run(
     (record,) = caplog.records
     assert "tracking=local keeps runs in a SQLite file" in record.getMessage()
     assert record.getMessage().endswith(f"import it later: python -m fatebias.tracking sync {tmp_path}/run")
-
-
-def test_a_follower_says_a_failure_once_and_rests_until_the_end(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried = []
-
-    def counted(*words: Any, **more: Any) -> SyncReport:
-        tried.append(words)
-        return sync_run(*words, **more)
-
-    monkeypatch.setattr(follow_module, "sync_run", counted)
-    begin(tmp_path / "run")
-    nowhere = TrackingConfig(backend="server", uri="http://127.0.0.1:9")  # the discard port: closed
-    follower = Follower(tmp_path / "run", nowhere, tmp_path, every_s=0)
-    for _ in range(3):
-        follower.tick()
-    assert follower.finish().failed[0].why == "no answer from http://127.0.0.1:9"
-    assert len(tried) == 2
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-
-
-def test_a_follower_waits_from_one_import_to_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried = []
-    monkeypatch.setattr(follow_module, "sync_run", lambda *_, **__: tried.append(1) or SyncReport(None))
-    follower = Follower(tmp_path, TrackingConfig(backend="server", uri="http://x"), every_s=60)
-    for _ in range(3):
-        follower.tick()
-    assert len(tried) == 1
-
-
-def test_a_follower_writes_a_local_database_at_the_end_only(base: Path, stored: Stored) -> None:
-    begin(base / "run")
-    follower = Follower(base / "run", LOCAL, base, every_s=0)
-    follower.tick()
-    assert stored.runs() == []
-    follower.finish()
-    assert len(stored.runs()) == 1
 
 
 def test_the_command(base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,10 +12,9 @@ from urllib.parse import quote
 import pytest
 
 from fatebias.config import TrackingConfig
-from fatebias.tracking.follow import Follower
 from fatebias.tracking.sync import sync_run
 from tests.integration.mlflow.server import Server
-from tests.tracking.spooled import begin, finished_run, write_loss
+from tests.tracking.spooled import finished_run
 from tests.tracking.stored import Stored
 
 pytestmark = pytest.mark.slow
@@ -58,24 +57,6 @@ def test_a_run_written_over_http_is_there_with_all_it_said(server: Server, tmp_p
     assert stored.artifacts(run) == {"hits_ranked.csv", "plots/loss.txt"}
     download = server.get(f"/get-artifact?path=hits_ranked.csv&run_uuid={run.info.run_id}")
     assert download == (tmp_path / "run" / "hits_ranked.csv").read_bytes()
-
-
-def test_a_run_is_followed_while_it_goes_on(server: Server, tmp_path: Path) -> None:
-    stored = Stored(server.url)
-    spool = begin(tmp_path, experiment="followed", steps=40)
-    follower = Follower(tmp_path, at(server), every_s=0)
-    write_loss(tmp_path, 10)
-    follower.tick()
-    running = stored.only("followed")
-    seen = stored.loss(running)
-    write_loss(tmp_path, 40)
-    spool.finish()
-    report = follower.finish()
-
-    assert (running.info.status, len(seen)) == ("RUNNING", 10)
-    assert not report.failed
-    assert stored.only("followed").info.status == "FINISHED"
-    assert len(stored.loss(stored.only("followed"))) == 40
 
 
 def test_a_server_killed_and_restarted_has_every_metric_once(server: Server, tmp_path: Path) -> None:

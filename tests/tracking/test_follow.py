@@ -1,0 +1,153 @@
+"""A run followed while it goes on: the process beside it, and what it says of a server that is away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fatebias.config import TrackingConfig
+from fatebias.tracking.follow import Follower
+from fatebias.tracking.journal import KILLED, RUNNING, read_journal
+from fatebias.tracking.live import follow
+from fatebias.tracking.sync import Outcome, SyncReport
+from tests.tracking.spooled import begin
+
+NOWHERE = TrackingConfig(backend="server", uri="http://127.0.0.1:9", every_s=0.2)  # the discard port: closed
+AWAY = SyncReport(None, (Outcome(Path(), "", "", "not written", why="away"),))
+
+
+def followed(reports: list[SyncReport]) -> tuple[list[float], list[tuple[str, bool]]]:
+    """Follow with fake imports until they are used up; give the rests and what was said."""
+    rests: list[float] = []
+    said: list[tuple[str, bool]] = []
+    coming = iter(reports)
+    follow(
+        Path(),
+        TrackingConfig(backend="server", uri="http://me:secret@x", every_s=30),
+        lambda rest: (rests.append(rest), len(rests) == len(reports))[1],
+        lambda text, warning: said.append((text, warning)),
+        bring=lambda *_, **__: next(coming),
+    )
+    return rests, said
+
+
+def test_a_server_that_is_away_is_said_once_and_asked_ever_more_rarely() -> None:
+    rests, said = followed([AWAY] * 6)
+    assert rests == [60, 120, 240, 300, 300, 300]
+    ((text, warning),) = said
+    assert warning
+    assert "away" in text
+
+
+def test_a_server_that_comes_back_is_said_too() -> None:
+    rests, said = followed([SyncReport(None), AWAY, SyncReport(None), AWAY])
+    assert rests == [30, 60, 30, 60]
+    assert [warning for _, warning in said] == [True, False, True]
+    assert said[1][0].endswith("//***@x")
+
+
+def test_a_run_goes_on_when_its_server_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    begin(tmp_path)
+    follower = Follower(tmp_path, NOWHERE)
+    with caplog.at_level(logging.WARNING):
+        follower.start()
+        patience = time.monotonic() + 60
+        while not caplog.records and time.monotonic() < patience:
+            time.sleep(0.05)
+        early = [record.getMessage() for record in caplog.records]
+        report = follower.finish()
+    assert len(early) == 1
+    assert "no answer from http://127.0.0.1:9" in early[0]
+    assert [each.why for each in report.failed] == ["no answer from http://127.0.0.1:9"]
+    assert "import it later" in caplog.records[-1].getMessage()
+    assert len(caplog.records) == 2
+
+
+def test_the_process_beside_a_run_does_not_outlive_it(tmp_path: Path) -> None:
+    begin(tmp_path)
+    code = (
+        "import os, sys, time; from pathlib import Path; from fatebias.config import TrackingConfig\n"
+        "from fatebias.tracking.follow import Follower\n"
+        f"follower = Follower(Path({str(tmp_path)!r}), TrackingConfig('server', 'http://127.0.0.1:9'))\n"
+        "follower.start(); print(follower._importer.pid, flush=True); time.sleep(600)"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    beside = int(run.stdout.readline())
+    alive = Path(f"/proc/{beside}").exists()
+    run.kill()
+    run.communicate()
+    patience = time.monotonic() + 60
+    while _runs(beside) and time.monotonic() < patience:
+        time.sleep(0.1)
+    assert alive
+    assert not _runs(beside)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_words_of_the_address_are_not_in_the_process_list(tmp_path: Path) -> None:
+    begin(tmp_path)
+    follower = Follower(tmp_path, TrackingConfig(backend="server", uri="http://me:secret@127.0.0.1:9"))
+    follower.start()
+    try:
+        assert follower._importer is not None
+        shown = Path(f"/proc/{follower._importer.pid}/cmdline").read_text()
+    finally:
+        follower.stop()
+    assert "fatebias.tracking.live" in shown or shown == ""  # empty until the new program is loaded
+    assert "secret" not in shown
+
+
+@pytest.mark.parametrize("tracking", [TrackingConfig(), TrackingConfig(backend="off")])
+def test_no_process_is_started_but_for_a_server(tmp_path: Path, tracking: TrackingConfig) -> None:
+    follower = Follower(tmp_path, tracking)
+    follower.start()
+    assert follower._importer is None
+
+
+def test_a_process_that_cannot_be_started_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    follower = Follower(tmp_path, NOWHERE)
+    follower.start()
+    follower.stop()
+
+
+def test_a_hung_import_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = tmp_path / "python that hangs"
+    hangs.write_text("#!/bin/sh\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(hangs))
+    follower = Follower(tmp_path, NOWHERE)
+    follower.start()
+    importer = follower._importer
+    assert importer is not None
+    follower.stop(0.2)
+    assert importer.returncode == -9
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux' /proc")
+def test_a_process_that_died_and_was_not_asked_for_counts_as_killed(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    begin(tmp_path)
+    journal = tmp_path / "tracking" / "journal.jsonl"
+    journal.write_text(journal.read_text().replace(f'"pid": {os.getpid()}', f'"pid": {dead.pid}'))
+    before = read_journal(tmp_path)[0].status
+    dead.kill()
+    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+    after = read_journal(tmp_path)[0].status
+    dead.communicate()
+    assert (before, after) == (RUNNING, KILLED)
