@@ -36,7 +36,8 @@ from fatebias.config import (
     SimulateConfig,
 )
 from fatebias.data.simulate import simulate_screen
-from fatebias.export import Export, export
+from fatebias.estimates import Export
+from fatebias.export import export
 from fatebias.inference.fit import fit_screen
 from fatebias.names import LFSR, POSTMEAN, day_columns
 from fatebias.posterior import summarise

@@ -7,8 +7,9 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,20 @@ class RunPaths:
     def hits_plot(self) -> Path:
         """Picture of the top of the ranking."""
         return self.root / names.HITS_PNG
+
+    @property
+    def calls(self) -> Path:
+        """What more there is to say of each gene: active days, sign changes, time course."""
+        return self.root / names.CALLS_CSV
+
+    def contrast(self, name: str) -> RunPaths:
+        """Files of a further contrast; its folder has the name, slashes replaced."""
+        return RunPaths(self.contrasts / name.replace("/", "_"))
+
+    @property
+    def contrasts(self) -> Path:
+        """Folder of further contrasts."""
+        return self.root / names.CONTRASTS_DIR
 
     @property
     def loss(self) -> Path:
@@ -132,6 +147,32 @@ class RunPaths:
     def tracking(self) -> Path:
         """What the run has to tell MLflow, before it is told."""
         return self.root / names.TRACKING_DIR
+
+
+def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:
+    """Move what belongs to an earlier fit out of the way, so that it does not pass for results of this one.
+
+    Parameters
+    ----------
+    paths
+        The run's files.
+    outdated
+        Files and folders below ``out_dir``; those that are absent are passed over.
+
+    Returns
+    -------
+    Path
+        The folder ``superseded``, where they are now, in place of what stood there under their names.
+    """
+    aside = paths.root / "superseded"
+    for path in outdated:
+        if path.exists():
+            final = aside / path.relative_to(paths.root)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            if final.is_dir():
+                shutil.rmtree(final)
+            path.replace(final)
+    return aside
 
 
 def prepare_out_dir(root: Path) -> RunPaths:

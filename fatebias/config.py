@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from fatebias.contrasts import parse_contrast
 from fatebias.errors import ConfigError, explain
 
 STAGES = ("fit", "discover", "controls", "heldout", "resample")
@@ -305,6 +306,10 @@ class DiscoveryConfig:
     mash_lfsr_thresh: float = 0.05
     lfsr_thresh: float = 0.05
     qvalue_thresh: float | None = None
+    anyday_correction: str = "none"
+    effect_size_eps: float = 0.2
+    effect_prob_large_min: float | None = None
+    contrasts: list[str] = field(default_factory=list)
     seed: int = 1
     timeout_s: float = 3600.0
 
@@ -317,7 +322,11 @@ class DiscoveryConfig:
         _one_of(
             "discovery.null_correlation", self.null_correlation, ("simple", "identity", "fit", "per_gene")
         )
-        for name in ("mash_lfsr_thresh", "lfsr_thresh", "qvalue_thresh"):
+        _one_of("discovery.anyday_correction", self.anyday_correction, ("none", "bonferroni"))
+        _positive("discovery.effect_size_eps", self.effect_size_eps, zero=True)
+        if len(set(self.contrasts)) != len(self.contrasts):
+            raise _refuse("discovery.contrasts", self.contrasts, "each contrast once")
+        for name in ("mash_lfsr_thresh", "lfsr_thresh", "qvalue_thresh", "effect_prob_large_min"):
             _share(f"discovery.{name}", getattr(self, name))
         if not math.isfinite(self.nullweight) or self.nullweight < 1:
             raise _refuse("discovery.nullweight", self.nullweight, "a number, 1 or more")
@@ -392,6 +401,9 @@ class Config:
             _one_of("stages", stage, STAGES)
         if len(set(self.stages)) != len(self.stages):
             raise _refuse("stages", self.stages, "each stage once")
+        if "fit" in self.stages:  # without it the fates are those of the fit, whatever data says
+            for word in self.discovery.contrasts:
+                parse_contrast(word, self.data.fates, self.data.ref_fate)
 
 
 def register() -> None:

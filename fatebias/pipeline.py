@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fatebias import names, stages
+from fatebias import hits, names, stages
 from fatebias.artifacts import (
     RunPaths,
     atomic_text,
     digest,
     prepare_out_dir,
+    set_aside,
     sha256_file,
 )
 from fatebias.config import Config
@@ -246,10 +247,8 @@ class _Run:
         found = self.record.content["stages"].get("discover")
         if found is None or found.get("summary") == self._gene_summary_hash():
             return
-        aside = prepare_out_dir(self.paths.root / "superseded").root
-        for path in stages.discover_outputs(self.paths):
-            if path.is_file():
-                path.replace(aside / path.name)
+        aside = set_aside(self.paths, stages.discover_outputs(self.paths))
+        set_aside(self.paths, [self.paths.contrasts])
         del self.record.content["stages"]["discover"]
         self.record.update()
         log.warning("the hits in this folder were those of an earlier fit; they are now in %s", aside)
@@ -275,9 +274,9 @@ class _Run:
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
-        with self._stage("discover", key, stages.discover_outputs(self.paths)) as entry:
+        with self._stage("discover", key, stages.discover_outputs(self.paths, config.contrasts)) as entry:
             entry["summary"] = summary
-            entry["report"] = stages.discover(config, self.paths, screen, se)
+            entry["report"] = hits.discover(config, self.paths, screen, se)
 
     def _gene_summary_hash(self) -> str:
         try:
@@ -351,7 +350,7 @@ class _Run:
             figures = {k: v for k, v in found.items() if isinstance(v, (int, float))}
             spool.metrics({f"final/{part}_{name}": float(value) for name, value in figures.items()})
         files = [self.paths.config, *stages.fit_outputs(self.paths)]
-        files += stages.discover_outputs(self.paths) if report else []
+        files += stages.discover_outputs(self.paths, self.config.discovery.contrasts) if report else []
         files += stages.controls_outputs(self.paths) if controls else []
         if resampled:
             from fatebias.calibration.resample import outputs

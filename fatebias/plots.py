@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.artifacts import atomic_path
+from fatebias.discovery.ranking import CallRule, active
 
 MOST_GENES = 25
 LEAST_LFSR = 1e-10
@@ -76,7 +77,7 @@ def plot_controls(z: NDArray[np.float64], final: Path) -> None:
 def plot_hits(
     ranked: pd.DataFrame,
     day_labels: Sequence[str],
-    threshold: float,
+    rule: CallRule,
     contrast: str | None,
     reference: str | None,
     final: Path,
@@ -89,8 +90,8 @@ def plot_hits(
         ``hits_ranked.csv``.
     day_labels
         The days' own labels, in order.
-    threshold
-        Rings mark gene-days with an lfsr below it.
+    rule
+        What makes a call; rings mark called gene-days.
     contrast, reference
         The two fates that the logit is about, where known.
     final
@@ -116,7 +117,7 @@ def plot_hits(
         linewidths=0.4,
         zorder=2,
     )
-    called = lfsr < threshold
+    called = active(top, rule).ravel()
     axes.scatter(
         day[called],
         row[called],
@@ -128,7 +129,7 @@ def plot_hits(
     )
     hits = int(ranked[names.HIT_ANYDAY].sum())
     axes.set_title(
-        f"{hits} of {len(ranked)} genes are hits (lfsr < {threshold:g} on a day)", fontsize=10, loc="left"
+        f"{hits} of {len(ranked)} genes are hits ({rule.words(n_days)} on a day)", fontsize=10, loc="left"
     )
     axes.set_xticks(np.arange(n_days), [_plain(label) for label in day_labels])
     axes.set_yticks(np.arange(len(top)), [_plain(gene) for gene in top[names.GENE]], fontsize=8)
@@ -148,7 +149,7 @@ def plot_hits(
             axes.scatter([], [], s=float(_size(np.array(level))), color="#888888", label=f"{level:g}")
             for level in SHOWN_LFSR
         ],
-        title="lfsr; ring: below the threshold",
+        title="lfsr; ring: called",
         title_fontsize=8,
         fontsize=8,
         frameon=False,

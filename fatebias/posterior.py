@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,11 @@ class Posterior:
     ----------
     theta_mean, theta_sd
         Gene effects, shape (L, F*, D), logits against the reference fate.
-    theta_cov
-        Their covariance across days, shape (L, F*, D, D).
+    theta_joint
+        Their covariance across fates and days, shape (L, F*, D, F*, D).
+    theta_flip
+        Probability that the effect on fate a against fate b has different signs on two days, of the two days
+        that make it greatest, shape (L, F, F), the reference first; zero on the diagonal.
     beta_mean, beta_sd
         Effects of single guides, theta + delta, shape (G, F*, D).
     shared_mean, shared_sd
@@ -95,7 +98,8 @@ class Posterior:
 
     theta_mean: Array
     theta_sd: Array
-    theta_cov: Array
+    theta_joint: Array
+    theta_flip: Array
     beta_mean: Array
     beta_sd: Array
     shared_mean: Array
@@ -103,6 +107,11 @@ class Posterior:
     scales_mean: Array
     scales_sd: Array
     n_draws: int
+
+    @property
+    def theta_cov(self) -> Array:
+        """Covariance of gene effects across days, shape (L, F*, D, D)."""
+        return np.moveaxis(np.diagonal(self.theta_joint, axis1=1, axis2=3), -1, 1)
 
 
 def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray[np.integer]) -> Posterior:
@@ -129,22 +138,26 @@ def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray
     """
     gene = np.asarray(gene_of_guide[1:]) - 1
     theta, beta, shared, scales = Moments(across_last=True), Moments(), Moments(), Moments()
+    flips: Array = np.zeros(())
     chunk = 1
     done = 0
     while done < n_draws:
         draws = draw(min(chunk, n_draws - done))
         done += len(draws.theta)
-        theta.add(draws.theta)
+        theta.add(draws.theta.reshape(*draws.theta.shape[:2], -1))
+        flips = flips + _sign_changes(draws.theta)
         beta.add(draws.theta[:, gene] + draws.delta[..., None])
         shared.add(draws.shared)
         scales.add(draws.scales)
         chunk = max(
             1, int(CHUNK_BYTES / (8 * (2 * draws.theta[0].size + len(gene) * draws.theta[0, 0].size)))
         )
+    by_fate = draws.theta.shape[1:]  # (L, F*, D)
     result = Posterior(
-        theta_mean=theta.mean,
-        theta_sd=theta.sd,
-        theta_cov=theta.covariance,
+        theta_mean=theta.mean.reshape(by_fate),
+        theta_sd=theta.sd.reshape(by_fate),
+        theta_joint=theta.covariance.reshape(*by_fate, *by_fate[1:]),
+        theta_flip=flips.max(axis=(3, 4)) / n_draws,
         beta_mean=beta.mean,
         beta_sd=beta.sd,
         shared_mean=shared.mean,
@@ -155,6 +168,20 @@ def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray
     )
     _check(result)
     return result
+
+
+def _sign_changes(theta: Array) -> Array:
+    """Count draws in which the difference of two fates has opposite signs on two days, (L, F, F, D, D)."""
+    fates = np.concatenate([np.zeros_like(theta[:, :, :1]), theta], axis=2)  # (S, L, F, D)
+    n_genes, n_fates, n_days = fates.shape[1:]
+    count = np.zeros((n_genes, n_fates, n_fates, n_days, n_days))
+    for a in range(fates.shape[2]):
+        for b in range(a):
+            apart = fates[:, :, a] - fates[:, :, b]
+            up, down = (apart > 0).astype(np.float32), (apart < 0).astype(np.float32)
+            changes = np.einsum("sld,sle->lde", up, down)
+            count[:, a, b] = count[:, b, a] = changes + np.swapaxes(changes, 1, 2)
+    return count
 
 
 def _check(posterior: Posterior) -> None:
@@ -169,22 +196,22 @@ def _check(posterior: Posterior) -> None:
         )
 
 
-def gene_table(betahat: Array, se: Array, screen: Screen) -> pd.DataFrame:
-    """Daywise effects of the contrast, exactly the columns that mash is given.
+def gene_table(betahat: Array, se: Array, genes: Sequence[str]) -> pd.DataFrame:
+    """Daywise effects of one contrast, exactly the columns that mash is given.
 
     Parameters
     ----------
     betahat, se
         Estimates and standard errors, shape (L, D).
-    screen
-        Names and contrast.
+    genes
+        Names, L of them.
 
     Returns
     -------
     DataFrame
         ``gene, betahat_d0.., se_d0..``, one row a gene, in logits.
     """
-    return pd.concat([pd.DataFrame({names.GENE: screen.gene_names}), _by_day(betahat, se)], axis=1)
+    return pd.concat([pd.DataFrame({names.GENE: list(genes)}), _by_day(betahat, se)], axis=1)
 
 
 def guide_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
@@ -223,7 +250,7 @@ def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
 
 
 def write_posterior(
-    posterior: Posterior, betahat: Array, covariance: Array, screen: Screen, paths: RunPaths
+    posterior: Posterior, mean: Array, covariance: Array, screen: Screen, paths: RunPaths
 ) -> list[Path]:
     """Write the gene table, the guide table and the arrays behind both contrasts.
 
@@ -231,8 +258,8 @@ def write_posterior(
     ----------
     posterior
         Means and SDs.
-    betahat, covariance
-        What mash is given (`fatebias.export`), shape (L, D) and (L, D, D).
+    mean, covariance
+        What mash is given (`fatebias.export`), for all fates: shape (L, F*, D) and (L, F*, D, F*, D).
     screen
         Names.
     paths
@@ -243,7 +270,9 @@ def write_posterior(
     list of Path
         The files written, the gene table last.
     """
-    se = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    contrast = screen.contrast_index
+    betahat = mean[:, contrast]
+    se = np.sqrt(np.diagonal(covariance[:, contrast, :, contrast], axis1=1, axis2=2))
     labels = {
         "effect_fates": screen.fates[1:],
         "reference_fate": screen.fates[0],
@@ -254,14 +283,32 @@ def write_posterior(
         "rep_labels": screen.rep_labels,
     }
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
-    arrays["export_covariance"] = covariance
+    arrays |= {"export_mean": mean, "export_covariance": covariance}
     arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
     with atomic_path(paths.posterior) as draft:
         np.savez_compressed(draft, gene_of_guide=screen.gene_of_guide, **arrays)
     for path, table in (
         (paths.guide_summary, guide_table(posterior, screen)),
-        (paths.gene_summary, gene_table(betahat, se, screen)),
+        (paths.gene_summary, gene_table(betahat, se, screen.gene_names)),
     ):
         with atomic_path(path) as draft:
             table.to_csv(draft, index=False)
     return [paths.posterior, paths.guide_summary, paths.gene_summary]
+
+
+def read_posterior(path: Path) -> Posterior:
+    """Read the moments back from ``posterior.npz``.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Posterior
+        As it was written.
+    """
+    with np.load(path) as arrays:
+        found = {f.name: arrays[f.name] for f in fields(Posterior) if f.name in arrays}
+    return Posterior(**(found | {"n_draws": int(found["n_draws"])}))

@@ -1,21 +1,17 @@
-"""What the stages do: a screen becomes a posterior and tables, tables ranked hits; NTC are called too."""
+"""What the stages do with a screen: it becomes a posterior and tables; NTC are called too."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fatebias.artifacts import RunPaths, atomic_json, atomic_path, sha256_file
-from fatebias.config import AUTO, Config, DiscoveryConfig
-from fatebias.errors import DiscoveryError, explain
+from fatebias.artifacts import RunPaths, atomic_json, sha256_file
+from fatebias.config import AUTO, Config
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
@@ -38,9 +34,14 @@ def fit_outputs(paths: RunPaths) -> list[Path]:
     ]
 
 
-def discover_outputs(paths: RunPaths) -> list[Path]:
-    """Name the files of the discovery."""
-    return [paths.mash_out, paths.hits, paths.hits_plot]
+def discover_outputs(paths: RunPaths, contrasts: Sequence[str] = ()) -> list[Path]:
+    """Name the files of the discovery, of further contrasts too."""
+    own = [paths.mash_out, paths.hits, paths.hits_plot, paths.calls]
+    return own + [
+        path
+        for name in contrasts
+        for path in (paths.contrast(name).gene_summary, *discover_outputs(paths.contrast(name)))
+    ]
 
 
 def controls_outputs(paths: RunPaths) -> list[Path]:
@@ -99,7 +100,7 @@ def fit(
         When no posterior was found, or a file could not be written.
     """
     from fatebias.calibration.weight import estimate_weight
-    from fatebias.export import export
+    from fatebias.export import estimates
     from fatebias.inference.checkpoint import Checkpoint
     from fatebias.inference.fit import fit_screen
     from fatebias.loss_log import LossLog
@@ -120,8 +121,8 @@ def fit(
             found = fit_screen(screen, config, on_step=losses.add, checkpoint=checkpoint)
         begun = time.perf_counter()
         posterior = summarise(found.draw, config.inference.num_posterior_draws, screen.gene_of_guide)
-        given = export(screen, config, posterior)
-        write_posterior(posterior, given.betahat, given.covariance, screen, paths)
+        given = estimates(screen, config, posterior)
+        write_posterior(posterior, given.mean, given.covariance, screen, paths)
         plot_loss(paths.loss, paths.loss_plot)
         checkpoint.clear()
         seconds = {"calibration": calibrating, **found.seconds, "summary": time.perf_counter() - begun}
@@ -171,82 +172,6 @@ def describe_screen(screen: Screen) -> dict[str, Any]:
         "genes": screen.L,
         "guides": screen.G,
     }
-
-
-def discover(
-    cfg: DiscoveryConfig, paths: RunPaths, screen: Mapping[str, Any], se: str = "posterior"
-) -> dict[str, Any]:
-    """Shrink, call, rank and draw; needs nothing but ``gene_summary_for_mash.csv``.
-
-    The fit's own error correlation (``null_correlation: fit`` or ``per_gene``) is in ``posterior.npz``.
-
-    Parameters
-    ----------
-    cfg
-        Method, engine and thresholds.
-    paths
-        Where to read and write.
-    screen
-        What `describe_screen` said; empty when only the table is there.
-    se
-        ``export.se`` of the fit.
-
-    Returns
-    -------
-    dict
-        What run.json is to say of it.
-
-    Raises
-    ------
-    DiscoveryError, OutputError
-        When the table cannot be used, the engine fails, or a file could not be written.
-    """
-    from fatebias.discovery import engine
-    from fatebias.discovery.correlation import error_correlation
-    from fatebias.discovery.ranking import rank
-    from fatebias.discovery.tables import read_table
-    from fatebias.plots import plot_hits
-
-    correlation = error_correlation(cfg, se, _fit_covariance(paths, cfg, se))
-    report = engine.discover(
-        paths.gene_summary, paths.mash_out, cfg, None if correlation is None else correlation.v
-    )
-    if correlation is not None and correlation.note:
-        log.warning(correlation.note)
-        report = dataclasses.replace(report, notes=[*report.notes, correlation.note])
-    thresholds = engine.thresholds(cfg)
-    table = read_table(paths.mash_out, fix="run again with resume=false")  # as text: a gene may be called NA
-    ranked = rank(table, *thresholds, where=paths.mash_out)
-    with atomic_path(paths.hits) as draft:
-        ranked.to_csv(draft, index=False)
-    labels = screen.get("day_labels") or []
-    plot_hits(
-        ranked,
-        labels if len(labels) == report.n_days else [f"d{d}" for d in range(report.n_days)],
-        thresholds[0],
-        screen.get("contrast"),
-        (screen.get("fates") or [None])[0],
-        paths.hits_plot,
-    )
-    return dataclasses.asdict(report)
-
-
-def _fit_covariance(paths: RunPaths, cfg: DiscoveryConfig, se: str) -> NDArray[np.float64] | None:
-    """Read the error covariance that stands beside the estimates, (L, D, D)."""
-    if cfg.method != "mashr" or (cfg.null_correlation not in ("fit", "per_gene") and se == "posterior"):
-        return None
-    try:
-        with np.load(paths.posterior) as arrays:
-            return np.asarray(arrays["export_covariance"])
-    except (OSError, KeyError, ValueError) as error:
-        raise DiscoveryError(
-            explain(
-                f"discovery.null_correlation={cfg.null_correlation} needs the fit's own errors",
-                where=paths.posterior,
-                found=error,
-                fix="keep posterior.npz beside the table, or discovery.null_correlation=simple",
-            )
-        ) from error
 
 
 def _file_hash(path: Path) -> str | None:

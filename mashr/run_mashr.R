@@ -3,7 +3,8 @@
 #
 # Exit codes: 0 done; 2 usage; 3 the input cannot be used; 4 an R package is missing;
 # 5 the package failed; 6 OUT cannot be written. Messages go to stderr. On success one line
-# of JSON goes to stdout: method, versions, loglik, V, pi (weights above zero) and notes.
+# of JSON goes to stdout: method, versions, loglik, V, pi (weights above zero), priors (the same
+# mixture as weights and covariances, one over all days or one a day) and notes.
 
 USAGE <- "Usage: Rscript run_mashr.R IN OUT [options]
 
@@ -225,8 +226,19 @@ run_mashr <- function(input, chosen) {
   by_gene <- length(dim(V)) == 3
   m <- mashr::mash(data, U, prior = chosen$prior, nullweight = chosen$nullweight, verbose = FALSE,
                    algorithm.version = if (by_gene) "R" else "Rcpp")
+  pi <- mashr::get_estimated_pi(m, "all")
   list(postmean = ashr::get_pm(m), postsd = ashr::get_psd(m), lfsr = ashr::get_lfsr(m),
-       loglik = ashr::get_loglik(m), pi = mashr::get_estimated_pi(m, "all"), V = if (by_gene) NULL else V)
+       loglik = ashr::get_loglik(m), pi = pi, priors = list(mash_prior(m$fitted_g, pi)),
+       V = if (by_gene) NULL else V)
+}
+
+# Components come scale by scale, the patterns within each; the null stands before them.
+mash_prior <- function(g, pi) {
+  days <- nrow(g$Ulist[[1]])
+  scaled <- unlist(lapply(g$grid, function(w) lapply(g$Ulist, function(U) w^2 * U)), recursive = FALSE)
+  covariances <- c(list(matrix(0, days, days)), scaled)
+  stopifnot(length(covariances) == length(pi))
+  list(weights = unname(pi[pi > 0]), covariances = unname(covariances[pi > 0]))
 }
 
 # ---- ashr ------------------------------------------------------------------------------------
@@ -243,8 +255,13 @@ run_ashr <- function(input, chosen) {
     names(weights) <- paste0("d", i - 1, ".", c("null", paste0("normal.", seq_along(weights[-1]))))
     weights
   }))
+  priors <- lapply(fits, function(fit) {
+    kept <- fit$fitted_g$pi > 0
+    list(weights = fit$fitted_g$pi[kept], covariances = as.list(fit$fitted_g$sd[kept]^2))
+  })
   list(postmean = by_day(ashr::get_pm), postsd = by_day(ashr::get_psd), lfsr = by_day(ashr::get_lfsr),
-       qvalue = by_day(ashr::get_qvalue), loglik = sum(vapply(fits, ashr::get_loglik, 0)), pi = pi, V = NULL)
+       qvalue = by_day(ashr::get_qvalue), loglik = sum(vapply(fits, ashr::get_loglik, 0)), pi = pi,
+       priors = priors, V = NULL)
 }
 
 # ---- output ----------------------------------------------------------------------------------
@@ -304,12 +321,18 @@ json_report <- function(input, fit, chosen, versions) {
   object <- function(values) paste0("{", paste0(json_text(names(values)), ":", values, collapse = ","), "}")
   list_of <- function(values) paste0("[", paste(values, collapse = ","), "]")
   pi <- fit$pi[fit$pi > 0]
-  V <- if (is.null(fit$V)) "null" else list_of(apply(fit$V, 1, function(row) list_of(digits(row))))
+  rows <- function(M) if (is.matrix(M)) list_of(apply(M, 1, function(row) list_of(digits(row)))) else digits(M)
+  V <- if (is.null(fit$V)) "null" else rows(fit$V)
+  priors <- vapply(fit$priors, function(prior) {
+    object(c(weights = list_of(digits(prior$weights)),
+             covariances = list_of(vapply(prior$covariances, rows, ""))))
+  }, "")
   object(c(method = json_text(chosen$method),
            versions = object(vapply(versions, json_text, "")),
            n_genes = nrow(input$Bhat), n_days = ncol(input$Bhat),
            loglik = digits(fit$loglik), V = V,
            pi = object(stats::setNames(digits(pi), names(pi))),
+           priors = list_of(priors),
            notes = list_of(vapply(notes, json_text, "", USE.NAMES = FALSE))))
 }
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from fatebias import names, pipeline, stages
+from fatebias import hits, names, pipeline, stages
 from fatebias.config import (
     Config,
     DataConfig,
@@ -101,9 +101,9 @@ def test_same_seed_same_bytes(finished, tmp_path):
 def again(finished, monkeypatch):
     """Run once more in the finished folder and tell which stages were done again."""
     done: list[str] = []
-    fit, discover = stages.fit, stages.discover
+    fit, discover = stages.fit, hits.discover
     monkeypatch.setattr(stages, "fit", lambda *given: (done.append("fit"), fit(*given))[1])
-    monkeypatch.setattr(stages, "discover", lambda *given: (done.append("discover"), discover(*given))[1])
+    monkeypatch.setattr(hits, "discover", lambda *given: (done.append("discover"), discover(*given))[1])
 
     def go(**more):
         done.clear()

@@ -43,7 +43,7 @@ def test_moments_in_chunks_are_those_of_the_whole(across):
 
 def _gene_table(posterior, screen):
     f = screen.contrast_index
-    return gene_table(posterior.theta_mean[:, f], posterior.theta_sd[:, f], screen)
+    return gene_table(posterior.theta_mean[:, f], posterior.theta_sd[:, f], screen.gene_names)
 
 
 def test_chunks_are_bounded_and_add_up(screen, monkeypatch):
@@ -90,9 +90,7 @@ def test_the_guide_table_counts_cells(screen):
 
 def test_files_hold_what_the_tables_hold(screen, tmp_path):
     posterior = summarise(Stored(screen), 500, screen.gene_of_guide)
-    write_posterior(
-        posterior, posterior.theta_mean[:, 0], posterior.theta_cov[:, 0], screen, RunPaths(tmp_path)
-    )
+    write_posterior(posterior, posterior.theta_mean, posterior.theta_joint, screen, RunPaths(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "gene_summary_for_mash.csv", "guide_summary.csv", "posterior.npz",
     ]  # fmt: skip

@@ -13,7 +13,8 @@ from fatebias.data.screen import Screen
 from fatebias.discovery import engine
 from fatebias.discovery.correlation import error_correlation
 from fatebias.discovery.tables import read_table
-from fatebias.export import Export, export
+from fatebias.estimates import Export
+from fatebias.export import export
 from fatebias.posterior import Posterior, gene_table
 
 
@@ -60,7 +61,7 @@ def call_given(screen: Screen, cfg: Config, given: Export, folder: Path) -> pd.D
     """
     paths = RunPaths(folder)
     with atomic_path(paths.gene_summary) as draft:
-        gene_table(given.betahat, given.se, screen).to_csv(draft, index=False)
+        gene_table(given.betahat, given.se, screen.gene_names).to_csv(draft, index=False)
     correlation = error_correlation(cfg.discovery, cfg.export.se, given.covariance)
     v = None if correlation is None else correlation.v
     engine.discover(paths.gene_summary, paths.mash_out, cfg.discovery, v)

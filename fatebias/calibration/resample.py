@@ -9,7 +9,6 @@ could have been done to their gene, and what the prior pulled away is not known.
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from dataclasses import dataclass
@@ -31,9 +30,9 @@ from fatebias.config import CalibrationConfig, Config
 from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
 from fatebias.errors import DataError, explain
-from fatebias.export import Export
+from fatebias.estimates import Export
 from fatebias.model.coefficients import Coefficients
-from fatebias.posterior import Posterior
+from fatebias.posterior import Posterior, read_posterior
 
 Array = NDArray[np.float64]
 
@@ -356,24 +355,6 @@ def full_fit(screen: Screen, cfg: Config, posterior: Posterior) -> Centre:
     if cfg.export.estimates == "unshrunken":
         precision = broad_scales(coefficients, posterior.scales_mean[:, -1]).scale_precision
     return centre(screen, cfg, precision, flat_of(posterior, coefficients))
-
-
-def read_posterior(path: Path) -> Posterior:
-    """Read the moments back from ``posterior.npz``.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    Posterior
-        As it was written.
-    """
-    with np.load(path) as arrays:
-        found = {f.name: arrays[f.name] for f in dataclasses.fields(Posterior) if f.name in arrays}
-    return Posterior(**(found | {"n_draws": int(found["n_draws"])}))
 
 
 def asked_for(cfg: CalibrationConfig) -> bool:

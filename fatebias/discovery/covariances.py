@@ -40,6 +40,14 @@ class Components:
         """Name the components as R's mashr does: ``null``, then ``PATTERN.SCALE`` counted from 1."""
         return ["null"] + [f"{name}.{i + 1}" for i in range(len(self.scales)) for name in self.patterns]
 
+    @property
+    def covariances(self) -> Array:
+        """Give w^2 U of each component, (P, D, D), in the order of `names`; zeros for the null."""
+        patterns = np.array(list(self.patterns.values()))  # (K, D, D)
+        n_days = patterns.shape[-1]
+        scaled = self.scales[:, None, None, None] ** 2 * patterns
+        return np.concatenate([np.zeros((1, n_days, n_days)), scaled.reshape(-1, n_days, n_days)])
+
 
 def canonical(n_days: int) -> dict[str, Array]:
     """Give mashr's canonical patterns: independent, one day alone, equal, and equal up to heterogeneity.

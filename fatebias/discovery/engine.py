@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.artifacts import atomic_path, prepare_out_dir
 from fatebias.config import DiscoveryConfig
+from fatebias.discovery.calls import large
+from fatebias.discovery.effects import Effects
 from fatebias.discovery.native import run_native
 from fatebias.discovery.outcome import Outcome
 from fatebias.discovery.r_process import NO_R
-from fatebias.discovery.ranking import with_calls
+from fatebias.discovery.ranking import CallRule, with_calls
 from fatebias.discovery.rscript import rscript_has, run_rscript
 from fatebias.discovery.summary import GeneSummary, read_summary
 from fatebias.errors import DiscoveryError, explain
@@ -66,23 +69,28 @@ class DiscoveryReport:
     n_hits: int
 
 
-def thresholds(cfg: DiscoveryConfig) -> tuple[float, float | None]:
-    """Give the lfsr threshold and the q value gate of the configured method.
+def call_rule(cfg: DiscoveryConfig) -> CallRule:
+    """Give what makes a call under the configured method.
 
     Parameters
     ----------
     cfg
-        Method and thresholds.
+        Method, thresholds and gates.
 
     Returns
     -------
-    lfsr, qvalue : float
-        `qvalue` is None for mashr, and for ashr where no gate is set.
+    CallRule
+        With a q value gate for ashr alone.
     """
-    return (cfg.mash_lfsr_thresh, None) if cfg.method == "mashr" else (cfg.lfsr_thresh, cfg.qvalue_thresh)
+    lfsr, qvalue = (
+        (cfg.mash_lfsr_thresh, None) if cfg.method == "mashr" else (cfg.lfsr_thresh, cfg.qvalue_thresh)
+    )
+    return CallRule(lfsr, qvalue, cfg.effect_prob_large_min, cfg.anyday_correction)
 
 
-def discover(in_csv: Path, out_csv: Path, cfg: DiscoveryConfig, v: Array | None = None) -> DiscoveryReport:
+def discover(
+    in_csv: Path, out_csv: Path, cfg: DiscoveryConfig, v: Array | None = None
+) -> tuple[DiscoveryReport, Effects]:
     """Shrink daywise effects and say which genes are hits.
 
     Parameters
@@ -99,8 +107,10 @@ def discover(in_csv: Path, out_csv: Path, cfg: DiscoveryConfig, v: Array | None 
 
     Returns
     -------
-    DiscoveryReport
+    report : DiscoveryReport
         Engine, fit and notes.
+    effects : Effects
+        The joint posterior over days, in the order of `in_csv`.
 
     Raises
     ------
@@ -120,15 +130,20 @@ def discover(in_csv: Path, out_csv: Path, cfg: DiscoveryConfig, v: Array | None 
     outcome = _run(engine, summary, in_csv, out_csv, cfg, v)
     for note in outcome.notes:
         log.warning(note)
-    table = with_calls(outcome.table(summary), *thresholds(cfg))
+    effects = outcome.effects(summary)
+    table = outcome.table(summary)
+    sizes = large(effects, cfg.effect_size_eps)
+    columns = names.day_columns(names.PLARGE, summary.n_days)
+    table = pd.concat([table, pd.DataFrame(sizes, columns=columns)], axis=1)
+    table = with_calls(table, call_rule(cfg))
     with atomic_path(out_csv) as draft:
         table.to_csv(draft, index=False)
-    return DiscoveryReport(
+    report = DiscoveryReport(
         engine=engine,
         method=cfg.method,
         versions=outcome.versions,
         loglik=outcome.loglik,
-        V=None if outcome.v is None else outcome.v.tolist(),
+        V=None if outcome.v is None or outcome.v.ndim == 3 else outcome.v.tolist(),
         pi=outcome.pi,
         notes=[*why, *outcome.notes],
         seconds=round(time.perf_counter() - begun, 3),
@@ -136,6 +151,7 @@ def discover(in_csv: Path, out_csv: Path, cfg: DiscoveryConfig, v: Array | None 
         n_days=summary.n_days,
         n_hits=int(table[names.HIT_ANYDAY].sum()),
     )
+    return report, effects
 
 
 def choose_engine(cfg: DiscoveryConfig, n_genes: int) -> tuple[str, list[str]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from fatebias.discovery.covariances import Components, normalised, select_scales
+from fatebias.discovery.effects import Prior
 from fatebias.discovery.likelihood import directions, log_likelihoods, whiten
 from fatebias.discovery.mixture import penalised_weights
 from fatebias.discovery.posterior import Posterior, posterior
@@ -46,6 +47,12 @@ class MashFit:
     def pi(self) -> dict[str, float]:
         """Weights above zero by component name."""
         return {name: float(w) for name, w in zip(self.components.names, self.weights, strict=True) if w > 0}
+
+    @property
+    def prior(self) -> Prior:
+        """The mixture with the components that have weight."""
+        kept = self.weights > 0
+        return Prior(self.weights[kept], self.components.covariances[kept])
 
 
 def mash(bhat: Array, shat: Array, v: Array, patterns: dict[str, Array], null_weight: float) -> MashFit:

@@ -72,8 +72,9 @@ def _mash(summary: GeneSummary, cfg: DiscoveryConfig, null_weight: float, v: Arr
         lfsr=fit.posterior.lfsr,
         qvalue=None,
         loglik=fit.loglik,
-        v=v if v.ndim == 2 else None,
+        v=v,
         pi=fit.pi,
+        priors=(fit.prior,),
         versions=_versions(),
         notes=tuple(notes),
     )
@@ -89,6 +90,7 @@ def _ash(summary: GeneSummary, null_weight: float) -> Outcome:
         loglik=fit.loglik,
         v=None,
         pi=fit.pi,
+        priors=tuple(day.prior for day in fit.days),
         versions=_versions(),
         notes=(),
     )

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
+from fatebias.discovery.effects import Effects, Prior
 from fatebias.discovery.summary import GeneSummary
 
 Array = NDArray[np.float64]
@@ -27,9 +28,12 @@ class Outcome:
     loglik
         Log-likelihood under the fitted mixture (ashr: summed over days).
     v
-        Error correlation, (D, D); None for ashr and where each gene has its own.
+        Error correlation that the engine took, (D, D), or (L, D, D) where each gene has its own; None for
+        ashr, which takes each day by itself.
     pi
         Mixture weights above zero by component.
+    priors
+        The fitted mixture: one over all days (mashr), or one a day (ashr).
     versions
         Of the software that computed this.
     notes
@@ -43,8 +47,25 @@ class Outcome:
     loglik: float
     v: Array | None
     pi: dict[str, float]
+    priors: tuple[Prior, ...]
     versions: dict[str, str]
     notes: tuple[str, ...]
+
+    def effects(self, summary: GeneSummary) -> Effects:
+        """Give the joint posterior over days.
+
+        Parameters
+        ----------
+        summary
+            The input of this outcome.
+
+        Returns
+        -------
+        Effects
+            Of all genes.
+        """
+        v = np.eye(summary.n_days) if self.v is None else self.v
+        return Effects(summary.bhat, summary.shat, v, self.priors)
 
     def table(self, summary: GeneSummary) -> pd.DataFrame:
         """Put the posterior beside what mash was given.

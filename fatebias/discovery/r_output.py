@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
+from fatebias.discovery.effects import Prior
 from fatebias.discovery.outcome import Outcome
 from fatebias.discovery.summary import GeneSummary
 from fatebias.discovery.tables import numbers, read_table
@@ -19,10 +21,12 @@ from fatebias.errors import DiscoveryError, explain, some
 
 Array = NDArray[np.float64]
 
-REPORT_KEYS = ("loglik", "V", "pi", "versions", "notes")
+REPORT_KEYS = ("loglik", "V", "pi", "priors", "versions", "notes")
 
 
-def read_outcome(out_csv: Path, stdout: str, summary: GeneSummary, method: str) -> Outcome:
+def read_outcome(
+    out_csv: Path, stdout: str, summary: GeneSummary, method: str, v: Array | None = None
+) -> Outcome:
     """Read R's table and report.
 
     Parameters
@@ -35,6 +39,8 @@ def read_outcome(out_csv: Path, stdout: str, summary: GeneSummary, method: str) 
         What R was given.
     method
         ``mashr`` or ``ashr``.
+    v
+        Error correlation that R was given, which it does not repeat where each gene has its own.
 
     Returns
     -------
@@ -59,17 +65,33 @@ def read_outcome(out_csv: Path, stdout: str, summary: GeneSummary, method: str) 
 
     largest = float(np.finfo(np.float64).max)
     report = _report(stdout)
+    n_days = summary.n_days
+    own_v = None if report["V"] is None else np.array(report["V"], dtype=np.float64).reshape(-1, n_days)
+    priors = tuple(_prior(each) for each in report["priors"])
+    if sum(prior.n_days for prior in priors) != n_days or (own_v is not None and len(own_v) != n_days):
+        raise DiscoveryError(
+            explain("R's report is of another number of days", where="stdout", allowed=f"{n_days} days")
+        )
     return Outcome(
         postmean=read(names.POSTMEAN, "finite numbers", -largest, largest),
         postsd=read(names.POSTSD, "finite numbers, zero or more", 0, largest),
         lfsr=read(names.LFSR, "numbers from 0 to 1", 0, 1),
         qvalue=read(names.QVALUE, "numbers from 0 to 1", 0, 1) if names.QVALUE in prefixes else None,
         loglik=float(report["loglik"]),
-        v=None if report["V"] is None else np.array(report["V"], dtype=np.float64),
+        v=v if own_v is None else own_v,
         pi={str(name): float(weight) for name, weight in report["pi"].items()},
+        priors=priors,
         versions={str(name): str(version) for name, version in report["versions"].items()},
         notes=tuple(str(note) for note in report["notes"]),
     )
+
+
+def _prior(part: dict[str, Any]) -> Prior:
+    """Read a mixture; days come as the sides of its matrices, a single one as a bare number."""
+    weights = np.array(part["weights"], dtype=np.float64)
+    covariances = np.array(part["covariances"], dtype=np.float64)
+    n_days = math.isqrt(covariances.size // len(weights))
+    return Prior(weights / weights.sum(), covariances.reshape(len(weights), n_days, n_days))
 
 
 def _check_shape(table: pd.DataFrame, summary: GeneSummary, prefixes: list[str], where: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,24 +22,83 @@ from fatebias.errors import FatebiasError
 Array = NDArray[np.float64]
 
 LFSR_THRESHOLD = 0.05
+CORRECTIONS = ("none", "bonferroni")
 
 
-def with_calls(
-    table: pd.DataFrame, threshold: float, qvalue_threshold: float | None = None, *, where: object = None
-) -> pd.DataFrame:
-    """Add ``lfsr_min``, ``best_day`` (its index, the first of equals) and ``hit_anyday``.
+@dataclass(frozen=True)
+class CallRule:
+    """What makes a call of a gene on a day.
+
+    Parameters
+    ----------
+    lfsr
+        The lfsr is below this; under ``bonferroni`` below this over the number of days.
+    qvalue
+        The q value is below this too (ashr); None for no such gate.
+    large
+        The probability of an effect beyond ``discovery.effect_size_eps`` is at least this; None for no gate.
+    anyday
+        ``none`` or ``bonferroni``: correction for the several days on which a gene may be called.
+    """
+
+    lfsr: float = LFSR_THRESHOLD
+    qvalue: float | None = None
+    large: float | None = None
+    anyday: str = "none"
+
+    def threshold(self, n_days: int) -> float:
+        """Give the lfsr that a day's own must be below."""
+        return self.lfsr / n_days if self.anyday == "bonferroni" else self.lfsr
+
+    def words(self, n_days: int) -> str:
+        """Say the rule for a picture's title."""
+        parts = [f"lfsr < {self.threshold(n_days):g}"]
+        parts += [f"q < {self.qvalue:g}"] if self.qvalue is not None else []
+        parts += [f"P(large) ≥ {self.large:g}"] if self.large is not None else []
+        return ", ".join(parts)
+
+
+def active(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> NDArray[np.bool_]:
+    """Say on which days each gene is called.
 
     Parameters
     ----------
     table
-        ``gene`` and ``lfsr_d*``; ``qvalue_d*`` where `qvalue_threshold` is given. Such columns that are there
-        already are computed anew.
-    threshold
-        A day is a hit where its lfsr is below this.
-    qvalue_threshold
-        Its q value must be below this too; None for no such gate.
+        ``gene`` and ``lfsr_d*``; ``qvalue_d*`` and ``plarge_d*`` where the rule has such gates.
+    rule
+        What makes a call.
     where
         The file, for messages.
+
+    Returns
+    -------
+    ndarray
+        (L, D).
+
+    Raises
+    ------
+    DiscoveryError
+        When columns are absent, or a value is not within [0, 1].
+    """
+    gates = [names.LFSR]
+    gates += [names.QVALUE] if rule.qvalue is not None else []
+    gates += [names.PLARGE] if rule.large is not None else []
+    n_days = count_days(table, gates, where=where)
+    called = _shares(table, names.LFSR, n_days, where) < rule.threshold(n_days)
+    if rule.qvalue is not None:
+        called &= _shares(table, names.QVALUE, n_days, where) < rule.qvalue
+    if rule.large is not None:
+        called &= _shares(table, names.PLARGE, n_days, where) >= rule.large
+    return called
+
+
+def with_calls(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> pd.DataFrame:
+    """Add ``lfsr_min``, ``best_day`` (its index, the first of equals) and ``hit_anyday``.
+
+    Parameters
+    ----------
+    table, rule, where
+        As in `active`. Such columns that are there already are computed anew.
 
     Returns
     -------
@@ -48,14 +108,10 @@ def with_calls(
     Raises
     ------
     DiscoveryError
-        When columns are absent, or an lfsr or q value is not within [0, 1].
+        As `active`.
     """
-    n_days = count_days(table, [names.LFSR], where=where)
-    lfsr = _shares(table, names.LFSR, n_days, where)
-    called = lfsr < threshold
-    if qvalue_threshold is not None:
-        count_days(table, [names.LFSR, names.QVALUE], where=where)
-        called &= _shares(table, names.QVALUE, n_days, where) < qvalue_threshold
+    called = active(table, rule, where=where)
+    lfsr = _shares(table, names.LFSR, called.shape[1], where)
     return table.assign(
         **{
             names.LFSR_MIN: lfsr.min(axis=1),
@@ -65,9 +121,7 @@ def with_calls(
     )
 
 
-def rank(
-    table: pd.DataFrame, threshold: float, qvalue_threshold: float | None = None, *, where: object = None
-) -> pd.DataFrame:
+def rank(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> pd.DataFrame:
     """Put hits first, then small ``lfsr_min``, then large |postmean/postsd| at the best day, then by name.
 
     Parameters
@@ -75,8 +129,8 @@ def rank(
     table
         Any mash output with ``gene`` and ``lfsr_d*``. Without ``postmean_d*`` and ``postsd_d*`` the third
         rule is left out.
-    threshold, qvalue_threshold, where
-        As in `with_calls`.
+    rule, where
+        As in `active`.
 
     Returns
     -------
@@ -86,9 +140,9 @@ def rank(
     Raises
     ------
     DiscoveryError
-        As `with_calls`, and when a posterior mean or SD is not a finite number.
+        As `active`, and when a posterior mean or SD is not a finite number.
     """
-    called = with_calls(table, threshold, qvalue_threshold, where=where)
+    called = with_calls(table, rule, where=where)
     order = pd.DataFrame(
         {
             "miss": ~called[names.HIT_ANYDAY],
@@ -128,10 +182,17 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--qvalue-threshold", type=_share, metavar="X", help="in ashr output: its q value too (no such gate)"
     )
+    parser.add_argument(
+        "--prob-large-min", type=_share, metavar="X", help="its plarge must be at least this (no such gate)"
+    )
+    parser.add_argument(
+        "--anyday-correction", choices=CORRECTIONS, default="none", help="of the lfsr, over days (none)"
+    )
     asked = parser.parse_args(words)
+    rule = CallRule(asked.threshold, asked.qvalue_threshold, asked.prob_large_min, asked.anyday_correction)
     try:
         table = read_table(asked.mash, fix="give the CSV that mash wrote: --mash FILE")
-        ranked = rank(table, asked.threshold, asked.qvalue_threshold, where=asked.mash)
+        ranked = rank(table, rule, where=asked.mash)
         with atomic_path(asked.out) as draft:
             ranked.to_csv(draft, index=False)
     except FatebiasError as error:

@@ -145,7 +145,7 @@ def run_rscript(
     if done.code != 0:
         raise DiscoveryError(_failure(done))
     try:
-        return read_outcome(out_csv, done.stdout, summary, cfg.method)
+        return read_outcome(out_csv, done.stdout, summary, cfg.method, v)
     except DiscoveryError as error:
         raise DiscoveryError(
             explain(

@@ -37,7 +37,7 @@ from fatebias.data.simulate import simulate_screen
 from fatebias.errors import ConfigError, DataError
 from fatebias.export import export
 from fatebias.inference.fit import fit_screen
-from fatebias.posterior import summarise, write_posterior
+from fatebias.posterior import read_posterior, summarise, write_posterior
 from fatebias.record import RunRecord
 
 
@@ -368,8 +368,7 @@ def test_the_posterior_is_read_back_as_it_was_written(whole, tmp_path):
     screen, cfg = simulated(n_cells=800, n_genes=4)
     posterior = summary(screen, cfg)
     paths = dataclasses.replace(whole[1], root=tmp_path)
-    given = export(screen, cfg, posterior)
-    write_posterior(posterior, given.betahat, given.covariance, screen, paths)
-    again = resample.read_posterior(paths.posterior)
+    write_posterior(posterior, posterior.theta_mean, posterior.theta_joint, screen, paths)
+    again = read_posterior(paths.posterior)
     for field in dataclasses.fields(posterior):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(posterior, field.name))

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.engine import choose_engine, discover, thresholds
+from fatebias.discovery.engine import call_rule, choose_engine, discover
+from fatebias.discovery.ranking import CallRule
 from fatebias.discovery.rscript import rscript_has, script_path
 from fatebias.errors import DiscoveryError, OutputError
 
@@ -48,12 +49,16 @@ def left_over(folder):
 
 def test_embedded_engine_writes_the_table_and_tells_what_it_did(in_csv, tmp_path):
     out = tmp_path / "gene_summary_mash_out.csv"
-    report = discover(in_csv, out, DiscoveryConfig(engine="native"))
+    report, _ = discover(in_csv, out, DiscoveryConfig(engine="native"))
     table = pd.read_csv(out)
     days = ["d0", "d1", "d2"]
     assert list(table) == (
         ["gene"]
-        + [f"{prefix}_{d}" for prefix in ("betahat", "se", "postmean", "postsd", "lfsr") for d in days]
+        + [
+            f"{prefix}_{d}"
+            for prefix in ("betahat", "se", "postmean", "postsd", "lfsr", "plarge")
+            for d in days
+        ]
         + ["lfsr_min", "best_day", "hit_anyday"]
     )
     given = pd.read_csv(in_csv, dtype=str)
@@ -92,23 +97,25 @@ def test_ashr_has_q_values_and_its_own_thresholds(in_csv, tmp_path):
     strict = DiscoveryConfig(
         engine="native", method="ashr", mash_lfsr_thresh=0.9, lfsr_thresh=0.2, qvalue_thresh=0.01
     )
-    assert thresholds(strict) == (0.2, 0.01)
-    report = discover(in_csv, out, strict)
+    assert call_rule(strict) == CallRule(lfsr=0.2, qvalue=0.01)
+    report, _ = discover(in_csv, out, strict)
     table = pd.read_csv(out)
     passes = (table.filter(like="lfsr_d").to_numpy() < 0.2) & (
         table.filter(like="qvalue_d").to_numpy() < 0.01
     )
     np.testing.assert_array_equal(table["hit_anyday"], passes.any(axis=1))
     assert report.V is None
-    assert 0 < report.n_hits < discover(in_csv, out, dataclasses.replace(strict, qvalue_thresh=None)).n_hits
+    assert (
+        0 < report.n_hits < discover(in_csv, out, dataclasses.replace(strict, qvalue_thresh=None))[0].n_hits
+    )
 
 
 @pytest.mark.parametrize("shape", ["one for all", "each gene its own"])
 def test_error_correlation_given_from_outside(shape, in_csv, tmp_path):
     v = np.full((3, 3), 0.9) + 0.1 * np.eye(3)
     given = v if shape == "one for all" else np.repeat(v[None], 40, axis=0)
-    report = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(engine="native"), given)
-    plain = discover(in_csv, tmp_path / "plain.csv", DiscoveryConfig(engine="native"))
+    report, _ = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(engine="native"), given)
+    plain, _ = discover(in_csv, tmp_path / "plain.csv", DiscoveryConfig(engine="native"))
     assert report.loglik != pytest.approx(plain.loglik)
     assert report.V == (v.tolist() if shape == "one for all" else None)
 
@@ -133,7 +140,9 @@ def test_order_of_genes_does_not_matter(tmp_path, write_summary, screen):
 
 def test_data_driven_falls_back_aloud_where_nothing_is_strong(tmp_path, write_summary):
     path = write_summary(np.full((20, 2), 0.01), np.ones((20, 2)))
-    report = discover(path, tmp_path / "out.csv", DiscoveryConfig(engine="native", covariances="datadriven"))
+    report, _ = discover(
+        path, tmp_path / "out.csv", DiscoveryConfig(engine="native", covariances="datadriven")
+    )
     assert (
         "canonical covariances only: 0 strong genes on 2 day(s), too few for data-driven ones" in report.notes
     )
@@ -141,7 +150,7 @@ def test_data_driven_falls_back_aloud_where_nothing_is_strong(tmp_path, write_su
 
 def test_uniform_prior_and_null_weight_reach_the_fit(in_csv, tmp_path):
     def null(**settings):
-        report = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(engine="native", **settings))
+        report, _ = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(engine="native", **settings))
         return report.pi.get("null", 0.0)
 
     assert null(prior="uniform") < null() < null(nullweight=100.0)
@@ -152,7 +161,7 @@ def test_uniform_prior_and_null_weight_reach_the_fit(in_csv, tmp_path):
 
 
 def test_auto_takes_r_where_it_answers(in_csv, tmp_path):
-    report = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(command=[*FAKE, "good"]))
+    report, _ = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(command=[*FAKE, "good"]))
     assert report.engine == "rscript"
     assert report.notes == ["discovery by R's mashr 0.0.fake", "a fake note"]
     assert report.versions == {"R": "fake"}
@@ -171,7 +180,7 @@ def test_auto_takes_r_where_it_answers(in_csv, tmp_path):
 )
 def test_auto_falls_back_and_rscript_refuses_with_the_same_reason(command, why, in_csv, tmp_path, caplog):
     with caplog.at_level("INFO"):
-        report = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(command=command))
+        report, _ = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(command=command))
     assert report.engine == "native"
     assert report.notes[0] == f"discovery by the embedded engine: {why}"
     assert report.notes[0] in caplog.messages
@@ -202,10 +211,10 @@ def test_r_is_asked_once_a_process(tmp_path):
 
 def test_table_and_report_of_the_r_engine(in_csv, tmp_path):
     out = tmp_path / "out.csv"
-    report = discover(in_csv, out, fake("good"))
+    report, _ = discover(in_csv, out, fake("good"))
     table = pd.read_csv(out)
     np.testing.assert_allclose(table["postmean_d1"], table["betahat_d1"] / 2)
-    assert (report.loglik, report.pi, report.V) == (-1.5, {"null": 1.0}, [[1.0]])
+    assert (report.loglik, report.pi, report.V) == (-1.5, {"null": 1.0}, np.eye(3).tolist())
     assert table["hit_anyday"].all()
     assert left_over(tmp_path) == ["gene_summary_for_mash.csv", "out.csv"]
 

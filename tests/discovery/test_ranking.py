@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fatebias.discovery.ranking import main, rank, with_calls
+from fatebias.discovery.ranking import CallRule, active, main, rank, with_calls
 from fatebias.errors import DiscoveryError
 
 
@@ -18,7 +18,7 @@ def mash_output(**columns):
 
 def test_least_lfsr_its_first_day_and_the_call():
     table = mash_output(lfsr_d0=[0.2, 0.5, 0.05], lfsr_d1=[0.01, 0.5, 0.3], lfsr_d2=[0.01, 0.9, 0.2])
-    called = with_calls(table, 0.05)
+    called = with_calls(table, CallRule(0.05))
     assert list(called.columns[-3:]) == ["lfsr_min", "best_day", "hit_anyday"]
     np.testing.assert_array_equal(called["lfsr_min"], [0.01, 0.5, 0.05])
     np.testing.assert_array_equal(called["best_day"], [1, 0, 0])
@@ -39,7 +39,7 @@ def test_order_is_hit_then_lfsr_then_strength_at_the_best_day_then_name():
             "postsd_d1": [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
         }
     )
-    ranked = rank(table, 0.05)
+    ranked = rank(table, CallRule(0.05))
     assert list(ranked["gene"]) == ["surest", "strong", "weak", "a", "b", "miss"]
     assert list(ranked.index) == list(range(6))
 
@@ -48,26 +48,45 @@ def test_a_gated_gene_comes_after_hits_however_small_its_lfsr():
     table = mash_output(
         lfsr_d0=[0.001, 0.04], lfsr_d1=[0.9, 0.9], qvalue_d0=[0.5, 0.01], qvalue_d1=[0.001, 0.9]
     )
-    assert list(rank(table, 0.05)["gene"]) == ["g0", "g1"]
-    gated = rank(table, 0.05, 0.1)
+    assert list(rank(table, CallRule(0.05))["gene"]) == ["g0", "g1"]
+    gated = rank(table, CallRule(0.05, 0.1))
     assert list(gated["gene"]) == ["g1", "g0"]
     # g0's small q value stands on another day than its small lfsr.
     assert list(gated["hit_anyday"]) == [True, False]
 
 
+def test_an_effect_must_be_large_where_that_is_asked_for():
+    table = mash_output(
+        lfsr_d0=[0.001, 0.04], lfsr_d1=[0.9, 0.01], plarge_d0=[0.5, 0.9], plarge_d1=[0.95, 0.2]
+    )
+    gated = CallRule(large=0.9)
+    np.testing.assert_array_equal(active(table, gated), [[False, False], [True, False]])
+    assert list(rank(table, gated)["gene"]) == ["g1", "g0"]
+    with pytest.raises(DiscoveryError, match="columns are missing: 'plarge_d0'"):
+        active(mash_output(lfsr_d0=[0.1]), gated)
+
+
+def test_bonferroni_divides_the_threshold_by_the_days():
+    table = mash_output(lfsr_d0=[0.02, 0.024], lfsr_d1=[0.5, 0.026])
+    np.testing.assert_array_equal(active(table, CallRule(0.05)), [[True, False], [True, True]])
+    strict = CallRule(0.05, anyday="bonferroni")
+    np.testing.assert_array_equal(active(table, strict), [[True, False], [True, False]])
+    assert strict.words(2) == "lfsr < 0.025"
+
+
 def test_without_posterior_moments_ties_go_by_name():
-    ranked = rank(mash_output(lfsr_d0=[0.1, 0.0, 0.0]).iloc[::-1], 0.05)
+    ranked = rank(mash_output(lfsr_d0=[0.1, 0.0, 0.0]).iloc[::-1], CallRule(0.05))
     assert list(ranked["gene"]) == ["g1", "g2", "g0"]
 
 
 def test_effects_of_exactly_zero_come_last_among_equals():
     table = mash_output(lfsr_d0=[1.0, 1.0], postmean_d0=[0.0, 1e-9], postsd_d0=[0.0, 1.0])
-    assert list(rank(table, 0.05)["gene"]) == ["g1", "g0"]
+    assert list(rank(table, CallRule(0.05))["gene"]) == ["g1", "g0"]
 
 
 def test_columns_that_are_there_are_kept_and_calls_made_anew():
     table = mash_output(betahat_d0=[1.0], lfsr_d0=[0.01], lfsr_min=[0.7], hit_anyday=[False], extra=["x"])
-    ranked = rank(table, 0.05)
+    ranked = rank(table, CallRule(0.05))
     assert list(ranked.columns) == [
         "gene",
         "betahat_d0",
@@ -97,12 +116,12 @@ def test_columns_that_are_there_are_kept_and_calls_made_anew():
 )
 def test_tables_that_cannot_be_ranked(columns, message):
     with pytest.raises(DiscoveryError, match=message):
-        rank(mash_output(**columns), 0.05)
+        rank(mash_output(**columns), CallRule(0.05))
 
 
 def test_q_value_gate_needs_q_values():
     with pytest.raises(DiscoveryError, match="columns are missing: 'qvalue_d0'"):
-        rank(mash_output(lfsr_d0=[0.1]), 0.05, 0.1)
+        rank(mash_output(lfsr_d0=[0.1]), CallRule(0.05, 0.1))
 
 
 @pytest.mark.parametrize("option", ["--mash", "--ash"])

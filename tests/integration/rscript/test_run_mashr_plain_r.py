@@ -107,7 +107,7 @@ def test_missing_package_seen_from_python(bare_r, rscript, tmp_path, monkeypatch
     if answer.version is not None:
         pytest.skip("R package mashr stands among R's own packages")
     assert answer.why_not == "R package mashr is not installed"
-    report = discover(TINY, tmp_path / "out.csv", DiscoveryConfig(command=command))
+    report, _ = discover(TINY, tmp_path / "out.csv", DiscoveryConfig(command=command))
     assert report.notes[0] == "discovery by the embedded engine: R package mashr is not installed"
     with pytest.raises(
         DiscoveryError, match="R's mashr does not answer[\\s\\S]*R package mashr is not installed"

@@ -1,0 +1,83 @@
+"""Contrasts between fates by name: a fate against the reference, or one against another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fatebias.errors import ConfigError, explain
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference of logits.
+
+    Parameters
+    ----------
+    name
+        As the user wrote it.
+    fate, against
+        The logit of `fate` less that of `against`.
+    """
+
+    name: str
+    fate: str
+    against: str
+
+    def weights(self, fates: Sequence[str]) -> NDArray[np.float64]:
+        """Give what effects on the non-reference fates are multiplied with.
+
+        Parameters
+        ----------
+        fates
+            The reference first.
+
+        Returns
+        -------
+        ndarray
+            (F*,).
+        """
+        both = np.array([float(each == self.fate) - float(each == self.against) for each in fates])
+        return both[1:]
+
+
+def parse_contrast(word: str, fates: Sequence[str], reference: str) -> Contrast:
+    """Read ``FATE`` (against the reference) or ``FATE-FATE``.
+
+    Parameters
+    ----------
+    word
+        What the user wrote; fates may have hyphens in their own names.
+    fates
+        All fates.
+    reference
+        What a fate alone is held against.
+
+    Returns
+    -------
+    Contrast
+        Of two different fates.
+
+    Raises
+    ------
+    ConfigError
+        When it is no contrast of two different fates, or could be read in two ways.
+    """
+    pairs = [(word, reference)] if word in fates else []
+    for at in (i for i, sign in enumerate(word) if sign == "-"):
+        if word[:at] in fates and word[at + 1 :] in fates:
+            pairs.append((word[:at], word[at + 1 :]))
+    if len(pairs) != 1 or pairs[0][0] == pairs[0][1]:
+        others = [fate for fate in fates if fate != reference]
+        raise ConfigError(
+            explain(
+                "no contrast of two different fates" if len(pairs) < 2 else "this can be read in two ways",
+                where="discovery.contrasts",
+                found=word,
+                allowed=[*others, *(f"{a}-{b}" for a in others for b in others if a != b)],
+            )
+        )
+    return Contrast(word, *pairs[0])

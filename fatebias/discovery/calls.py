@@ -1,0 +1,141 @@
+"""What is asked of a gene beyond hit or not: active days, sign changes, peak, time course, what was missed.
+
+All of it from the joint posterior over days (`discovery.effects`), one row a gene.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fatebias import names
+from fatebias.discovery.detectable import least_detectable
+from fatebias.discovery.effects import Effects
+from fatebias.discovery.ranking import CallRule, active
+
+Array = NDArray[np.float64]
+
+DRAWS = 2000
+GENES_AT_ONCE = 500
+# In a draw a day is on where its effect is at least this share of the largest one of that draw.
+ON = 0.5
+COURSES = ("persistent", "early", "late", "transient")
+
+
+def large(effects: Effects, eps: float) -> Array:
+    """Probability of an effect larger than `eps` in either direction, (L, D)."""
+    sides = (each.above(eps) for each in effects.mixtures())
+    return np.clip(np.column_stack([up + down for up, down in sides]), 0, 1)
+
+
+def any_effect(effects: Effects) -> Array:
+    """Probability of an effect on at least one day, (L,)."""
+    nothing = np.prod([each.nothing for each in effects.mixtures()], axis=0)
+    return np.asarray(1 - nothing)
+
+
+def call_table(
+    table: pd.DataFrame, effects: Effects, rule: CallRule, eps: float, seed: int, flips: Array | None = None
+) -> pd.DataFrame:
+    """Describe every gene.
+
+    Parameters
+    ----------
+    table
+        ``gene_summary_mash_out.csv``, in the order of `effects`.
+    effects
+        The joint posterior.
+    rule
+        What makes a call.
+    eps
+        ``discovery.effect_size_eps``, logits.
+    seed
+        Of the draws.
+    flips
+        Probability of a sign change over days under the fit's own posterior, before mash, (L,).
+
+    Returns
+    -------
+    DataFrame
+        ``gene``, ``hit_anyday``; ``active_days``, ``n_active_days``; ``p_any``; ``peak_day`` with ``p_peak``;
+        ``course`` with ``p_course``; ``flip_days``, ``p_flip`` and, where `flips` is given, ``p_flip_fit``;
+        ``mde_d*``. README says what each is.
+    """
+    called = active(table, rule)
+    rows: dict[str, Any] = {
+        names.GENE: table[names.GENE].to_numpy(),
+        names.HIT_ANYDAY: called.any(axis=1),
+        names.ACTIVE_DAYS: [_days(each) for each in called],
+        names.N_ACTIVE_DAYS: called.sum(axis=1),
+        names.P_ANY: any_effect(effects),
+    }
+    rows |= _over_days(effects, np.random.default_rng([0xCA11, seed]), sure=1 - rule.threshold(1))
+    if flips is not None:
+        rows[names.P_FLIP_FIT] = flips
+    least = least_detectable(effects, rule, eps)
+    least[called.any(axis=1)] = np.nan  # of no use for a gene that was called
+    rows |= {f"{names.MDE}{d}": least[:, d] for d in range(effects.n_days)}
+    return pd.DataFrame(rows)
+
+
+def _over_days(effects: Effects, rng: np.random.Generator, sure: float) -> dict[str, Any]:
+    """Summarise draws: the peak, the course and sign changes."""
+    n_genes = len(effects.bhat)
+    parts = [
+        _of_draws(
+            np.concatenate(
+                [
+                    each.draw(DRAWS, rng)
+                    for each in effects.mixtures(slice(start, min(start + GENES_AT_ONCE, n_genes)))
+                ],
+                axis=2,
+            ),
+            sure,
+        )
+        for start in range(0, n_genes, GENES_AT_ONCE)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _of_draws(draws: Array, sure: float) -> dict[str, Any]:
+    n_days = draws.shape[2]
+    size = np.abs(draws)  # (S, L, D)
+    greatest = size.max(axis=2)
+    real = greatest > 0
+    n_real = np.maximum(real.sum(axis=0), 1)
+    peak = np.array([((size.argmax(axis=2) == d) & real).sum(axis=0) for d in range(n_days)]) / n_real
+    course = _courses(size >= ON * greatest[..., None])
+    share = np.array([((course == kind) & real).sum(axis=0) for kind in range(len(COURSES))]) / n_real
+    some = real.any(axis=0)
+    plus, minus = (draws > 0).astype(np.float32), (draws < 0).astype(np.float32)
+    opposite = np.einsum("sld,sle->lde", plus, minus) / len(draws)
+    opposite = opposite + np.swapaxes(opposite, 1, 2)  # (L, D, D)
+    return {
+        names.PEAK_DAY: peak.argmax(axis=0),
+        names.P_PEAK: np.where(some, peak.max(axis=0), 0.0),
+        names.COURSE: np.array(COURSES, dtype=object)[share.argmax(axis=0)],
+        names.P_COURSE: np.where(some, share.max(axis=0), 0.0),
+        names.FLIP_DAYS: np.array([_pairs(each, sure) for each in opposite], dtype=object),
+        names.P_FLIP: opposite.max(axis=(1, 2)),
+    }
+
+
+def _courses(on: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Say which of `COURSES` each draw takes, (S, L), from the days that are on, (S, L, D).
+
+    All days: persistent. The first but not the last: early. The last but not the first: late. Else
+    transient: neither of the two, or both with a gap between them.
+    """
+    first, last = on[..., 0], on[..., -1]
+    return np.select([on.all(axis=2), first & ~last, last & ~first], [0, 1, 2], default=3)
+
+
+def _days(called: NDArray[np.bool_]) -> str:
+    return ";".join(f"d{d}" for d in np.flatnonzero(called))
+
+
+def _pairs(opposite: Array, sure: float) -> str:
+    return ";".join(f"d{d}-d{e}" for d, e in np.argwhere(np.triu(opposite) > sure))

@@ -1,0 +1,58 @@
+"""Contrasts by name, and what a fit says of them."""
+
+import numpy as np
+import pytest
+
+from fatebias.config import Config, DataConfig, DiscoveryConfig
+from fatebias.contrasts import parse_contrast
+from fatebias.errors import ConfigError
+from fatebias.estimates import Estimates
+
+FATES = ("EC", "MES", "NEU")
+
+
+def test_a_fate_alone_is_held_against_the_reference():
+    found = parse_contrast("NEU", FATES, "EC")
+    assert (found.fate, found.against) == ("NEU", "EC")
+    np.testing.assert_array_equal(found.weights(FATES), [0, 1])
+
+
+def test_one_fate_against_another():
+    np.testing.assert_array_equal(parse_contrast("MES-NEU", FATES, "EC").weights(FATES), [1, -1])
+    np.testing.assert_array_equal(parse_contrast("EC-NEU", FATES, "EC").weights(FATES), [0, -1])
+
+
+def test_hyphens_in_names():
+    found = parse_contrast("T-cell-B-cell", ("HSC", "T-cell", "B-cell"), "HSC")
+    assert (found.fate, found.against) == ("T-cell", "B-cell")
+    with pytest.raises(ConfigError, match=r"read in two ways[\s\S]*found: a-b-c"):
+        parse_contrast("a-b-c", ("a", "b-c", "a-b", "c"), "a")
+
+
+@pytest.mark.parametrize("word", ["MSE", "MES-MES", "MES-", "EC", "", "MES/NEU"])
+def test_what_is_no_contrast(word):
+    with pytest.raises(ConfigError, match=r"discovery.contrasts[\s\S]*MES, NEU, MES-NEU"):
+        parse_contrast(word, FATES, "EC")
+
+
+def test_contrasts_are_checked_with_the_config():
+    with pytest.raises(ConfigError, match="no contrast of two different fates"):
+        Config(discovery=DiscoveryConfig(contrasts=["NUE"]))
+    Config(discovery=DiscoveryConfig(contrasts=["NUE"]), stages=["discover"])  # the fit's fates count there
+    Config(
+        discovery=DiscoveryConfig(contrasts=["B"]),
+        data=DataConfig(fates=["A", "B"], ref_fate="A", contrast_fate="B"),
+    )
+
+
+def test_a_contrast_has_the_variance_of_a_difference():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(400, 3, 2, 4)) @ rng.normal(size=(4, 4)) + rng.normal(size=(400, 3, 1, 1))
+    flat = draws.reshape(400, 3, 8)
+    covariance = np.stack([np.cov(flat[:, gene], rowvar=False) for gene in range(3)]).reshape(3, 2, 4, 2, 4)
+    found = Estimates(draws.mean(axis=0), covariance).contrast(np.array([1.0, -1.0]))
+    apart = draws[:, :, 0] - draws[:, :, 1]
+    np.testing.assert_allclose(found.betahat, apart.mean(axis=0))
+    for gene in range(3):
+        np.testing.assert_allclose(found.covariance[gene], np.cov(apart[:, gene], rowvar=False))
+    np.testing.assert_allclose(found.se, apart.std(axis=0, ddof=1))
