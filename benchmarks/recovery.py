@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.labs import guide_regression, rank_test
+from benchmarks.recovery_table import plot, pooled
 from fatebias import names
 from fatebias.calibration.call import call_exported
 from fatebias.calibration.weight import estimate_weight
@@ -34,6 +35,8 @@ from fatebias.config import (
 )
 from fatebias.data.screen import Screen
 from fatebias.data.simulate import simulate_screen
+from fatebias.discovery.engine import call_rule
+from fatebias.discovery.ranking import active
 from fatebias.inference.fit import fit_screen
 from fatebias.posterior import summarise
 from fatebias.stages import with_weight
@@ -48,17 +51,19 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "persistent_weak": {"design": "persistent", "effect_min": 0.1, "effect_max": 0.35, "concentration": 5.0},
     "sign_flip": {"design": "sign_flip", "concentration": 5.0},
     "predecessor": {
-        "design": "single_day",
+        "design": "each_day",
         "n_cells": 25_000,
         "guides_per_gene": 6,
         "n_ntc_guides": 20,
-        "active_share": 0.4,
+        "active_share": 0.1,
         "moi": 5.0,
     },
     "shared": {"design": "persistent", "concentration": 5.0, "neighbours": 15},
     "dead_guides": {"design": "persistent", "sigma_guide": 0.4, "dead_guide_share": 0.25},
     "single_draws": {"design": "mixed", "concentration": 1.0},
     "moi_1": {"design": "mixed", "moi": 1.0},
+    "moi_2.5": {"design": "mixed", "moi": 2.5, "concentration": 5.0},
+    "moi_5": {"design": "mixed", "moi": 5.0},
     "small": {"design": "mixed", "n_cells": 2_000, "n_genes": 50},
     "large": {"design": "mixed", "n_cells": 50_000, "n_genes": 300, "moi": 2.5},
 }
@@ -72,8 +77,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "auto": {"likelihood_weight": "auto"},
     "unshrunken_simple": CALIBRATED,
     "calibrated": {**CALIBRATED, "discovery": DiscoveryConfig(engine="native", null_correlation="fit")},
+    "mean_field": {
+        "inference": InferenceConfig(
+            variational="normal",
+            warm_start="none",
+            lr=0.02,
+            num_steps=2000,
+            num_posterior_draws=1000,
+            progress=False,
+        )
+    },
     "per_gene": {**CALIBRATED, "discovery": DiscoveryConfig(engine="native", null_correlation="per_gene")},
 }
+GATED, GATE = "calibrated, gated", 0.9  # P(|effect| > 0.2) at least
 BASELINES = {"guide_regression": guide_regression, "rank_test": rank_test}
 
 
@@ -119,11 +135,10 @@ def judge(theta: Array, called: NDArray[np.bool_], sign: Array, score: Array) ->
 
 
 def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
-    """Analyse a screen under one setting."""
+    """Analyse a screen under one setting; the calibrated one is called with an effect-size gate too."""
     changed = {"discovery": DiscoveryConfig(engine="native"), **SETTINGS[setting]}
-    cfg = dataclasses.replace(
-        Config(inference=InferenceConfig(method="laplace", num_posterior_draws=1000)), **changed
-    )
+    laplace = InferenceConfig(method="laplace", num_posterior_draws=1000)
+    cfg = dataclasses.replace(Config(inference=laplace), **changed)
     begun = time.perf_counter()
     if cfg.likelihood_weight == "auto":
         cfg = with_weight(cfg, estimate_weight(screen, cfg).weight)
@@ -140,7 +155,6 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     after = days(names.POSTMEAN) - theta
     lfsr = days(names.LFSR)
     figures = {
-        "setting": setting,
         "weight": float(cfg.likelihood_weight),
         "bias": before.mean(),
         "rmse": np.sqrt((before**2).mean()),
@@ -150,7 +164,15 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
         "seconds": seconds,
     }
     score = -np.log(np.maximum(lfsr, 1e-300))
-    return [{**figures, **judge(theta, lfsr < 0.05, np.sign(days(names.POSTMEAN)), score)}]
+    rules = {setting: call_rule(cfg.discovery)}
+    if setting == "calibrated":
+        rules[GATED] = dataclasses.replace(rules[setting], large=GATE)
+    rows = []
+    for name, rule in rules.items():
+        called = active(table, rule)
+        judged = judge(theta, called, np.sign(days(names.POSTMEAN)), score)
+        rows.append({"setting": name, **figures, **judged, "expected_false": lfsr[called].sum()})
+    return rows
 
 
 def run(design: str, seed: int, settings: list[str], done: set[tuple[str, int, str]]) -> list[dict[str, Any]]:
@@ -175,32 +197,6 @@ def run(design: str, seed: int, settings: list[str], done: set[tuple[str, int, s
     return [{"design": design, "seed": seed, **row} for row in rows]
 
 
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Pool seeds: a row for each design and setting."""
-    pooled = table.groupby(["design", "setting"], sort=False)
-    total = pooled[["gene_days", "called", "true_calls", "genes", "called_genes", "true_genes"]].sum()
-    mean = pooled[["weight", "rmse_mash", "coverage", "coverage_mash", "auprc", "seconds"]].mean()
-    return pd.DataFrame(
-        {
-            "seeds": pooled.size(),
-            "weight": mean["weight"],
-            "coverage": mean["coverage"],
-            "after mash": mean["coverage_mash"],
-            "rmse": mean["rmse_mash"],
-            "false/called": [
-                f"{c - t}/{c}" for c, t in zip(total["called"], total["true_calls"], strict=True)
-            ],
-            "power": total["true_calls"] / total["gene_days"],
-            "false/called genes": [
-                f"{c - t}/{c}" for c, t in zip(total["called_genes"], total["true_genes"], strict=True)
-            ],
-            "power genes": total["true_genes"] / total["genes"],
-            "AUPRC": mean["auprc"],
-            "seconds": mean["seconds"],
-        }
-    )
-
-
 def main() -> None:
     """Run what is asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -223,7 +219,8 @@ def main() -> None:
             columns = columns or list(table.columns)
             with asked.out.open("w", newline="") as handle:
                 table.to_csv(handle, index=False, quoting=csv.QUOTE_MINIMAL)
-    print(summary(table).to_string(float_format=lambda x: f"{x:.3g}"))
+    print(pooled(table).to_markdown(floatfmt=".3g"))
+    plot(table, asked.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

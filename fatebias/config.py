@@ -86,7 +86,7 @@ class SimulateConfig:
         _one_of(
             "data.simulate.design",
             self.design,
-            ("mixed", "no_effects", "persistent", "single_day", "sign_flip", "prior"),
+            ("mixed", "no_effects", "persistent", "single_day", "each_day", "sign_flip", "prior"),
         )
 
 

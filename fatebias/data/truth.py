@@ -134,17 +134,29 @@ def _walk(
 
 def _designed(simulate: SimulateConfig, n_genes: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw one fate's effects, (L, D): zero but for the active genes, each with a course over the days."""
-    courses = COURSES[simulate.design]
     effects = np.zeros((n_genes, simulate.n_days))
+    if simulate.design == "each_day":
+        for d in range(simulate.n_days):
+            active, size = _active(simulate, n_genes, rng)
+            effects[active, d] = size
+        return effects
+    courses = COURSES[simulate.design]
     if not courses:
         return effects
-    active = rng.permutation(n_genes)[: round(simulate.active_share * n_genes)]
-    size = rng.uniform(simulate.effect_min, simulate.effect_max, active.size)
-    size *= rng.choice([-1.0, 1.0], active.size)
+    active, size = _active(simulate, n_genes, rng)
     for position, gene in enumerate(active):
         course = courses[position % len(courses)]
         effects[gene] = size[position] * course(simulate.n_days, rng)
     return effects + 0.0  # no negative zeros
+
+
+def _active(
+    simulate: SimulateConfig, n_genes: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Choose the active genes and the sizes of their effects, with signs."""
+    active = rng.permutation(n_genes)[: round(simulate.active_share * n_genes)]
+    size = rng.uniform(simulate.effect_min, simulate.effect_max, active.size)
+    return active, size * rng.choice([-1.0, 1.0], active.size)
 
 
 def _persistent(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -150,6 +150,13 @@ def test_designs_have_their_course(design):
     assert 0 < others.max() <= 0.45
 
 
+def test_each_day_has_active_genes_of_its_own():
+    effects = truth_of(design="each_day", n_genes=100, active_share=0.1, effect_min=0.4).theta[:, 0]
+    assert list((effects != 0).sum(axis=0)) == [10] * effects.shape[1]
+    assert 30 < (effects != 0).any(axis=1).sum() <= 40
+    assert np.abs(effects[effects != 0]).min() >= 0.4
+
+
 def test_mixed_design_has_a_third_of_each():
     effects = truth_of(design="mixed", n_genes=120, active_share=0.25).theta[:, 0]
     active = effects[effects.any(axis=1)]
