@@ -87,6 +87,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
             progress=False,
         )
     },
+    "dead_guides": {
+        **CALIBRATED,
+        "export": ExportConfig(estimates="unshrunken", dead_guides=True),
+        "discovery": DiscoveryConfig(engine="native", null_correlation="fit"),
+    },
     "per_gene": {**CALIBRATED, "discovery": DiscoveryConfig(engine="native", null_correlation="per_gene")},
 }
 GATED, GATE = "calibrated, gated", 0.9  # P(|effect| > 0.2) at least

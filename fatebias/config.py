@@ -256,11 +256,18 @@ class ExportConfig:
 
     estimates: str = "posterior"
     se: str = "posterior"
+    dead_guides: bool = False
 
     def __post_init__(self) -> None:
-        """Check both choices."""
+        """Check the choices, and that they go together."""
         _one_of("export.estimates", self.estimates, ("posterior", "unshrunken"))
         _one_of("export.se", self.se, ("posterior", "sandwich"))
+        if self.dead_guides and (self.estimates, self.se) != ("unshrunken", "posterior"):
+            raise _refuse(
+                "export.dead_guides",
+                f"true with export.estimates={self.estimates} export.se={self.se}",
+                "true with export.estimates=unshrunken and export.se=posterior",
+            )
 
 
 @dataclass
@@ -401,6 +408,12 @@ class Config:
             _one_of("stages", stage, STAGES)
         if len(set(self.stages)) != len(self.stages):
             raise _refuse("stages", self.stages, "each stage once")
+        if self.export.dead_guides and self.model.guide_effects == "centred":
+            raise _refuse(
+                "export.dead_guides",
+                "true with model.guide_effects=centred",
+                "true with guide_effects=random",
+            )
         if "fit" in self.stages:  # without it the fates are those of the fit, whatever data says
             for word in self.discovery.contrasts:
                 parse_contrast(word, self.data.fates, self.data.ref_fate)

@@ -53,11 +53,14 @@ class Estimates:
         Of their errors across fates and days, shape (L, F*, D, F*, D).
     notes
         What the reader must know.
+    dead
+        Probability that a guide has no effect at all, shape (G,); None where all count as live.
     """
 
     mean: Array
     covariance: Array
     notes: tuple[str, ...] = ()
+    dead: Array | None = None
 
     def contrast(self, weights: Array) -> Export:
         """Combine fates.

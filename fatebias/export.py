@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fatebias.calibration.curvature import FEWEST_CLUSTERS, around, fit_broad, flat_of
+from fatebias.calibration.dead_guides import fit_live
 from fatebias.config import Config
 from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
@@ -25,6 +26,7 @@ def estimates(screen: Screen, cfg: Config, posterior: Posterior) -> Estimates:
     ``estimates=posterior`` takes posterior means. ``unshrunken`` fits theta once more with scales of the
     walk so broad that they do not shrink, guides around their gene as in the fit. ``se=sandwich`` replaces
     the labels' part of the covariance by what the cells' scores show, summed within clusters.
+    ``dead_guides`` lets guides of the unshrunken fit have no effect at all (`calibration.dead_guides`).
 
     Parameters
     ----------
@@ -62,7 +64,11 @@ def estimates(screen: Screen, cfg: Config, posterior: Posterior) -> Estimates:
         flat, precision, mean = fit.mean, fit.scale_precision, fit.mean[index]
         if cfg.export.se == "posterior":
             inverse = torch.cholesky_inverse(fit.factor).cpu().numpy()
-            return Estimates(mean, inverse[together[:, :, None], together[:, None, :]].reshape(shape))
+            covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
+            if cfg.export.dead_guides:
+                live = fit_live(coefficients, flat, covariance, cfg.likelihood_weight, guides)
+                return Estimates(live.mean, live.covariance, (live.words(),), live.dead)
+            return Estimates(mean, covariance)
     cells = around(screen, flat, precision, cfg.priors, cfg.likelihood_weight, centred=centred)
     note: tuple[str, ...] = ()
     if not cells.clustered:

@@ -15,6 +15,7 @@ from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path
 from fatebias.data.screen import Screen
 from fatebias.errors import FitError, explain, some
+from fatebias.estimates import Estimates
 from fatebias.inference.result import Draws
 
 Array = NDArray[np.float64]
@@ -214,7 +215,7 @@ def gene_table(betahat: Array, se: Array, genes: Sequence[str]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({names.GENE: list(genes)}), _by_day(betahat, se)], axis=1)
 
 
-def guide_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
+def guide_table(posterior: Posterior, screen: Screen, dead: Array | None = None) -> pd.DataFrame:
     """Daywise effects of each CRISPR guide, gene effect plus the guide's own deviation.
 
     Parameters
@@ -223,11 +224,13 @@ def guide_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
         Means and SDs.
     screen
         Names, contrast and cells.
+    dead
+        Probability that a guide has no effect at all, shape (G,); None where that was not asked.
 
     Returns
     -------
     DataFrame
-        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits.
+        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits, and ``p_dead`` where `dead` is given.
     """
     contrast = screen.contrast_index
     cells = np.bincount(screen.guide_ids[screen.guide_ids > 0], minlength=len(screen.guide_names) + 1)[1:]
@@ -238,9 +241,10 @@ def guide_table(posterior: Posterior, screen: Screen) -> pd.DataFrame:
             names.CELLS: cells,
         }
     )
-    return pd.concat(
+    table = pd.concat(
         [head, _by_day(posterior.beta_mean[:, contrast], posterior.beta_sd[:, contrast])], axis=1
     )
+    return table if dead is None else table.assign(**{names.P_DEAD: dead})
 
 
 def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
@@ -249,17 +253,15 @@ def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
     return pd.DataFrame(np.concatenate([mean, sd], axis=1), columns=columns)
 
 
-def write_posterior(
-    posterior: Posterior, mean: Array, covariance: Array, screen: Screen, paths: RunPaths
-) -> list[Path]:
+def write_posterior(posterior: Posterior, given: Estimates, screen: Screen, paths: RunPaths) -> list[Path]:
     """Write the gene table, the guide table and the arrays behind both contrasts.
 
     Parameters
     ----------
     posterior
         Means and SDs.
-    mean, covariance
-        What mash is given (`fatebias.export`), for all fates: shape (L, F*, D) and (L, F*, D, F*, D).
+    given
+        What mash is given (`fatebias.export`).
     screen
         Names.
     paths
@@ -271,8 +273,7 @@ def write_posterior(
         The files written, the gene table last.
     """
     contrast = screen.contrast_index
-    betahat = mean[:, contrast]
-    se = np.sqrt(np.diagonal(covariance[:, contrast, :, contrast], axis1=1, axis2=2))
+    own = given.contrast(np.eye(screen.n_fates_star)[contrast])
     labels = {
         "effect_fates": screen.fates[1:],
         "reference_fate": screen.fates[0],
@@ -283,13 +284,13 @@ def write_posterior(
         "rep_labels": screen.rep_labels,
     }
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
-    arrays |= {"export_mean": mean, "export_covariance": covariance}
+    arrays |= {"export_mean": given.mean, "export_covariance": given.covariance}
     arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
     with atomic_path(paths.posterior) as draft:
         np.savez_compressed(draft, gene_of_guide=screen.gene_of_guide, **arrays)
     for path, table in (
-        (paths.guide_summary, guide_table(posterior, screen)),
-        (paths.gene_summary, gene_table(betahat, se, screen.gene_names)),
+        (paths.guide_summary, guide_table(posterior, screen, given.dead)),
+        (paths.gene_summary, gene_table(own.betahat, own.se, screen.gene_names)),
     ):
         with atomic_path(path) as draft:
             table.to_csv(draft, index=False)

@@ -122,7 +122,7 @@ def fit(
         begun = time.perf_counter()
         posterior = summarise(found.draw, config.inference.num_posterior_draws, screen.gene_of_guide)
         given = estimates(screen, config, posterior)
-        write_posterior(posterior, given.mean, given.covariance, screen, paths)
+        write_posterior(posterior, given, screen, paths)
         plot_loss(paths.loss, paths.loss_plot)
         checkpoint.clear()
         seconds = {"calibration": calibrating, **found.seconds, "summary": time.perf_counter() - begun}

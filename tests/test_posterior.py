@@ -4,6 +4,7 @@ import pytest
 
 from fatebias.artifacts import RunPaths
 from fatebias.errors import FitError
+from fatebias.estimates import Estimates
 from fatebias.inference.result import Draws
 from fatebias.posterior import Moments, gene_table, guide_table, summarise, write_posterior
 from tests.screens import small_screen
@@ -90,7 +91,8 @@ def test_the_guide_table_counts_cells(screen):
 
 def test_files_hold_what_the_tables_hold(screen, tmp_path):
     posterior = summarise(Stored(screen), 500, screen.gene_of_guide)
-    write_posterior(posterior, posterior.theta_mean, posterior.theta_joint, screen, RunPaths(tmp_path))
+    given = Estimates(posterior.theta_mean, posterior.theta_joint)
+    write_posterior(posterior, given, screen, RunPaths(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "gene_summary_for_mash.csv", "guide_summary.csv", "posterior.npz",
     ]  # fmt: skip

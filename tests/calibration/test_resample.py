@@ -35,7 +35,7 @@ from fatebias.config import (
 )
 from fatebias.data.simulate import simulate_screen
 from fatebias.errors import ConfigError, DataError
-from fatebias.export import export
+from fatebias.export import estimates, export
 from fatebias.inference.fit import fit_screen
 from fatebias.posterior import read_posterior, summarise, write_posterior
 from fatebias.record import RunRecord
@@ -368,7 +368,7 @@ def test_the_posterior_is_read_back_as_it_was_written(whole, tmp_path):
     screen, cfg = simulated(n_cells=800, n_genes=4)
     posterior = summary(screen, cfg)
     paths = dataclasses.replace(whole[1], root=tmp_path)
-    write_posterior(posterior, posterior.theta_mean, posterior.theta_joint, screen, paths)
+    write_posterior(posterior, estimates(screen, cfg, posterior), screen, paths)
     again = read_posterior(paths.posterior)
     for field in dataclasses.fields(posterior):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(posterior, field.name))

@@ -1,0 +1,283 @@
+"""Gene effects when some guides may do nothing at all.
+
+A normal spread of guides around their gene takes a guide that does not cut, or does not silence, for one more
+deviation: it draws the gene's effect towards zero and makes it look sure. Here each guide is dead with a
+probability that is estimated from all guides: a live guide has the effect theta + delta, a dead one none on
+any day. All sets of dead guides of a gene are weighed by Bayes' theorem, as in a spike and slab over guides,
+not over genes: which genes have no effect stays mash's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.special import logsumexp
+
+from fatebias.calibration.curvature import BROAD
+from fatebias.model.coefficients import Coefficients
+from fatebias.model.regression import SoftRegression
+
+Array = NDArray[np.float64]
+
+OUTER, INNER = 5, 50
+SURE = 0.9
+SETTLED = 1e-4
+# Effects that a gene may have, as far as the weighing of sets needs to know: none, or of these sizes in
+# logits, mostly lasting. Under a flat prior the fewest live guides would win for every gene without effect.
+SIZES = (0.15, 0.5, 1.5)
+LASTING = 0.7
+# Share of dead guides before any was seen: Beta(1, 9), which matters only where the data say nothing.
+BEFORE = (1.0, 9.0)
+MOST_SETS = 1024
+LEAST_SPREAD = 1e-3
+
+
+@dataclass(frozen=True)
+class LiveFit:
+    """Gene effects with guides live or dead.
+
+    Attributes
+    ----------
+    mean, covariance
+        Of theta, shape (L, F*, D) and (L, F*, D, F*, D).
+    dead
+        Probability that a guide is dead, shape (G,).
+    share
+        Of all guides.
+    spread
+        SD of live guides around their gene, shape (F*,).
+    """
+
+    mean: Array
+    covariance: Array
+    dead: Array
+    share: float
+    spread: Array
+
+    def words(self) -> str:
+        """Say it in a line."""
+        return (
+            f"guides may be dead: an estimated {self.share:.1%} of {len(self.dead)} are, "
+            f"{int((self.dead > SURE).sum())} of them surely"
+        )
+
+
+def fit_live(
+    coefficients: Coefficients, flat: Array, covariance: Array, weight: float, spread: Array
+) -> LiveFit:
+    """Correct a fit with normal guides for dead ones.
+
+    The likelihood is taken as quadratic in each guide's daywise effects around the current ones, guides as
+    independent of each other given all else; what that leaves out (cells with several guides, alpha, b and
+    gamma) is taken from the given fit: without dead guides its mean and covariance come back.
+
+    Parameters
+    ----------
+    coefficients
+        The design, guides not centred.
+    flat
+        Mode of a fit with broad scales of theta and guides normal (`curvature.fit_broad`), shape (size,).
+    covariance
+        Of theta in that fit, shape (L, F*, D, F*, D).
+    weight
+        Likelihood weight.
+    spread
+        SD of guides in that fit, shape (F*,).
+
+    Returns
+    -------
+    LiveFit
+        Effects of live guides.
+    """
+    rows = coefficients.rows
+    theta, delta, shared = coefficients.split(flat)
+    gene = rows.gene_of_guide[1:] - 1
+    places = [np.flatnonzero(gene == g) for g in range(rows.n_genes)]
+    spread = np.maximum(spread, LEAST_SPREAD)
+    effects = theta[gene] + delta[..., None]  # (G, F*, D)
+    quadratic = _Quadratic(coefficients, shared, weight)
+    normal = _weigh_all(quadratic.around(effects), places, 0.0, spread)
+    share, sizes = BEFORE[0] / sum(BEFORE), np.full(1 + len(SIZES), 1 / (1 + len(SIZES)))
+    for _ in range(OUTER):
+        found, share, spread, sizes = _settle(quadratic.around(effects), places, share, spread, sizes)
+        moved = np.empty_like(effects)
+        for place, each in zip(places, found, strict=True):
+            moved[place] = each.effects.reshape(-1, *effects.shape[1:])
+        change, effects = np.abs(moved - effects).max(), moved
+        if change < SETTLED:
+            break
+    mean, before = (np.array([each.mean for each in part]) for part in (found, normal))
+    blocks, usual = (np.array([each.covariance for each in part]) for part in (found, normal))
+    stretch = np.linalg.cholesky(covariance.reshape(blocks.shape)) @ np.linalg.inv(np.linalg.cholesky(usual))
+    dead = np.empty(rows.n_guides)
+    for place, each in zip(places, found, strict=True):
+        dead[place] = each.dead
+    return LiveFit(
+        theta + (mean - before).reshape(theta.shape),
+        (stretch @ blocks @ np.swapaxes(stretch, 1, 2)).reshape(covariance.shape),
+        dead,
+        share,
+        spread,
+    )
+
+
+class _Quadratic:
+    """The log-likelihood around any effects of guides, quadratic in each guide's own: h'u - u'Pu/2."""
+
+    def __init__(self, coefficients: Coefficients, shared: Array, weight: float) -> None:
+        rows = coefficients.rows
+        row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
+        column = (rows.guides - 1) * rows.n_days + rows.day[row]
+        shape = (rows.n_rows, rows.n_guides * rows.n_days)
+        self.held = sparse.csr_matrix((np.ones(len(row)), (row, column)), shape)
+        self.regression = SoftRegression(self.held, rows.p, weight)
+        self.base = coefficients.matrix[:, -coefficients.n_shared :] @ shared
+        self.n_days = rows.n_days
+
+    def around(self, effects: Array) -> tuple[Array, Array]:
+        """Give P, (G, E, E), and h, (G, E), at effects of shape (G, F*, D); E is F* x D, fate by fate."""
+        n_guides, n_fates, n_days = effects.shape
+        table = np.swapaxes(effects, 1, 2).reshape(-1, n_fates)
+        pi = self.regression.probabilities(self.base + self.held @ table)
+        score = (self.held.T @ self.regression.surplus(pi)).reshape(n_guides, n_days, n_fates)
+        precision = np.zeros((n_guides, n_fates, n_days, n_fates, n_days))
+        day = np.arange(n_days)
+        count = self.regression.weight * self.regression.count
+        for f in range(n_fates):
+            for g in range(n_fates):
+                known = self.held.T @ (count * pi[:, f] * ((f == g) - pi[:, g]))
+                precision[:, f, day, g, day] = known.reshape(n_guides, n_days)
+        flat = precision.reshape(n_guides, n_fates * n_days, -1)
+        here = effects.reshape(n_guides, -1)
+        return flat, np.swapaxes(score, 1, 2).reshape(n_guides, -1) + np.einsum("gij,gj->gi", flat, here)
+
+
+@dataclass(frozen=True)
+class _Gene:
+    """Posterior of one gene: theta, its guides, and what a next estimate of shares and spreads needs."""
+
+    mean: Array
+    covariance: Array
+    effects: Array
+    dead: Array
+    squares: Array
+    sizes: Array
+
+
+def _settle(
+    guides: tuple[Array, Array], places: list[NDArray[np.int64]], share: float, spread: Array, sizes: Array
+) -> tuple[list[_Gene], float, Array, Array]:
+    """Estimate the share of dead guides, the spread of live ones and the sizes of genes' effects by EM."""
+    n_guides = len(guides[0])
+    for _ in range(INNER):
+        found = _weigh_all(guides, places, share, spread, sizes)
+        sizes = np.mean([each.sizes for each in found], axis=0)
+        dead = sum(float(each.dead.sum()) for each in found)
+        new_share = (dead + BEFORE[0]) / (n_guides + sum(BEFORE))
+        squares = np.sum([each.squares for each in found], axis=0) / max(n_guides - dead, 1.0)
+        new_spread = np.sqrt(np.maximum(squares, LEAST_SPREAD**2))
+        change = max(abs(new_share - share), float(np.abs(new_spread - spread).max()))
+        share, spread = new_share, new_spread
+        if change < SETTLED:
+            break
+    return found, share, spread, sizes
+
+
+def _weigh_all(
+    guides: tuple[Array, Array],
+    places: list[NDArray[np.int64]],
+    share: float,
+    spread: Array,
+    sizes: Array | None = None,
+) -> list[_Gene]:
+    """Weigh the sets of dead guides of every gene."""
+    precision, linear = guides
+    n_days = linear.shape[1] // len(spread)
+    same: Array = np.kron(
+        np.eye(len(spread)), np.ones((n_days, 1))
+    )  # a guide's deviation is the same on all days
+    inner = np.swapaxes(same, 0, 1) @ precision @ same + np.diag(spread**-2.0)  # (G, F*, F*)
+    gain = np.linalg.solve(inner, np.swapaxes(precision @ same, 1, 2))  # (G, F*, E)
+    pull = np.linalg.solve(inner, (linear @ same)[..., None])[..., 0]  # E[delta | theta] = pull - gain theta
+    of_theta = precision - precision @ same @ gain
+    towards = linear - np.einsum("gei,gi->ge", precision @ same, pull)
+    log_live = 0.5 * np.einsum("gi,gi->g", linear @ same, pull)
+    log_live -= 0.5 * np.linalg.slogdet(inner)[1] + np.log(spread).sum()
+    rest = np.linalg.inv(inner)
+    return [
+        _weigh(of_theta[at], towards[at], log_live[at], gain[at], pull[at], rest[at], share, same, sizes)
+        for at in places
+    ]
+
+
+def _weigh(
+    of_theta: Array,
+    towards: Array,
+    log_live: Array,
+    gain: Array,
+    pull: Array,
+    rest: Array,
+    share: float,
+    same: Array,
+    sizes: Array | None,
+) -> _Gene:
+    """Mix over the sets of dead guides of one gene; at least one guide is live."""
+    n_guides, width = towards.shape
+    live = np.ones((1, n_guides)) if sizes is None else _sets(n_guides)
+    known = np.einsum("sg,gij->sij", live, of_theta)
+    linear = live @ towards
+    covariance = np.linalg.inv(known + np.eye(width) / BROAD**2)
+    mean = np.einsum("sij,sj->si", covariance, linear)
+    p, of_sizes = np.ones(1), np.zeros(1)
+    if sizes is not None:
+        evidence = (live @ log_live)[:, None] + _by_size(known, linear, same)  # (S, sizes)
+        evidence += (live.sum(axis=1) * np.log1p(-share) + (1 - live).sum(axis=1) * np.log(share))[:, None]
+        with np.errstate(divide="ignore"):
+            evidence += np.log(sizes)
+        both = np.exp(evidence - logsumexp(evidence))
+        p, of_sizes = both.sum(axis=1), both.sum(axis=0)
+    delta = pull[None] - np.einsum("gie,se->sgi", gain, mean)  # (S, G', F*)
+    variance = np.diagonal(rest, axis1=1, axis2=2)[None] + np.einsum(
+        "gie,sef,gif->sgi", gain, covariance, gain
+    )
+    weights = p[:, None] * live
+    whole = p @ mean
+    spread_of_means = mean - whole
+    return _Gene(
+        mean=whole,
+        covariance=np.einsum("s,sij->ij", p, covariance)
+        + np.einsum("s,si,sj->ij", p, spread_of_means, spread_of_means),
+        effects=np.einsum("sg,sge->ge", weights, mean[:, None] + delta @ same.T),
+        dead=1 - weights.sum(axis=0),
+        squares=np.einsum("sg,sgi->i", weights, delta**2 + variance),
+        sizes=of_sizes,
+    )
+
+
+def _by_size(known: Array, linear: Array, same: Array) -> Array:
+    """Log evidence of theta for each set and size of effect, the first of size zero, (S, 1 + sizes)."""
+    width = linear.shape[1]
+    columns = [np.zeros(len(linear))]
+    for size in SIZES:
+        prior = size**2 * (LASTING * same @ same.T + (1 - LASTING) * np.eye(width))
+        precision = known + np.linalg.inv(prior)
+        gained = np.einsum("si,si->s", linear, np.linalg.solve(precision, linear[..., None])[..., 0])
+        columns.append(0.5 * (gained - np.linalg.slogdet(precision)[1] - np.linalg.slogdet(prior)[1]))
+    return np.column_stack(columns)
+
+
+def _sets(n_guides: int) -> Array:
+    """List which guides are live, (S, n): all sets but the empty one, or those with few dead guides."""
+    kept: list[Array] = []
+    for n_dead in range(n_guides):
+        new = [np.ones(n_guides) for _ in combinations(range(n_guides), n_dead)]
+        for row, dead in zip(new, combinations(range(n_guides), n_dead), strict=True):
+            row[list(dead)] = 0
+        if kept and len(kept) + len(new) > MOST_SETS:
+            break
+        kept += new
+    return np.array(kept)
