@@ -9,7 +9,7 @@ not over genes: which genes have no effect stays mash's business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 
 import numpy as np
@@ -187,6 +187,57 @@ def _settle(
     return found, share, spread, sizes
 
 
+@dataclass(frozen=True)
+class _Integrated:
+    """What live guides say of their gene's theta once their own deviations are integrated out.
+
+    Attributes
+    ----------
+    precision, linear
+        Of theta, shape (G, E, E) and (G, E).
+    log_factor
+        Log of what is left in front, shape (G,).
+    gain, pull, rest
+        A deviation given theta is normal around ``pull - gain theta`` with covariance ``rest``; shape
+        (G, F*, E), (G, F*) and (G, F*, F*).
+    """
+
+    precision: Array
+    linear: Array
+    log_factor: Array
+    gain: Array
+    pull: Array
+    rest: Array
+
+    def at(self, guides: NDArray[np.int64]) -> _Integrated:
+        """Take some guides."""
+        return _Integrated(*(getattr(self, each.name)[guides] for each in fields(self)))
+
+
+def _same_on_all_days(n_fates: int, n_days: int) -> Array:
+    """Spread a guide's deviation over the days, shape (E, F*)."""
+    return np.asarray(np.kron(np.eye(n_fates), np.ones((n_days, 1))), dtype=np.float64)
+
+
+def _integrate(guides: tuple[Array, Array], spread: Array, same: Array) -> _Integrated:
+    precision, linear = guides
+    across = precision @ same  # (G, E, F*)
+    inner = same.T @ across + np.diag(spread**-2.0)
+    rest = np.linalg.inv(inner)
+    gain = rest @ np.swapaxes(across, 1, 2)
+    pull = np.einsum("gij,gj->gi", rest, linear @ same)
+    return _Integrated(
+        precision=precision - across @ gain,
+        linear=linear - np.einsum("gei,gi->ge", across, pull),
+        log_factor=0.5 * np.einsum("gi,gi->g", linear @ same, pull)
+        - 0.5 * np.linalg.slogdet(inner)[1]
+        - np.log(spread).sum(),
+        gain=np.asarray(gain),
+        pull=pull,
+        rest=np.asarray(rest),
+    )
+
+
 def _weigh_all(
     guides: tuple[Array, Array],
     places: list[NDArray[np.int64]],
@@ -194,55 +245,31 @@ def _weigh_all(
     spread: Array,
     sizes: Array | None = None,
 ) -> list[_Gene]:
-    """Weigh the sets of dead guides of every gene."""
-    precision, linear = guides
-    n_days = linear.shape[1] // len(spread)
-    same: Array = np.kron(
-        np.eye(len(spread)), np.ones((n_days, 1))
-    )  # a guide's deviation is the same on all days
-    inner = np.swapaxes(same, 0, 1) @ precision @ same + np.diag(spread**-2.0)  # (G, F*, F*)
-    gain = np.linalg.solve(inner, np.swapaxes(precision @ same, 1, 2))  # (G, F*, E)
-    pull = np.linalg.solve(inner, (linear @ same)[..., None])[..., 0]  # E[delta | theta] = pull - gain theta
-    of_theta = precision - precision @ same @ gain
-    towards = linear - np.einsum("gei,gi->ge", precision @ same, pull)
-    log_live = 0.5 * np.einsum("gi,gi->g", linear @ same, pull)
-    log_live -= 0.5 * np.linalg.slogdet(inner)[1] + np.log(spread).sum()
-    rest = np.linalg.inv(inner)
-    return [
-        _weigh(of_theta[at], towards[at], log_live[at], gain[at], pull[at], rest[at], share, same, sizes)
-        for at in places
-    ]
+    """Weigh the sets of dead guides of every gene; all guides are live where no sizes are given."""
+    same = _same_on_all_days(len(spread), guides[1].shape[1] // len(spread))
+    whole = _integrate(guides, spread, same)
+    return [_weigh(whole.at(place), share, same, sizes) for place in places]
 
 
-def _weigh(
-    of_theta: Array,
-    towards: Array,
-    log_live: Array,
-    gain: Array,
-    pull: Array,
-    rest: Array,
-    share: float,
-    same: Array,
-    sizes: Array | None,
-) -> _Gene:
+def _weigh(own: _Integrated, share: float, same: Array, sizes: Array | None) -> _Gene:
     """Mix over the sets of dead guides of one gene; at least one guide is live."""
-    n_guides, width = towards.shape
+    n_guides, width = own.linear.shape
     live = np.ones((1, n_guides)) if sizes is None else _sets(n_guides)
-    known = np.einsum("sg,gij->sij", live, of_theta)
-    linear = live @ towards
+    known = np.einsum("sg,gij->sij", live, own.precision)
+    linear = live @ own.linear
     covariance = np.linalg.inv(known + np.eye(width) / BROAD**2)
     mean = np.einsum("sij,sj->si", covariance, linear)
     p, of_sizes = np.ones(1), np.zeros(1)
     if sizes is not None:
-        evidence = (live @ log_live)[:, None] + _by_size(known, linear, same)  # (S, sizes)
+        evidence = (live @ own.log_factor)[:, None] + _by_size(known, linear, same)  # (S, sizes)
         evidence += (live.sum(axis=1) * np.log1p(-share) + (1 - live).sum(axis=1) * np.log(share))[:, None]
         with np.errstate(divide="ignore"):
             evidence += np.log(sizes)
         both = np.exp(evidence - logsumexp(evidence))
         p, of_sizes = both.sum(axis=1), both.sum(axis=0)
-    delta = pull[None] - np.einsum("gie,se->sgi", gain, mean)  # (S, G', F*)
-    variance = np.diagonal(rest, axis1=1, axis2=2)[None] + np.einsum(
-        "gie,sef,gif->sgi", gain, covariance, gain
+    delta = own.pull - np.einsum("gie,se->sgi", own.gain, mean)  # (S, G', F*)
+    variance = np.diagonal(own.rest, axis1=1, axis2=2) + np.einsum(
+        "gie,sef,gif->sgi", own.gain, covariance, own.gain
     )
     weights = p[:, None] * live
     whole = p @ mean
