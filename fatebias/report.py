@@ -35,6 +35,7 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
     for path, what in (
         (paths.hits, "ranked hits"),
         (paths.hits_plot, "their picture"),
+        (paths.calls, "active days, time course, sign changes, what could have been missed"),
         (paths.gene_summary, "daywise effects and standard errors"),
         (paths.guide_summary, "the same for each guide"),
         (paths.posterior, "all effects, both contrasts"),
@@ -47,6 +48,10 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
     ):
         if path.is_file():
             lines.append(f"  {path.name:<28} {what}")
+    further = record["stages"].get("discover", {}).get("report", {}).get("contrasts", {})
+    for name, found in further.items():
+        folder = paths.contrast(name).root.relative_to(paths.root)
+        lines.append(f"  {f'{folder}/':<28} the same for {name}: {found['n_hits']} hits")
     return "\n".join(lines)
 
 

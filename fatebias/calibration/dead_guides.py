@@ -279,7 +279,7 @@ def _weigh(own: _Integrated, share: float, same: Array, sizes: Array | None) -> 
         covariance=np.einsum("s,sij->ij", p, covariance)
         + np.einsum("s,si,sj->ij", p, spread_of_means, spread_of_means),
         effects=np.einsum("sg,sge->ge", weights, mean[:, None] + delta @ same.T),
-        dead=1 - weights.sum(axis=0),
+        dead=np.clip(1 - weights.sum(axis=0), 0, 1),
         squares=np.einsum("sg,sgi->i", weights, delta**2 + variance),
         sizes=of_sizes,
     )
