@@ -62,7 +62,7 @@ def call_table(
     DataFrame
         ``gene``, ``hit_anyday``; ``active_days``, ``n_active_days``; ``p_any``; ``peak_day`` with ``p_peak``;
         ``course`` with ``p_course``; ``flip_days``, ``p_flip`` and, where `flips` is given, ``p_flip_fit``;
-        ``mde_d*``. README says what each is.
+        ``mde_d*``, ``mde_lasting``. docs/calls.md says what each is.
     """
     called = active(table, rule)
     rows: dict[str, Any] = {
@@ -75,9 +75,10 @@ def call_table(
     rows |= _over_days(effects, np.random.default_rng([0xCA11, seed]), sure=1 - rule.threshold(1))
     if flips is not None:
         rows[names.P_FLIP_FIT] = flips
-    least = least_detectable(effects, rule, eps)
-    least[called.any(axis=1)] = np.nan  # of no use for a gene that was called
-    rows |= {f"{names.MDE}{d}": least[:, d] for d in range(effects.n_days)}
+    by_day, lasting = least_detectable(effects, rule, eps)
+    missed = ~called.any(axis=1)  # of no use for a gene that was called
+    rows |= {f"{names.MDE}{d}": np.where(missed, by_day[:, d], np.nan) for d in range(effects.n_days)}
+    rows[names.MDE_LASTING] = np.where(missed, lasting, np.nan)
     return pd.DataFrame(rows)
 
 

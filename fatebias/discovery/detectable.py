@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, softmax
@@ -15,11 +18,12 @@ Array = NDArray[np.float64]
 POWER = 0.8
 LOG2_ERRORS = 7  # 128 errors, spread evenly (Sobol): the power is known to about a percent
 HALVINGS = 12
+GENES_AT_ONCE = 500
 LARGEST = 64.0  # in standard errors; a prior that calls nothing of this size calls nothing
 
 
-def least_detectable(effects: Effects, rule: CallRule, eps: float) -> Array:
-    """Find the effect on one day alone that would be called on that day in 80 of 100 screens like this one.
+def least_detectable(effects: Effects, rule: CallRule, eps: float) -> tuple[Array, Array]:
+    """Find the effects that would be called in 80 of 100 screens like this one.
 
     Errors are drawn with each gene's own standard errors and error correlation, and judged under the prior
     that all genes' estimates gave, which one more gene would hardly change. Effects are symmetric in sign.
@@ -35,76 +39,107 @@ def least_detectable(effects: Effects, rule: CallRule, eps: float) -> Array:
 
     Returns
     -------
-    ndarray
-        In logits, (L, D); NaN where no effect up to 64 standard errors would do.
+    by_day : ndarray
+        An effect on that day alone, called on that day; in logits, (L, D).
+    lasting : ndarray
+        An effect alike on all days, called on any of them; in logits, (L,). Both are NaN where no effect up
+        to 64 standard errors would do.
     """
-    found = np.empty_like(effects.bhat)
-    threshold = rule.threshold(effects.n_days)
-    for days, prior in effects.blocks():
-        v = effects.errors_of(days)
-        for day in range(prior.n_days):
-            shat = effects.shat[:, days]
-            judge = _Judge(shat, v, prior, day, threshold, rule.large, eps)
-            found[:, days.start + day] = judge.least()
-    return found
+    n_genes, n_days = effects.bhat.shape
+    by_day, lasting = np.empty((n_genes, n_days)), np.empty(n_genes)
+    for start in range(0, n_genes, GENES_AT_ONCE):
+        genes = slice(start, start + GENES_AT_ONCE)
+        judges = [
+            _Judge(effects.shat[genes, days], effects.errors_of(days, genes), prior, rule, n_days, eps)
+            for days, prior in effects.blocks()
+        ]
+        shat = effects.shat[genes]
+        for judge, (days, prior) in zip(judges, effects.blocks(), strict=True):
+            for day in range(prior.n_days):
+                alone = np.eye(prior.n_days)[day]
+                place = days.start + day
+                by_day[genes, place] = _least(partial(judge.power, alone, [day]), shat[:, place])
+        lasting[genes] = _least(partial(_any_day, judges), shat.max(axis=1))
+    return by_day, lasting
+
+
+def _any_day(judges: list[_Judge], size: Array) -> Array:
+    """Power of an effect alike on all days to be called on any, blocks of days being independent, (L,)."""
+    missed = [1 - each.power(np.ones(each.n_days), range(each.n_days), size) for each in judges]
+    return np.asarray(1 - np.prod(missed, axis=0))
+
+
+def _least(power: Callable[[Array], Array], unit: Array) -> Array:
+    """Halve the interval in which the power passes 80 %, (L,)."""
+    low, high = np.zeros_like(unit), LARGEST * unit
+    never = power(high) < POWER
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        enough = power(middle) >= POWER
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return np.where(never, np.nan, high)
 
 
 class _Judge:
-    """Calls of one day under many errors, for effects of any size on that day alone.
+    """Calls under many errors, the same for effects of any size and course.
 
-    The call is a function of T^-1 bhat in each component, and bhat is the effect plus an error that stays
-    the same while the effect is varied.
+    With bhat = effect + error, every call is a function of T^-1 bhat in each component of the prior.
     """
 
     def __init__(
-        self, shat: Array, v: Array, prior: Prior, day: int, threshold: float, large: float | None, eps: float
+        self, shat: Array, v: Array, prior: Prior, rule: CallRule, all_days: int, eps: float
     ) -> None:
-        n_genes, n_days = shat.shape
-        normal = _even_normals(n_days)  # (E, D)
-        noise = shat[:, None, :] * np.einsum("...de,ne->...nd", np.linalg.cholesky(v), normal)  # (L, E, D)
-        total = prior.covariances + (v * shat[:, :, None] * shat[:, None, :])[:, None]  # (L, P, D, D)
-        inverse = np.linalg.inv(total)
-        u = prior.covariances[:, day]  # (P, D)
-        gain = np.einsum("pd,lpde->lpe", u, inverse)  # the mean on that day is gain @ bhat
-        variance = prior.covariances[:, day, day] - np.einsum("lpd,pd->lp", gain, u)
-        self.sd = np.sqrt(np.maximum(variance, 0))[:, None]  # (L, 1, P)
-        self.sd[:, :, prior.covariances[:, day, day] == 0] = 0
-        self.gain, self.noise_mean = gain[:, None, :, day], np.einsum("lpd,led->lep", gain, noise)
+        self.prior, self.n_days = prior, prior.n_days
+        self.threshold, self.large, self.eps = rule.threshold(all_days), rule.large, eps
+        root = np.linalg.cholesky(v)
+        self.noise = shat[:, None, :] * (_even_normals(self.n_days) @ np.swapaxes(root, -1, -2))  # (L, E, D)
+        total = prior.covariances + (v * shat[:, :, None] * shat[:, None, :])[:, None]
+        self.inverse = np.linalg.inv(total)  # (L, P, D, D)
+        self.whitened = np.einsum("lpde,lne->lnpd", self.inverse, self.noise)  # (L, E, P, D)
+        self.square = np.einsum("lnd,lnpd->lnp", self.noise, self.whitened)
         self.log_prior = (np.log(prior.weights) - 0.5 * np.linalg.slogdet(total)[1])[:, None]
-        # (b e + noise)' T^-1 (b e + noise), as a polynomial in b
-        self.square = inverse[:, None, :, day, day]
-        self.cross = np.einsum("lpd,led->lep", inverse[:, :, day], noise)
-        self.constant = np.einsum("led,lpdf,lef->lep", noise, inverse, noise, optimize=True)
-        self.threshold, self.large, self.eps = threshold, large, eps
-        self.unit = shat[:, day]
 
-    def power(self, size: Array) -> Array:
-        """Share of errors under which an effect of a size for each gene, (L,), is called, (L,)."""
+    def power(self, course: Array, days: Sequence[int], size: Array) -> Array:
+        """Share of errors under which an effect is called on any of some days.
+
+        Parameters
+        ----------
+        course
+            Of an effect of size 1, (D,).
+        days
+            On which a call counts.
+        size
+            Of each gene's effect, (L,).
+
+        Returns
+        -------
+        ndarray
+            (L,).
+        """
         b = size[:, None, None]
-        log_density = -0.5 * (self.constant + 2 * b * self.cross + b**2 * self.square)
-        membership = softmax(self.log_prior + log_density, axis=2)
-        mean = b * self.gain + self.noise_mean
-        live = self.sd > 0
-        t = np.divide(mean, self.sd, out=np.zeros_like(mean), where=live)
-        up = (membership * np.where(live, ndtr(t), 0)).sum(axis=2)
-        down = (membership * np.where(live, ndtr(-t), 0)).sum(axis=2)
-        # of the right sign, and 1 - lfsr is the probability of the likelier sign
-        called = (up > down) & (1 - up < self.threshold)
-        if self.large is not None:
-            gap = np.divide(self.eps, self.sd, out=np.zeros_like(self.sd), where=live)
-            big = np.where(live, ndtr(t - gap) + ndtr(-t - gap), 0)
-            called &= (membership * big).sum(axis=2) >= self.large
-        return called.mean(axis=1)
+        along = self.inverse @ course  # (L, P, D)
+        cross = np.einsum("lnpd,d->lnp", self.whitened, course)
+        density = -0.5 * (self.square + 2 * b * cross + b**2 * (along @ course)[:, None])
+        membership = softmax(self.log_prior + density, axis=2)
+        called = [self._called(day, membership, b, along) for day in days]
+        return np.asarray(np.any(called, axis=0).mean(axis=1))
 
-    def least(self) -> Array:
-        """Halve the interval in which the power passes 80 %."""
-        low, high = np.zeros_like(self.unit), LARGEST * self.unit
-        never = self.power(high) < POWER
-        for _ in range(HALVINGS):
-            middle = (low + high) / 2
-            enough = self.power(middle) >= POWER
-            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-        return np.where(never, np.nan, high)
+    def _called(self, day: int, membership: Array, b: Array, along: Array) -> NDArray[np.bool_]:
+        """Judge one day, an effect in the wrong direction counting as missed, (L, E)."""
+        u = self.prior.covariances[:, day]  # (P, D)
+        mean = b * np.einsum("pd,lpd->lp", u, along)[:, None]
+        mean = mean + np.einsum("pd,lnpd->lnp", u, self.whitened)
+        variance = u[:, day] - np.einsum("pd,lpde,pe->lp", u, self.inverse, u)
+        sd = np.where(u[:, day] > 0, np.sqrt(np.maximum(variance, 0)), 0)[:, None]  # (L, 1, P)
+        live = sd > 0
+        t = np.divide(mean, sd, out=np.zeros_like(mean), where=live)
+        up, down = ((membership * np.where(live, ndtr(sign * t), 0)).sum(axis=2) for sign in (1, -1))
+        called = (up > down) & (1 - up < self.threshold)  # 1 - lfsr is the probability of the likelier sign
+        if self.large is not None:
+            gap = np.divide(self.eps, sd, out=np.zeros_like(sd), where=live)
+            beyond = np.where(live, ndtr(t - gap) + ndtr(-t - gap), 0)
+            called &= (membership * beyond).sum(axis=2) >= self.large
+        return called
 
 
 def _even_normals(n_days: int) -> Array:

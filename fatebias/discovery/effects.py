@@ -162,18 +162,15 @@ class Effects:
         edges = np.cumsum([0, *(prior.n_days for prior in self.priors)])
         return [(slice(edges[i], edges[i + 1]), prior) for i, prior in enumerate(self.priors)]
 
-    def errors_of(self, days: slice) -> Array:
-        """Give the correlation of errors within some days, (D', D') or (L, D', D')."""
-        return self.v[..., days, days]
+    def errors_of(self, days: slice, genes: slice = slice(None)) -> Array:
+        """Give the correlation of errors within some days, (D', D') or (L', D', D')."""
+        within = self.v[..., days, days]
+        return within[genes] if within.ndim == 3 else within
 
     def mixtures(self, genes: slice = slice(None)) -> list[Mixture]:
         """Give the posterior of each block of days for some genes."""
         found = []
         for days, prior in self.blocks():
-            v = self.errors_of(days)
-            found.append(
-                posterior_mixture(
-                    self.bhat[genes, days], self.shat[genes, days], v[genes] if v.ndim == 3 else v, prior
-                )
-            )
+            v = self.errors_of(days, genes)
+            found.append(posterior_mixture(self.bhat[genes, days], self.shat[genes, days], v, prior))
         return found

@@ -122,17 +122,23 @@ def test_many_genes_are_judged_as_few(effects, monkeypatch):
 
 @pytest.mark.parametrize("rule", [CallRule(), CallRule(large=0.9), CallRule(anyday="bonferroni")])
 def test_the_least_detectable_effect_is_called_in_80_of_100_screens(effects, rule):
-    least = least_detectable(effects, rule, eps=0.3)
+    least, lasting = least_detectable(effects, rule, eps=0.3)
     rng = np.random.default_rng(5)
     gene, day, n = 3, 1, 4000
     v, shat = effects.v[gene], effects.shat[[gene]]
     noise = rng.multivariate_normal(np.zeros(3), v, n) * shat
-    for size, expected in ((least[gene, day], 0.8), (0.7 * least[gene, day], None)):
-        again = Effects(noise + size * np.eye(3)[day], np.repeat(shat, n, axis=0), v, effects.priors)
+    alone, always = np.eye(3)[day], np.ones(3)
+    for size, course, days, expected in (
+        (least[gene, day], alone, [day], 0.8),
+        (0.7 * least[gene, day], alone, [day], None),
+        (lasting[gene], always, [0, 1, 2], 0.8),
+    ):
+        again = Effects(noise + size * course, np.repeat(shat, n, axis=0), v, effects.priors)
         up, _ = again.mixtures()[0].above(0.0)
-        called = 1 - up[:, day] < rule.threshold(3)
+        called = 1 - up < rule.threshold(3)
         if rule.large is not None:
-            called &= large(again, 0.3)[:, day] >= rule.large
+            called &= large(again, 0.3) >= rule.large
+        called = called[:, days].any(axis=1)
         if expected is None:
             assert called.mean() < 0.7
         else:
@@ -143,7 +149,9 @@ def test_nothing_is_detectable_where_the_prior_knows_no_effects():
     shat = np.ones((4, 2))
     prior = Prior(np.array([1.0]), np.zeros((1, 2, 2)))
     effects = Effects(np.zeros((4, 2)), shat, np.eye(2), (prior,))
-    assert np.isnan(least_detectable(effects, CallRule(), 0.2)).all()
+    by_day, lasting = least_detectable(effects, CallRule(), 0.2)
+    assert np.isnan(by_day).all()
+    assert np.isnan(lasting).all()
     np.testing.assert_array_equal(any_effect(effects), 0)
     found = call_table(table_of(effects), effects, CallRule(), 0.2, seed=0)
     np.testing.assert_array_equal(found["p_peak"], 0)
