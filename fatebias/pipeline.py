@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -338,6 +339,9 @@ class _Run:
         if report:
             spool.tag({"discovery_engine": report["engine"], "discovery_method": report["method"]})
             spool.metrics({"final/n_hits": report["n_hits"], "final/mash_loglik": report["loglik"]})
+            for name, found in report.get("contrasts", {}).items():
+                plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)  # what MLflow takes for a name
+                spool.metrics({f"final/n_hits_{plain}": found["n_hits"]})
         record = self.record  # what is kept from an earlier run counts with its own time
         spool.metrics(
             {"final/wall_s": record.wall_seconds(), "final/peak_memory_mb": record.peak_memory_mb()}
