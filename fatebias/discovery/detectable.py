@@ -58,15 +58,15 @@ def least_detectable(effects: Effects, rule: CallRule, eps: float) -> tuple[Arra
             for day in range(prior.n_days):
                 alone = np.eye(prior.n_days)[day]
                 place = days.start + day
-                by_day[genes, place] = _least(partial(judge.power, alone, [day]), shat[:, place])
-        lasting[genes] = _least(partial(_any_day, judges), shat.max(axis=1))
+                by_day[genes, place] = _least(judge.power(alone, [day]), shat[:, place])
+        always = [each.power(np.ones(each.n_days), range(each.n_days)) for each in judges]
+        lasting[genes] = _least(partial(_any_day, always), shat.max(axis=1))
     return by_day, lasting
 
 
-def _any_day(judges: list[_Judge], size: Array) -> Array:
-    """Power of an effect alike on all days to be called on any, blocks of days being independent, (L,)."""
-    missed = [1 - each.power(np.ones(each.n_days), range(each.n_days), size) for each in judges]
-    return np.asarray(1 - np.prod(missed, axis=0))
+def _any_day(powers: list[Callable[[Array], Array]], size: Array) -> Array:
+    """Power on any day where blocks of days are independent, (L,)."""
+    return np.asarray(1 - np.prod([1 - power(size) for power in powers], axis=0))
 
 
 def _least(power: Callable[[Array], Array], unit: Array) -> Array:
@@ -99,8 +99,8 @@ class _Judge:
         self.square = np.einsum("lnd,lnpd->lnp", self.noise, self.whitened)
         self.log_prior = (np.log(prior.weights) - 0.5 * np.linalg.slogdet(total)[1])[:, None]
 
-    def power(self, course: Array, days: Sequence[int], size: Array) -> Array:
-        """Share of errors under which an effect is called on any of some days.
+    def power(self, course: Array, days: Sequence[int]) -> Callable[[Array], Array]:
+        """Prepare the share of errors under which an effect is called on any of some days.
 
         Parameters
         ----------
@@ -108,32 +108,39 @@ class _Judge:
             Of an effect of size 1, (D,).
         days
             On which a call counts.
-        size
-            Of each gene's effect, (L,).
 
         Returns
         -------
-        ndarray
-            (L,).
+        callable
+            From the size of each gene's effect, (L,), to its power, (L,).
         """
-        b = size[:, None, None]
         along = self.inverse @ course  # (L, P, D)
-        cross = np.einsum("lnpd,d->lnp", self.whitened, course)
-        density = -0.5 * (self.square + 2 * b * cross + b**2 * (along @ course)[:, None])
-        membership = softmax(self.log_prior + density, axis=2)
-        called = [self._called(day, membership, b, along) for day in days]
-        return np.asarray(np.any(called, axis=0).mean(axis=1))
+        cross, bend = self.whitened @ course, (along @ course)[:, None]
+        of_days = [self._of_day(day, along) for day in days]
 
-    def _called(self, day: int, membership: Array, b: Array, along: Array) -> NDArray[np.bool_]:
-        """Judge one day, an effect in the wrong direction counting as missed, (L, E)."""
+        def power(size: Array) -> Array:
+            b = size[:, None, None]
+            density = -0.5 * (self.square + 2 * b * cross + b**2 * bend)
+            membership = softmax(self.log_prior + density, axis=2)
+            called = [self._called(membership, b * slope + start, sd) for slope, start, sd in of_days]
+            return np.asarray(np.any(called, axis=0).mean(axis=1))
+
+        return power
+
+    def _of_day(self, day: int, along: Array) -> tuple[Array, Array, Array]:
+        """Give the mean's slope in the size, (L, 1, P), where it starts, (L, E, P), and the SD, (L, 1, P)."""
         u = self.prior.covariances[:, day]  # (P, D)
-        mean = b * np.einsum("pd,lpd->lp", u, along)[:, None]
-        mean = mean + np.einsum("pd,lnpd->lnp", u, self.whitened)
+        slope = np.einsum("pd,lpd->lp", u, along)[:, None]
+        start = np.einsum("pd,lnpd->lnp", u, self.whitened)
         variance = u[:, day] - np.einsum("pd,lpde,pe->lp", u, self.inverse, u)
-        sd = np.where(u[:, day] > 0, np.sqrt(np.maximum(variance, 0)), 0)[:, None]  # (L, 1, P)
+        return slope, start, np.where(u[:, day] > 0, np.sqrt(np.maximum(variance, 0)), 0)[:, None]
+
+    def _called(self, membership: Array, mean: Array, sd: Array) -> NDArray[np.bool_]:
+        """Judge one day, an effect in the wrong direction counting as missed, (L, E)."""
         live = sd > 0
         t = np.divide(mean, sd, out=np.zeros_like(mean), where=live)
-        up, down = ((membership * np.where(live, ndtr(sign * t), 0)).sum(axis=2) for sign in (1, -1))
+        positive = ndtr(t)
+        up, down = ((membership * np.where(live, each, 0)).sum(axis=2) for each in (positive, 1 - positive))
         called = (up > down) & (1 - up < self.threshold)  # 1 - lfsr is the probability of the likelier sign
         if self.large is not None:
             gap = np.divide(self.eps, sd, out=np.zeros_like(sd), where=live)
