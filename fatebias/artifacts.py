@@ -40,6 +40,11 @@ class RunPaths:
         return self.root / names.GUIDE_SUMMARY_CSV
 
     @property
+    def marginal_effects(self) -> Path:
+        """Changes of probability, averaged over cells."""
+        return self.root / names.MARGINAL_CSV
+
+    @property
     def posterior(self) -> Path:
         """Means and SDs of all effects, both contrasts, with names."""
         return self.root / names.POSTERIOR_NPZ

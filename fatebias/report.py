@@ -38,6 +38,7 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
         (paths.calls, "active days, time course, sign changes, what could have been missed"),
         (paths.gene_summary, "daywise effects and standard errors"),
         (paths.guide_summary, "the same for each guide"),
+        (paths.marginal_effects, "effects in probability, averaged over cells"),
         (paths.posterior, "effects on all fates, with their covariance"),
         (paths.calibration, "how much a soft label counts, by the data"),
         (paths.controls, "NTC pseudo-genes and their calls"),

@@ -27,6 +27,7 @@ def fit_outputs(paths: RunPaths) -> list[Path]:
         paths.gene_summary,
         paths.guide_summary,
         paths.posterior,
+        paths.marginal_effects,
         paths.loss,
         paths.loss_plot,
         paths.screen_summary,
@@ -104,6 +105,7 @@ def fit(
     from fatebias.inference.checkpoint import Checkpoint
     from fatebias.inference.fit import fit_screen
     from fatebias.loss_log import LossLog
+    from fatebias.marginal import write_marginal
     from fatebias.plots import plot_loss
     from fatebias.posterior import summarise, write_posterior
 
@@ -123,6 +125,7 @@ def fit(
         posterior = summarise(found.draw, config.inference.num_posterior_draws, screen.gene_of_guide)
         given = estimates(screen, config, posterior)
         write_posterior(posterior, given, screen, paths)
+        write_marginal(screen, config, posterior, paths)
         plot_loss(paths.loss, paths.loss_plot)
         checkpoint.clear()
         seconds = {"calibration": calibrating, **found.seconds, "summary": time.perf_counter() - begun}

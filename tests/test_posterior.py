@@ -56,6 +56,8 @@ def test_chunks_are_bounded_and_add_up(screen, monkeypatch):
     assert max(stored.asked) < 200
     np.testing.assert_allclose(posterior.theta_mean, stored.parts[0].mean(axis=0))
     np.testing.assert_allclose(posterior.theta_sd, stored.parts[0].std(axis=0, ddof=1))
+    np.testing.assert_allclose(posterior.theta_cov[3, 1], np.cov(stored.parts[0][:, 3, 1].T))
+    np.testing.assert_allclose(posterior.theta_joint[3, :, 1, :, 1], np.cov(stored.parts[0][:, 3, :, 1].T))
     gene = screen.gene_of_guide[1:] - 1
     beta = stored.parts[0][:, gene] + stored.parts[1][..., None]
     np.testing.assert_allclose(posterior.beta_mean, beta.mean(axis=0))
