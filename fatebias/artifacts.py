@@ -109,6 +109,16 @@ class RunPaths:
         return self.root / names.CONTROLS_PNG
 
     @property
+    def spike_in(self) -> Path:
+        """Known effects in NTC pseudo-genes, and what discovery made of them."""
+        return self.root / names.SPIKE_IN_CSV
+
+    @property
+    def spike_in_plot(self) -> Path:
+        """Share of them that is called, by size."""
+        return self.root / names.SPIKE_IN_PNG
+
+    @property
     def bootstrap(self) -> Path:
         """Errors, signs and calls by the bootstrap."""
         return self.root / names.BOOTSTRAP_CSV

@@ -15,7 +15,7 @@ from typing import Any
 from fatebias.contrasts import parse_contrast
 from fatebias.errors import ConfigError, explain
 
-STAGES = ("fit", "discover", "controls", "heldout", "resample")
+STAGES = ("fit", "discover", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
 # Of a bootstrap: with fewer its errors are rough beyond use.
 FEWEST_REFITS = 20
@@ -272,10 +272,12 @@ class ExportConfig:
 
 @dataclass
 class CalibrationConfig:
-    """How the likelihood weight is found, and negative controls."""
+    """How the likelihood weight is found, and what calls are held against."""
 
     method: str = "auto"
     control_splits: int = 2
+    spike_in: int = 0
+    spike_in_sizes: list[float] = field(default_factory=lambda: [0.1, 0.2, 0.4, 0.8])
     heldout: str = "none"
     heldout_folds: int = 5
     bootstrap: int = 0
@@ -297,6 +299,11 @@ class CalibrationConfig:
         for name in ("control_splits", "heldout_folds"):
             if getattr(self, name) < 2:
                 raise _refuse(f"calibration.{name}", getattr(self, name), "2 or more")
+        if self.spike_in < 0:
+            raise _refuse("calibration.spike_in", self.spike_in, "0 (none), or a number of rounds")
+        sizes = self.spike_in_sizes
+        if not sizes or sorted(set(sizes)) != list(sizes) or not all(0 < size < 10 for size in sizes):
+            raise _refuse("calibration.spike_in_sizes", sizes, "logits above 0 and below 10, in rising order")
 
 
 @dataclass

@@ -45,6 +45,7 @@ PARTS_OF_A_STAGE = {
     "fit": {"screen", "files", "diagnostics", "warnings", "likelihood_weight"},
     "discover": {"report"},
     "controls": {"report"},
+    "spike_in": {"report"},
     "heldout": {"report"},
     "resample": {"report"},
 }
@@ -123,6 +124,8 @@ class _Run:
                 self._discover()
             if "controls" in self.config.stages:
                 self._controls()
+            if "spike_in" in self.config.stages and self.config.calibration.spike_in:
+                self._spike_in()
             if "heldout" in self.config.stages and self.config.calibration.heldout != "none":
                 self._heldout()
             if "resample" in self.config.stages:
@@ -204,6 +207,33 @@ class _Run:
         config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
         with self._stage("controls", key, stages.controls_outputs(self.paths)) as entry:
             entry["report"] = stages.controls(screen, config, self.paths)
+        log.info("%s", words(entry["report"]))
+
+    def _spike_in(self) -> None:
+        """Call effects of known size in NTC pseudo-genes."""
+        from fatebias.calibration.spike_in import run_spike_in
+        from fatebias.calibration.spike_report import words
+        from fatebias.data.transform import FEWEST_NTC
+
+        fit = self._noted("fit")
+        if not fit:
+            return
+        screen = self._load()
+        if len(screen.ntc_guide_names) < FEWEST_NTC:
+            log.warning("no spike-in: %d NTC guides, %d are needed", len(screen.ntc_guide_names), FEWEST_NTC)
+            return
+        settings: dict[str, Any] = dataclasses.asdict(self.config)
+        deciding = {
+            name: settings["calibration"][name] for name in ("spike_in", "spike_in_sizes", "control_splits")
+        }
+        fitted = self._fit_key(screen.fingerprint())
+        key = digest({"fit": fitted, "discovery": settings["discovery"], **deciding})
+        if self.config.resume and self.record.is_current("spike_in", key):
+            log.info(KEPT, "spike_in")
+            return
+        config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
+        with self._stage("spike_in", key, stages.spike_in_outputs(self.paths)) as entry:
+            entry["report"] = run_spike_in(screen, config, self.paths)
         log.info("%s", words(entry["report"]))
 
     def _heldout(self) -> None:
@@ -346,6 +376,11 @@ class _Run:
         spool.metrics(
             {"final/wall_s": record.wall_seconds(), "final/peak_memory_mb": record.peak_memory_mb()}
         )
+        spiked = self._noted("spike_in").get("report")
+        if spiked:
+            from fatebias.calibration.spike_report import figures as of_spikes
+
+            spool.metrics({f"final/spike_in_{name}": value for name, value in of_spikes(spiked).items()})
         heldout = self._noted("heldout").get("report", {})
         figures = {k: v for k, v in heldout.items() if isinstance(v, (int, float))}
         spool.metrics({f"final/heldout_{name}": float(value) for name, value in figures.items()})
@@ -356,6 +391,7 @@ class _Run:
         files = [self.paths.config, *stages.fit_outputs(self.paths)]
         files += stages.discover_outputs(self.paths, self.config.discovery.contrasts) if report else []
         files += stages.controls_outputs(self.paths) if controls else []
+        files += stages.spike_in_outputs(self.paths) if spiked else []
         if resampled:
             from fatebias.calibration.resample import outputs
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,6 +70,48 @@ def plot_controls(z: NDArray[np.float64], final: Path) -> None:
     axes.plot(expected, expected, color="#888888", lw=0.8)
     axes.plot(expected, np.sort(z), ".", color="#4477aa", label="pseudo-gene and day")
     axes.set(title="NTC pseudo-genes", xlabel="z expected of no effect", ylabel="z found")
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, final)
+
+
+def plot_spike_in(by_size: Sequence[Mapping[str, Any]], final: Path) -> None:
+    """Draw what share of known effects is called, by size, with 95 % intervals.
+
+    Parameters
+    ----------
+    by_size
+        Of `fatebias.calibration.spike_report.report`.
+    final
+        Where the PNG shall stand.
+    """
+    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0.8, color="#bbbbbb", lw=0.8, ls="--")
+    for days, label, colour, shift in (
+        ("one", "on one day", "#4477aa", 0.98),
+        ("all", "on all days: called on any", "#cc6677", 1.02),
+    ):
+        curve = [each for each in by_size if each["days"] == days]
+        if not curve:
+            continue
+        size, power, low, high = (
+            np.array([each[key] for each in curve], dtype=float)
+            for key in ("size", "power", "power_low", "power_high")
+        )
+        axes.errorbar(
+            size * shift, power, [power - low, high - power], fmt="o-", ms=4, lw=1, color=colour, label=label
+        )
+    sizes = sorted({each["size"] for each in by_size})
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.minorticks_off()
+    axes.set(
+        title="Known effects in NTC pseudo-genes",
+        xlabel="|effect|, logit",
+        ylabel="share called, right sign",
+        ylim=(-0.02, 1.02),
+    )
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, final)

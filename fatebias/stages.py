@@ -72,6 +72,11 @@ def controls(screen: Screen, config: Config, paths: RunPaths) -> dict[str, Any]:
     return run_controls(screen, config, paths)
 
 
+def spike_in_outputs(paths: RunPaths) -> list[Path]:
+    """Name the files of the positive controls."""
+    return [paths.spike_in, paths.spike_in_plot]
+
+
 def fit(
     screen: Screen, config: Config, paths: RunPaths, sources: Mapping[str, Path], key: str
 ) -> dict[str, Any]:

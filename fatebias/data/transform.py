@@ -1,4 +1,4 @@
-"""Screens made from a screen: guides shuffled among cells, NTC guides as pseudo-genes, fewer cells."""
+"""Screens made from a screen: guides shuffled among cells, NTC guides as pseudo-genes, effects spiked in."""
 
 from __future__ import annotations
 
@@ -157,3 +157,50 @@ def pseudo_genes(
             [screen.gene_of_guide, screen.L + 1 + np.arange(len(chosen)) // size]
         ).astype(np.int32),
     )
+
+
+def spike_in(screen: Screen, effects: NDArray[np.float64]) -> Screen:
+    r"""Give guides known effects on the contrast fate, by tilting the labels and weights of their cells.
+
+    A cell whose guides add b to the contrast's logit has its label and its weight changed as a pair::
+
+        w = sum_f p_f exp(b_f)        p'_f = p_f exp(b_f) / w        weight' = weight * w / Z
+
+    with b_f = b for the contrast and 0 for other fates. For any distribution of p with mean pi the score of
+    the soft-label likelihood then has mean zero where the logits have moved by exactly b: with
+    pi'_f = pi_f exp(b_f) / W and W = sum_f pi_f exp(b_f), what the new logits predict,
+
+        E[w (p'_f - pi'_f)] = E[p_f] exp(b_f) - E[w] pi'_f = pi_f exp(b_f) - W pi_f exp(b_f) / W = 0.
+
+    Labels alone, ``p'`` without ``w``, would be right only where they do not scatter: a one-hot label stays
+    what it is. Tilts compose, so that effects of several guides add up in a cell. Z, which keeps weights
+    near 1 on average, is the same sum over the mean label of the cell's day and replicate; it does not
+    depend on the cell's own label, so the mean of the score stays zero. The scatter of a spiked cell's score
+    is exp(b) / W^2 of that of a cell drawn afresh, for labels that scatter by ``pi (1 - pi)`` times any
+    constant and two fates.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    effects
+        Effect of each guide on each day in logits, shape (G + 1, D); row 0, NTC and padding, is zero.
+
+    Returns
+    -------
+    Screen
+        Cells without an effect keep label and weight to the bit; nothing but `p` and `weight` differs.
+    """
+    tilt = np.where(screen.mask > 0, effects[screen.guide_ids, screen.day[:, None]], 0.0).sum(axis=1)
+    hit = np.flatnonzero(tilt)
+    raised = np.exp(tilt[hit])
+    contrast = screen.contrast_index + 1
+    group = screen.day.astype(np.int64) * screen.R + screen.rep
+    total = np.bincount(group, screen.weight)
+    share = np.bincount(group, screen.weight * screen.p[:, contrast]) / np.where(total > 0, total, 1)
+    factor = 1 + screen.p[hit, contrast] * (raised - 1)
+    p, weight = screen.p.copy(), screen.weight.copy()
+    p[hit, contrast] *= raised
+    p[hit] /= factor[:, None]
+    weight[hit] *= factor / (1 + share[group[hit]] * (raised - 1))
+    return dataclasses.replace(screen, p=p, weight=weight)

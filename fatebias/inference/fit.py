@@ -18,7 +18,7 @@ from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError, explain
 from fatebias.inference.checkpoint import Checkpoint
 from fatebias.inference.diagnostics import gene_k_hats, judge, loss_drift
-from fatebias.inference.laplace import LaplaceFit, fit_laplace
+from fatebias.inference.laplace import LaplaceFit, Warm, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
 from fatebias.inference.result import Draws, Fit, LossTrace
 from fatebias.inference.svi import run_svi
@@ -69,7 +69,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def fit_screen(
-    screen: Screen, cfg: Config, *, on_step: OnStep | None = None, checkpoint: Checkpoint | None = None
+    screen: Screen,
+    cfg: Config,
+    *,
+    on_step: OnStep | None = None,
+    checkpoint: Checkpoint | None = None,
+    start: Warm | None = None,
 ) -> Fit:
     """Fit the model to a screen.
 
@@ -83,6 +88,8 @@ def fit_screen(
         Called with step, loss and time in milliseconds at every step of the optimiser.
     checkpoint
         Where SVI keeps its state while it runs.
+    start
+        Where the Laplace solution begins; None begins from nothing.
 
     Returns
     -------
@@ -122,6 +129,7 @@ def fit_screen(
             likelihood_weight=cfg.likelihood_weight,
             max_rounds=cfg.inference.max_rounds,
             device=device,
+            start=start,
         )
         seconds["laplace"] = laplace.seconds
         log.info("Laplace: %d rounds in %.1f s", len(laplace.log_evidence), laplace.seconds)

@@ -39,10 +39,15 @@ def bare() -> DictConfig:
         ("stages=[]", "where: stages\n  found: none\n  allowed: fit, discover"),
         (
             "stages=[discovery]",
-            "found: discovery\n  allowed: fit, discover, controls, heldout, resample\n"
+            "found: discovery\n  allowed: fit, discover, controls, spike_in, heldout, resample\n"
             "  fix: did you mean stages=discover",
         ),
         ("stages=[fit,fit]", "where: stages\n  found: fit, fit\n  allowed: each stage once"),
+        ("calibration.spike_in=-1", r"where: calibration.spike_in\n  found: -1\n  allowed: 0 \(none\)"),
+        *(
+            (f"calibration.spike_in_sizes={sizes}", "allowed: logits above 0 and below 10, in rising order")
+            for sizes in ("[]", "[0.4,0.2]", "[0,0.2]", "[0.2,0.2]", "[nan]")
+        ),
         ("data.ref_fate=ec", "where: data.ref_fate\n  found: ec\n  allowed: EC, MES, NEU"),
         ("data.contrast_fate=MSE", "allowed: EC, MES, NEU\n  fix: did you mean data.contrast_fate=MES"),
         ("data.contrast_fate=EC", "found: EC, which is data.ref_fate too\n  allowed: MES, NEU"),

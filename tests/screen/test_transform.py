@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from scipy import sparse
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.clusters import GRAPH_BLOCKS, column_clusters, graph_blocks
 from fatebias.data.simulate import simulate_screen
-from fatebias.data.transform import permute, pseudo_genes, subset
+from fatebias.data.transform import permute, pseudo_genes, spike_in, subset
 from fatebias.errors import DataError
 
 
@@ -94,3 +96,83 @@ def test_clusters_come_from_the_graph_where_there_is_one(screen):
 def test_a_cell_without_cluster_is_refused():
     with pytest.raises(DataError, match="1 cells have no cluster"):
         column_clusters(pd.Series(["a", None, "b"]), "file: obs['lane']")
+
+
+def spiked_effects(screen, size=0.8):
+    """The first gene's guides with `size` on every day, the second's with its opposite on the last."""
+    effects = np.zeros((screen.G + 1, screen.D))
+    effects[screen.gene_of_guide == 1] = size
+    effects[screen.gene_of_guide == 2, -1] = -size
+    effects[0] = 0
+    return effects
+
+
+def test_a_spike_changes_labels_and_weights_of_its_cells_alone(screen):
+    made = spike_in(screen, spiked_effects(screen))
+    gene = screen.gene_of_guide[screen.guide_ids]
+    last = screen.day[:, None] == screen.D - 1
+    hit = ((gene == 1) | ((gene == 2) & last)).any(axis=1)
+    assert 50 < hit.sum() < screen.N / 2
+    for name in ("p", "weight"):
+        np.testing.assert_array_equal(getattr(made, name)[~hit], getattr(screen, name)[~hit])
+    assert (made.p[hit] != screen.p[hit]).any(axis=1).mean() > 0.95  # opposite effects in a cell cancel
+    np.testing.assert_allclose(made.p.sum(axis=1), 1)
+    assert made.weight[hit].mean() == pytest.approx(1, abs=0.05)
+    for name in ("guide_ids", "mask", "day", "gene_of_guide"):
+        assert getattr(made, name) is getattr(screen, name)
+
+
+def test_log_odds_move_by_the_effects_of_all_guides_of_a_cell(screen):
+    effects = np.random.default_rng(0).normal(size=(screen.G + 1, screen.D))
+    effects[0] = 0
+    made = spike_in(screen, effects)
+    contrast = screen.contrast_index + 1
+
+    def odds(p):
+        return np.log(p[:, contrast] / p[:, 0])
+
+    total = effects[screen.guide_ids, screen.day[:, None]].sum(axis=1)
+    np.testing.assert_allclose(odds(made.p) - odds(screen.p), total, atol=1e-6)
+    np.testing.assert_allclose(made.p[:, 2] * screen.p[:, 0], made.p[:, 0] * screen.p[:, 2], atol=1e-12)
+
+
+def test_spikes_compose_and_none_is_none(screen):
+    one, other = spiked_effects(screen, 0.8), spiked_effects(screen, -0.3)
+    together, apart = spike_in(screen, one + other), spike_in(spike_in(screen, one), other)
+    np.testing.assert_allclose(together.p, apart.p, atol=1e-12)
+    assert spike_in(screen, 0 * one).fingerprint() == screen.fingerprint()
+
+
+@pytest.mark.parametrize("concentration", [1e-9, 1.0, 50.0])
+@pytest.mark.parametrize("size", [-0.7, 1.0])
+def test_the_score_of_a_spiked_label_has_mean_zero_and_the_scatter_that_is_said(concentration, size):
+    """Labels of two fates with one pi, by definition: one-hot, flat and narrow."""
+    simulate = SimulateConfig(n_cells=8, n_genes=2, n_days=1, n_replicates=1)
+    data = DataConfig(source="simulated", fates=["EC", "MES"])
+    few = simulate_screen(simulate, data, PriorsConfig())[0]
+    n, pi = 200_000, 0.3
+    rng = np.random.default_rng(0)
+    one_hot = concentration < 1e-6
+    p = (
+        (rng.random(n) < pi).astype(float)
+        if one_hot
+        else rng.beta(concentration * pi, concentration * 0.7, n)
+    )
+    cells = {
+        name: np.resize(getattr(few, name)[:1], (n, *getattr(few, name).shape[1:]))
+        for name in ("guide_ids", "mask", "ntc_slots", "n_guides", "k_centered", "day", "rep", "weight")
+    }
+    cells["guide_ids"] = np.where(np.arange(few.K) == 0, 1, 0)[None].repeat(n, axis=0)
+    cells["mask"] = cells["guide_ids"]
+    many = dataclasses.replace(few, p=np.stack([1 - p, p], axis=1), **cells)
+    effects = np.zeros((few.G + 1, 1))
+    effects[1] = size
+    made = spike_in(many, effects)
+    whole = 1 + pi * (np.exp(size) - 1)
+    moved = pi * np.exp(size) / whole
+    score = made.weight * (made.p[:, 1] - moved)
+    assert abs(score.mean()) < 4 * score.std() / np.sqrt(n)
+    scatter = moved * (1 - moved) * (1 if one_hot else 1 / (concentration + 1))
+    assert score.var() / scatter == pytest.approx(np.exp(size) / whole**2, rel=0.03)
+    plain = made.p[:, 1] - moved  # without its weight the label would be off
+    assert concentration > 10 or abs(plain.mean()) > 10 * plain.std() / np.sqrt(n)
