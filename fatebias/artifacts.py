@@ -109,6 +109,11 @@ class RunPaths:
         return self.root / names.CONTROLS_PNG
 
     @property
+    def commitment(self) -> Path:
+        """Effects on how far cells are committed, beside the contrast's."""
+        return self.root / names.COMMITMENT_CSV
+
+    @property
     def spike_in(self) -> Path:
         """Known effects in NTC pseudo-genes, and what discovery made of them."""
         return self.root / names.SPIKE_IN_CSV

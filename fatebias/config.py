@@ -15,7 +15,7 @@ from typing import Any
 from fatebias.contrasts import parse_contrast
 from fatebias.errors import ConfigError, explain
 
-STAGES = ("fit", "discover", "controls", "spike_in", "heldout", "resample")
+STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
 # Of a bootstrap: with fewer its errors are rough beyond use.
 FEWEST_REFITS = 20
@@ -115,6 +115,7 @@ class DataConfig:
     weights: str | None = None
     cluster_key: str | None = None
     connectivities_key: str = "connectivities"
+    commitment_key: str | None = None
     permutation: int = 0
     Kmax: int = 20
     D: int | None = None
@@ -276,6 +277,7 @@ class CalibrationConfig:
 
     method: str = "auto"
     control_splits: int = 2
+    commitment: str = "none"
     spike_in: int = 0
     spike_in_sizes: list[float] = field(default_factory=lambda: [0.1, 0.2, 0.4, 0.8])
     heldout: str = "none"
@@ -299,6 +301,7 @@ class CalibrationConfig:
         for name in ("control_splits", "heldout_folds"):
             if getattr(self, name) < 2:
                 raise _refuse(f"calibration.{name}", getattr(self, name), "2 or more")
+        _one_of("calibration.commitment", self.commitment, ("none", "entropy", "column"))
         if self.spike_in < 0:
             raise _refuse("calibration.spike_in", self.spike_in, "0 (none), or a number of rounds")
         sizes = self.spike_in_sizes
@@ -415,15 +418,27 @@ class Config:
             _one_of("stages", stage, STAGES)
         if len(set(self.stages)) != len(self.stages):
             raise _refuse("stages", self.stages, "each stage once")
-        if self.export.dead_guides and self.model.guide_effects == "centred":
-            raise _refuse(
-                "export.dead_guides",
-                "true with model.guide_effects=centred",
-                "true with guide_effects=random",
-            )
-        if "fit" in self.stages:  # without it the fates are those of the fit, whatever data says
-            for word in self.discovery.contrasts:
-                parse_contrast(word, self.data.fates, self.data.ref_fate)
+        _check_together(self)
+
+
+def _check_together(config: Config) -> None:
+    """Check what settings of one group ask of another."""
+    if config.export.dead_guides and config.model.guide_effects == "centred":
+        raise _refuse(
+            "export.dead_guides",
+            "true with model.guide_effects=centred",
+            "true with guide_effects=random",
+        )
+    if "fit" in config.stages:  # without it the fates are those of the fit, whatever data says
+        for word in config.discovery.contrasts:
+            parse_contrast(word, config.data.fates, config.data.ref_fate)
+    if config.calibration.commitment == "column" and config.data.commitment_key is None:
+        raise _refuse(
+            "calibration.commitment",
+            "column with data.commitment_key=null",
+            "column together with the name of an obs column, else none or entropy",
+            "data.commitment_key=priming_degree_fwd is where CellRank writes it",
+        )
 
 
 def register() -> None:

@@ -46,6 +46,7 @@ PARTS_OF_A_STAGE = {
     "discover": {"report"},
     "controls": {"report"},
     "spike_in": {"report"},
+    "commitment": {"report"},
     "heldout": {"report"},
     "resample": {"report"},
 }
@@ -122,6 +123,8 @@ class _Run:
                 self._fit()
             if "discover" in self.config.stages:
                 self._discover()
+            if "commitment" in self.config.stages and self.config.calibration.commitment != "none":
+                self._commitment()
             if "controls" in self.config.stages:
                 self._controls()
             if "spike_in" in self.config.stages and self.config.calibration.spike_in:
@@ -184,6 +187,31 @@ class _Run:
         deciding["calibration"] = {key: settings["calibration"][key] for key in ("method", "control_splits")}
         deciding["inference"] = {**settings["inference"], "progress": None, "checkpoint_every_s": None}
         return digest({**deciding, "data": fingerprint, "code": code_version()})
+
+    def _commitment(self) -> None:
+        """Ask of each gene whether it moves commitment, where there are calls to set beside it."""
+        from fatebias.calibration.commitment import run_commitment, words
+
+        fit = self._noted("fit")
+        if "suggested_weight" not in fit or not self._noted("discover"):
+            return
+        screen = self._load()
+        degree = None if screen.commitment is None else screen.commitment.tolist()
+        key = digest(
+            {
+                "fit": self._fit_key(screen.fingerprint()),
+                "discovery": dataclasses.asdict(self.config.discovery),
+                "contrast": sha256_file(self.paths.mash_out),
+                "commitment": [self.config.calibration.commitment, degree],
+            }
+        )
+        if self.config.resume and self.record.is_current("commitment", key):
+            log.info(KEPT, "commitment")
+            return
+        config = dataclasses.replace(self.config, likelihood_weight=float(fit["suggested_weight"]))
+        with self._stage("commitment", key, [self.paths.commitment]) as entry:
+            entry["report"] = run_commitment(screen, config, self.paths)
+        log.info("%s", words(entry["report"]))
 
     def _controls(self) -> None:
         """Call NTC pseudo-genes, where there are NTC guides enough and a fit to judge."""
@@ -376,6 +404,9 @@ class _Run:
         spool.metrics(
             {"final/wall_s": record.wall_seconds(), "final/peak_memory_mb": record.peak_memory_mb()}
         )
+        moved = self._noted("commitment").get("report", {})
+        figures = {k: v for k, v in moved.items() if isinstance(v, (int, float))}
+        spool.metrics({f"final/commitment_{name}": float(value) for name, value in figures.items()})
         spiked = self._noted("spike_in").get("report")
         if spiked:
             from fatebias.calibration.spike_report import figures as of_spikes
@@ -391,6 +422,7 @@ class _Run:
         files = [self.paths.config, *stages.fit_outputs(self.paths)]
         files += stages.discover_outputs(self.paths, self.config.discovery.contrasts) if report else []
         files += stages.controls_outputs(self.paths) if controls else []
+        files += [self.paths.commitment] if moved else []
         files += stages.spike_in_outputs(self.paths) if spiked else []
         if resampled:
             from fatebias.calibration.resample import outputs

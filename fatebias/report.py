@@ -42,6 +42,7 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
         (paths.posterior, "effects on all fates, with their covariance"),
         (paths.calibration, "how much a soft label counts, by the data"),
         (paths.controls, "NTC pseudo-genes and their calls"),
+        (paths.commitment, "effects on commitment: bias or delay"),
         (paths.spike_in, "known effects in NTC pseudo-genes and their calls"),
         (paths.bootstrap, "errors, signs and calls by the bootstrap"),
         (paths.jackknife, "errors by leaving out replicates or clusters"),
@@ -63,6 +64,11 @@ def _calibration(record: Mapping[str, Any]) -> list[str]:
     lines = []
     if "calibration" in fit:
         lines.append(f"likelihood_weight {fit['likelihood_weight']:.3g} was used; {fit['calibration']}")
+    moved = record["stages"].get("commitment", {}).get("report")
+    if moved:
+        from fatebias.calibration.commitment import words as of_commitment
+
+        lines += of_commitment(moved).splitlines()
     spiked = record["stages"].get("spike_in", {}).get("report")
     if spiked:
         from fatebias.calibration.spike_report import words

@@ -17,7 +17,7 @@ from fatebias.data.labels import Levels, day_levels, replicate_levels
 from fatebias.data.raw import RawScreen
 from fatebias.data.screen import Screen
 from fatebias.data.summary import Account, summarise
-from fatebias.data.transform import permute
+from fatebias.data.transform import permute, sharpness
 from fatebias.errors import DataError, explain, some
 
 # A larger share of cells above Kmax says that ambient counts pass for guides.
@@ -105,6 +105,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         cluster=cluster,
         cluster_source=source,
         summary={},
+        commitment=_commitment(raw, kept, data),
     )
     if data.permutation:
         screen = permute(screen, data.permutation)
@@ -146,14 +147,35 @@ def _confidence(p: NDArray[np.float64], day: NDArray[np.int32], slots: Slots) ->
     One less the entropy of p over its greatest value, over its mean in those cells: a day on which all cells
     are less committed does not count less for it.
     """
-    entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)
-    confidence = np.maximum(1 - entropy / np.log(p.shape[1]), LEAST_CONFIDENCE)
+    confidence = np.maximum(sharpness(p), LEAST_CONFIDENCE)
     controls = (slots.guide_ids == 0).all(axis=1) & (slots.n_guides > 0)
     for d in range(int(day.max()) + 1):
         here = day == d
         like = here & controls
         confidence[here] /= confidence[like if like.sum() >= FEWEST_CONTROLS else here].mean()
     return confidence
+
+
+def _commitment(raw: RawScreen, kept: NDArray[np.bool_], data: DataConfig) -> NDArray[np.float64] | None:
+    """Take how far the kept cells are committed from the column that says so."""
+    if raw.commitment is None:
+        return None
+    where = raw.at("obs", data.commitment_key or "")
+    degree = numbers(raw.commitment, where).astype(np.float64)[kept]
+    wrong = ~((degree >= 0) & (degree <= 1))
+    if wrong.any():
+        raise DataError(
+            explain(
+                f"{int(wrong.sum())} cells have a commitment that is missing or outside [0, 1]",
+                where=where,
+                found=f"{some(np.unique(degree[wrong]).tolist(), 5)}; "
+                f"first cells {some(raw.cells[kept][wrong][:5].tolist())}",
+                allowed="a number from 0 (naive) to 1 (committed) in every cell, as CellRank's "
+                "compute_lineage_priming writes it",
+                fix="correct the column, or data.commitment_key=null with calibration.commitment=entropy",
+            )
+        )
+    return degree
 
 
 def _weights(raw: RawScreen, data: DataConfig) -> NDArray[np.float64]:

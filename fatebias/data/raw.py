@@ -44,6 +44,8 @@ class RawScreen:
         The obs column ``data.cluster_key``, or None.
     graph
         The neighbour graph ``obsp[connectivities_key]``, (N, N), or None.
+    commitment
+        The obs column ``data.commitment_key``, or None.
     """
 
     source: str
@@ -60,6 +62,7 @@ class RawScreen:
     guide_map: GuideMap
     cluster: pd.Series[Any] | None = None
     graph: csr_matrix | None = None
+    commitment: pd.Series[Any] | None = None
 
     def at(self, part: str, key: str) -> str:
         """Write out where something stands: ``file: obsm['key']``."""

@@ -101,6 +101,7 @@ def read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen
         ("obs", data.day_key, "day_key"),
         *((("obs", data.weights, "weights"),) if data.weights else ()),
         *((("obs", data.cluster_key, "cluster_key"),) if data.cluster_key else ()),
+        *((("obs", data.commitment_key, "commitment_key"),) if data.commitment_key else ()),
     ):
         _check_key(store, part, key, setting)
     fates = store.raw_element(data.fate_prob_key)
@@ -121,6 +122,7 @@ def read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen
         guide_map=guide_map,
         cluster=as_series(store.value("obs", data.cluster_key)) if data.cluster_key else None,
         graph=_graph(store, data),
+        commitment=as_series(store.value("obs", data.commitment_key)) if data.commitment_key else None,
     )
     _check_lengths(store, raw, data)
     return raw

@@ -57,6 +57,8 @@ class Screen:
         What the clusters are.
     summary
         What was read, what was dropped and why; plain content that JSON can hold.
+    commitment
+        How far each cell is committed by ``data.commitment_key``, 0 to 1, (N,); None where not asked for.
     """
 
     p: NDArray[np.float64]
@@ -80,6 +82,7 @@ class Screen:
     cluster: NDArray[np.int32]
     cluster_source: str
     summary: dict[str, Any]
+    commitment: NDArray[np.float64] | None = None
 
     @property
     def N(self) -> int:  # noqa: N802

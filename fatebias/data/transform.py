@@ -36,7 +36,26 @@ def subset(screen: Screen, keep: NDArray[np.bool_]) -> Screen:
         "p", "guide_ids", "mask", "ntc_slots", "n_guides", "k_centered", "day", "rep", "weight", "cells",
         "cluster",
     )  # fmt: skip
-    return dataclasses.replace(screen, **{name: getattr(screen, name)[keep] for name in by_cell})
+    commitment = None if screen.commitment is None else screen.commitment[keep]
+    kept = {name: getattr(screen, name)[keep] for name in by_cell}
+    return dataclasses.replace(screen, **kept, commitment=commitment)
+
+
+def sharpness(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Measure how sharp labels are: one less their entropy over its greatest value.
+
+    Parameters
+    ----------
+    p
+        Rows that sum to 1, shape (N, F).
+
+    Returns
+    -------
+    ndarray
+        1 for a one-hot row, 0 for one that is equal in all fates, shape (N,).
+    """
+    entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)
+    return np.asarray(1 - entropy / np.log(p.shape[1]))
 
 
 def permute(screen: Screen, number: int) -> Screen:
@@ -160,47 +179,92 @@ def pseudo_genes(
 
 
 def spike_in(screen: Screen, effects: NDArray[np.float64]) -> Screen:
-    r"""Give guides known effects on the contrast fate, by tilting the labels and weights of their cells.
-
-    A cell whose guides add b to the contrast's logit has its label and its weight changed as a pair::
-
-        w = sum_f p_f exp(b_f)        p'_f = p_f exp(b_f) / w        weight' = weight * w / Z
-
-    with b_f = b for the contrast and 0 for other fates. For any distribution of p with mean pi the score of
-    the soft-label likelihood then has mean zero where the logits have moved by exactly b: with
-    pi'_f = pi_f exp(b_f) / W and W = sum_f pi_f exp(b_f), what the new logits predict,
-
-        E[w (p'_f - pi'_f)] = E[p_f] exp(b_f) - E[w] pi'_f = pi_f exp(b_f) - W pi_f exp(b_f) / W = 0.
-
-    Labels alone, ``p'`` without ``w``, would be right only where they do not scatter: a one-hot label stays
-    what it is. Tilts compose, so that effects of several guides add up in a cell. Z, which keeps weights
-    near 1 on average, is the same sum over the mean label of the cell's day and replicate; it does not
-    depend on the cell's own label, so the mean of the score stays zero. The scatter of a spiked cell's score
-    is exp(b) / W^2 of that of a cell drawn afresh, for labels that scatter by ``pi (1 - pi)`` times any
-    constant and two fates.
+    """Give guides known effects on the contrast fate; see `tilt_cells`.
 
     Parameters
     ----------
     screen
         The screen.
     effects
-        Effect of each guide on each day in logits, shape (G + 1, D); row 0, NTC and padding, is zero.
+        Effect of each guide on each day in logits, shape (G + 1, D).
 
     Returns
     -------
     Screen
-        Cells without an effect keep label and weight to the bit; nothing but `p` and `weight` differs.
+        Nothing but `p` and `weight` differs.
     """
-    tilt = np.where(screen.mask > 0, effects[screen.guide_ids, screen.day[:, None]], 0.0).sum(axis=1)
-    hit = np.flatnonzero(tilt)
-    raised = np.exp(tilt[hit])
-    contrast = screen.contrast_index + 1
+    by_fate = np.zeros((len(effects), screen.n_fates_star, screen.D))
+    by_fate[:, screen.contrast_index] = effects
+    return tilt(screen, by_fate)
+
+
+def tilt(screen: Screen, effects: NDArray[np.float64]) -> Screen:
+    """Give guides known effects on all fates; see `tilt_cells`.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    effects
+        Effect of each guide on each fate and day in logits, shape (G + 1, F*, D); row 0 stands for NTC and
+        padding.
+
+    Returns
+    -------
+    Screen
+        Effects of several guides add up in a cell; nothing but `p` and `weight` differs.
+    """
+    b = np.zeros((screen.N, screen.n_fates_star))
+    for slot in range(screen.K):
+        b += effects[screen.guide_ids[:, slot], :, screen.day] * (screen.guide_ids[:, slot, None] > 0)
+    return tilt_cells(screen, b)
+
+
+def tilt_cells(screen: Screen, b: NDArray[np.float64], *, back: bool = False) -> Screen:
+    r"""Move what the likelihood says of each cell by known logits, tilting its label and weight together.
+
+    With b_f the change of the logit of fate f, 0 for the reference::
+
+        w = sum_f p_f exp(b_f)        p'_f = p_f exp(b_f) / w        weight' = weight * w / Z
+
+    For any distribution of p with mean pi the score of the soft-label likelihood then has mean zero where the
+    logits have moved by exactly b: with pi'_f = pi_f exp(b_f) / W and W = sum_f pi_f exp(b_f), what the new
+    logits predict,
+
+        E[w (p'_f - pi'_f)] = E[p_f] exp(b_f) - E[w] pi'_f = pi_f exp(b_f) - W pi_f exp(b_f) / W = 0.
+
+    Labels alone, ``p'`` without ``w``, would be right only where they do not scatter: a one-hot label stays
+    what it is. Tilts compose. Z, which keeps weights near 1 on average, is the same sum over the mean label
+    of the cell's day and replicate; it does not depend on the cell's own label, so the mean of the score
+    stays zero. The scatter of a tilted cell's score is exp(b) / W^2 of that of a cell drawn afresh, for
+    labels that scatter by ``pi (1 - pi)`` times any constant and two fates.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    b
+        Logits, shape (N, F*).
+    back
+        The labels have these logits in them: take them away. They are then like those of the day and
+        replicate after the tilt, not before, which Z allows for.
+
+    Returns
+    -------
+    Screen
+        Cells with b of zero keep label and weight to the bit; nothing but `p` and `weight` differs.
+    """
+    hit = np.flatnonzero(b.any(axis=1))
+    there = np.exp(b[hit])
+    raised = 1 / there if back else there
     group = screen.day.astype(np.int64) * screen.R + screen.rep
     total = np.bincount(group, screen.weight)
-    share = np.bincount(group, screen.weight * screen.p[:, contrast]) / np.where(total > 0, total, 1)
-    factor = 1 + screen.p[hit, contrast] * (raised - 1)
+    sums = np.stack([np.bincount(group, screen.weight * column) for column in screen.p[:, 1:].T], axis=1)
+    share = sums / np.where(total > 0, total, 1)[:, None]
+    factor = 1 + (screen.p[hit, 1:] * (raised - 1)).sum(axis=1)
+    usual = 1 + (share[group[hit]] * (there - 1)).sum(axis=1)
     p, weight = screen.p.copy(), screen.weight.copy()
-    p[hit, contrast] *= raised
+    p[hit, 1:] *= raised
     p[hit] /= factor[:, None]
-    weight[hit] *= factor / (1 + share[group[hit]] * (raised - 1))
+    weight[hit] *= factor * usual if back else factor / usual
     return dataclasses.replace(screen, p=p, weight=weight)

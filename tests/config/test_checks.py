@@ -39,10 +39,18 @@ def bare() -> DictConfig:
         ("stages=[]", "where: stages\n  found: none\n  allowed: fit, discover"),
         (
             "stages=[discovery]",
-            "found: discovery\n  allowed: fit, discover, controls, spike_in, heldout, resample\n"
+            "found: discovery\n  allowed: fit, discover, commitment, controls, spike_in, heldout, resample\n"
             "  fix: did you mean stages=discover",
         ),
         ("stages=[fit,fit]", "where: stages\n  found: fit, fit\n  allowed: each stage once"),
+        (
+            "calibration.commitment=priming",
+            "where: calibration.commitment\n  found: priming\n  allowed: none, entropy, column",
+        ),
+        (
+            "calibration.commitment=column",
+            "found: column with data.commitment_key=null\n  .*\n  fix: data.commitment_key=priming",
+        ),
         ("calibration.spike_in=-1", r"where: calibration.spike_in\n  found: -1\n  allowed: 0 \(none\)"),
         *(
             (f"calibration.spike_in_sizes={sizes}", "allowed: logits above 0 and below 10, in rising order")

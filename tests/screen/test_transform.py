@@ -12,7 +12,7 @@ from scipy import sparse
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.clusters import GRAPH_BLOCKS, column_clusters, graph_blocks
 from fatebias.data.simulate import simulate_screen
-from fatebias.data.transform import permute, pseudo_genes, spike_in, subset
+from fatebias.data.transform import permute, pseudo_genes, spike_in, subset, tilt_cells
 from fatebias.errors import DataError
 
 
@@ -141,6 +141,17 @@ def test_spikes_compose_and_none_is_none(screen):
     together, apart = spike_in(screen, one + other), spike_in(spike_in(screen, one), other)
     np.testing.assert_allclose(together.p, apart.p, atol=1e-12)
     assert spike_in(screen, 0 * one).fingerprint() == screen.fingerprint()
+
+
+def test_a_tilt_back_undoes_a_tilt(screen):
+    """Weights too, but for what they are scaled by: the mean label of day and replicate."""
+    b = np.random.default_rng(0).normal(0, 0.5, (screen.N, 2)) * (np.arange(screen.N) % 3 == 0)[:, None]
+    there = tilt_cells(screen, b)
+    back = tilt_cells(there, b, back=True)
+    np.testing.assert_allclose(back.p, screen.p, atol=1e-12)
+    assert back.weight.mean() == pytest.approx(1, abs=0.02)
+    assert np.abs(back.weight - screen.weight).max() < 0.2
+    assert np.abs(there.weight - screen.weight).max() > 0.2
 
 
 @pytest.mark.parametrize("concentration", [1e-9, 1.0, 50.0])
