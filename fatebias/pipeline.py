@@ -50,6 +50,8 @@ PARTS_OF_A_STAGE = {
     "heldout": {"report"},
     "resample": {"report"},
 }
+# Settings of calibration that decide nothing but their own stage.
+APART = ("commitment", "spike_in", "spike_in_sizes")
 SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
@@ -210,8 +212,13 @@ class _Run:
             return
         config = dataclasses.replace(self.config, likelihood_weight=float(fit["suggested_weight"]))
         with self._stage("commitment", key, [self.paths.commitment]) as entry:
-            entry["report"] = run_commitment(screen, config, self.paths)
-        log.info("%s", words(entry["report"]))
+            report = run_commitment(screen, config, self.paths)
+            entry["report"] = report | {"words": words(report)}
+        log.info("%s", entry["report"]["words"])
+
+    def _calibration_but(self, apart: tuple[str, ...]) -> dict[str, Any]:
+        settings = dataclasses.asdict(self.config.calibration)
+        return {name: value for name, value in settings.items() if name not in apart}
 
     def _controls(self) -> None:
         """Call NTC pseudo-genes, where there are NTC guides enough and a fit to judge."""
@@ -261,8 +268,9 @@ class _Run:
             return
         config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
         with self._stage("spike_in", key, stages.spike_in_outputs(self.paths)) as entry:
-            entry["report"] = run_spike_in(screen, config, self.paths)
-        log.info("%s", words(entry["report"]))
+            report = run_spike_in(screen, config, self.paths)
+            entry["report"] = report | {"words": words(report)}
+        log.info("%s", entry["report"]["words"])
 
     def _heldout(self) -> None:
         """Score cells left out of fits with the run's settings."""
@@ -272,7 +280,7 @@ class _Run:
         if not fit:
             return
         screen = self._load()
-        calibration = dataclasses.asdict(self.config.calibration)
+        calibration = self._calibration_but(APART)
         key = digest({"fit": self._fit_key(screen.fingerprint()), "calibration": calibration})
         if self.config.resume and self.record.is_current("heldout", key):
             log.info(KEPT, "heldout")
@@ -290,7 +298,7 @@ class _Run:
         if not fit or not resample.asked_for(calibration):
             return
         screen = self._load()
-        settings = (dataclasses.asdict(calibration), dataclasses.asdict(self.config.discovery))
+        settings = (self._calibration_but(APART), dataclasses.asdict(self.config.discovery))
         key = digest({"fit": self._fit_key(screen.fingerprint()), "settings": settings})
         if self.config.resume and self.record.is_current("resample", key):
             log.info(KEPT, "resample")

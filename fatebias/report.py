@@ -66,14 +66,10 @@ def _calibration(record: Mapping[str, Any]) -> list[str]:
         lines.append(f"likelihood_weight {fit['likelihood_weight']:.3g} was used; {fit['calibration']}")
     moved = record["stages"].get("commitment", {}).get("report")
     if moved:
-        from fatebias.calibration.commitment import words as of_commitment
-
-        lines += of_commitment(moved).splitlines()
+        lines += moved["words"].splitlines()
     spiked = record["stages"].get("spike_in", {}).get("report")
     if spiked:
-        from fatebias.calibration.spike_report import words
-
-        lines += words(spiked).splitlines()
+        lines += spiked["words"].splitlines()
     controls = record["stages"].get("controls", {}).get("report")
     if controls:
         lines.append(

@@ -23,8 +23,6 @@ from fatebias.posterior import summarise
 
 log = logging.getLogger(__name__)
 
-PART = "part"
-
 
 def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]:
     """Fit the screen again with part of the NTC guides as pseudo-genes, call, and count.
@@ -64,7 +62,7 @@ def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
         with tempfile.TemporaryDirectory(prefix=".controls-", dir=paths.root) as folder:
             table = call_exported(split, again, posterior, Path(folder))
         table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
-        tables.append(table.assign(**{PART: part}))
+        tables.append(table.assign(**{names.PART: part}))
     table = pd.concat(tables, ignore_index=True)
     with atomic_path(paths.controls) as draft:
         table.to_csv(draft, index=False)

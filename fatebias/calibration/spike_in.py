@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path
 from fatebias.calibration.call import call_exported
-from fatebias.calibration.controls import PART
-from fatebias.calibration.spike_report import ALL_DAYS, NO_DAYS, ONE_DAY, ROUND, report
+from fatebias.calibration.spike_report import ALL_DAYS, NO_DAYS, ONE_DAY, report
 from fatebias.config import Config
 from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
@@ -140,9 +139,8 @@ def run_spike_in(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
             spiked = spike_in(split, by_guide(split, screen.L, spikes.effects, sigma, rng))
             table = _called(spiked, screen, cfg, posterior, paths.root)
             rows = _rows(table, spikes, screen, cfg)
-            tables.append(
-                pd.concat([pd.DataFrame({ROUND: number, PART: part}, index=rows.index), rows], axis=1)
-            )
+            head = pd.DataFrame({names.ROUND: number, names.PART: part}, index=rows.index)
+            tables.append(pd.concat([head, rows], axis=1))
         log.info("spike-in: round %d of %d is done", number + 1, cfg.calibration.spike_in)
     table = pd.concat(tables, ignore_index=True)
     with atomic_path(paths.spike_in) as draft:

@@ -10,9 +10,6 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from fatebias import names
-from fatebias.calibration.controls import PART
-
-ROUND = "round"
 
 # Days on which a pseudo-gene has its effect.
 NO_DAYS, ONE_DAY, ALL_DAYS = "none", "one", "all"
@@ -47,7 +44,8 @@ def report(table: pd.DataFrame, sizes: list[float]) -> dict[str, Any]:
     on_null = called & (effect == 0)
     elsewhere = on_null & (table["days"] != NO_DAYS).to_numpy()
     wrong = called & (effect != 0) & ~right
-    genes = table.assign(found=called & right).groupby([ROUND, PART, names.GENE, "days"], sort=False)
+    one = [names.ROUND, names.PART, names.GENE, "days"]
+    genes = table.assign(found=called & right).groupby(one, sort=False)
     by_gene = genes.agg(size=("effect", lambda each: each.abs().max()), found=("found", "any")).reset_index()
     n_calls, n_false = int(called.sum()), int(on_null.sum() + wrong.sum())
     z = (table["betahat"].to_numpy(dtype=float) - effect) / table["se"].to_numpy(dtype=float)

@@ -182,6 +182,7 @@ def test_a_fit_with_pseudo_genes_begins_where_that_without_has_ended():
 def whole(tmp_path_factory):
     cfg = settings(tmp_path_factory.mktemp("spiked"))
     cfg.calibration.spike_in, cfg.calibration.spike_in_sizes = 3, [0.05, 1.5]
+    cfg.calibration.concordance = True
     return cfg, pipeline.run(cfg)
 
 
@@ -206,14 +207,15 @@ def test_large_effects_are_called_small_ones_are_not(whole):
 def test_it_is_kept_until_its_settings_change(whole):
     cfg, paths = whole
     before = paths.spike_in.stat().st_mtime_ns
-    others = [path.stat().st_mtime_ns for path in (paths.gene_summary, paths.controls)]
+    apart = (paths.gene_summary, paths.controls, paths.concordance)
+    others = [path.stat().st_mtime_ns for path in apart]
     pipeline.run(cfg)
     assert paths.spike_in.stat().st_mtime_ns == before
     changed = dataclasses.replace(cfg.calibration, spike_in=1)
     pipeline.run(dataclasses.replace(cfg, calibration=changed))
     assert paths.spike_in.stat().st_mtime_ns > before
     assert len(pd.read_csv(paths.spike_in)) == 4 * 4
-    assert others == [path.stat().st_mtime_ns for path in (paths.gene_summary, paths.controls)]
+    assert others == [path.stat().st_mtime_ns for path in apart]
 
 
 def test_real_genes_are_the_same_without_it(whole, tmp_path):
