@@ -31,7 +31,13 @@ from fatebias.config import Config
 from fatebias.errors import DiscoveryError, OutputError, explain
 from fatebias.record import STOPPED, RunRecord
 from fatebias.report import closing_words
-from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key
+from fatebias.tracking.describe import (
+    RunDescription,
+    code_version,
+    describe_run,
+    run_key,
+    without_password,
+)
 from fatebias.tracking.follow import PATIENCE_S, Follower
 from fatebias.tracking.spool import Spool
 
@@ -118,8 +124,9 @@ class _Run:
         """Run the stages, and leave word of how it went whatever happens."""
         from omegaconf import OmegaConf
 
-        self.record.start(command=sys.argv, seed=self.config.seed)
-        atomic_text(self.paths.config, OmegaConf.to_yaml(OmegaConf.structured(self.config)))
+        self.record.start(command=[without_password(word) for word in sys.argv], seed=self.config.seed)
+        settings = OmegaConf.to_yaml(OmegaConf.structured(self.config))
+        atomic_text(self.paths.config, without_password(settings))
         try:
             if "fit" in self.config.stages:
                 self._fit()

@@ -286,3 +286,15 @@ def test_a_run_json_that_is_a_folder_is_said(tmp_path):
     (tmp_path / names.RUN_JSON).mkdir()
     with pytest.raises(OutputError, match="run.json cannot be read"):
         pipeline.run(config(tmp_path))
+
+
+def test_an_address_s_password_is_left_out_of_the_files(tmp_path, monkeypatch):
+    uri = "http://me:secret@127.0.0.1:9"
+    monkeypatch.setattr("sys.argv", ["run.py", f"tracking.uri='{uri}'"])
+    server = TrackingConfig(backend="server", uri=uri)
+    with pytest.raises(DiscoveryError, match="no gene_summary_for_mash.csv"):
+        pipeline.run(config(tmp_path, stages=["discover"], tracking=server))
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert tmp_path / "config.yaml" in written
+    assert not [path.name for path in written if "secret" in path.read_text()]
+    assert "http://***@127.0.0.1:9" in (tmp_path / "config.yaml").read_text()
