@@ -1,4 +1,7 @@
-"""Runs that failed, started again: the same command in the same folder, for their numbers alone."""
+"""Runs that failed, started again: the same command in the same folder, for their numbers alone.
+
+Their settings are those of their submission (`fatebias.sweep.kept`), whatever conf/ says by now.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def retry_command(
     typed = get_args_parser().parse_args(words).overrides
     after = max((at for at, word in enumerate(words, start=1) if word in typed), default=len(words))
     added = [f"hydra.sweep.dir={quoted(str(sweep.root))}", *more]
-    added.append(f"hydra.launcher.only=[{','.join(map(str, numbers))}]")
+    added += [f"hydra.launcher.only=[{','.join(map(str, numbers))}]", "hydra.launcher.as_recorded=true"]
     return [submission["python"], script, *words[:after], *added, *words[after:]]
 
 

@@ -21,6 +21,7 @@ class LocalSettings:
 
     _target_: str = f"{PLUGINS}.local.LocalLauncher"
     only: list[int] | None = None  # numbers of the runs to start; null: all
+    as_recorded: bool = False  # the settings that the runs had when they were submitted; `retry` asks for it
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""

@@ -172,6 +172,8 @@ def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 def code_version(package: Path = PACKAGE) -> str:
     """Name the code that runs: commit and digest of uncommitted changes, or the package's version.
 
+    Uncommitted changes of conf/ do not count: what they decide stands in a run's settings.
+
     Parameters
     ----------
     package
@@ -185,9 +187,8 @@ def code_version(package: Path = PACKAGE) -> str:
     state = git_state(package)
     if state["commit"] is None:
         return f"fatebias {version('fatebias')}"
-    changes = (
-        (git(package, "diff", "HEAD") or "").encode("utf-8", "surrogateescape") if state["dirty"] else b""
-    )
+    diff = git(package, "diff", "HEAD", "--", ":(top)", ":(top,exclude)conf") if state["dirty"] else None
+    changes = (diff or "").encode("utf-8", "surrogateescape")
     return str(state["commit"]) + (f"+{hashlib.sha256(changes).hexdigest()[:12]}" if changes else "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,13 +16,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from fatebias.cli import to_config
-from fatebias.errors import ConfigError, FatebiasError, SweepError
+from fatebias.errors import ConfigError, FatebiasError, SweepError, explain
 from fatebias.sweep import record
 from fatebias.sweep.ending import end_of_sweep
 from fatebias.sweep.job import Job
+from fatebias.sweep.kept import keep_settings, take_settings
 from fatebias.sweep.record import Member, Sweep
 from fatebias.sweep.settings import LocalSettings, launcher_settings
 from fatebias.sweep.status import MemberStatus
+
+log = logging.getLogger(__name__)
 
 
 class SweepLauncher(Launcher):
@@ -85,16 +89,14 @@ class SweepLauncher(Launcher):
         settings = launcher_settings(self.given)
         assert settings is not None
         root = Path(os.path.abspath(str(self.config.hydra.sweep.dir)))
-        jobs = self._compose(job_overrides, initial_job_idx, root)
+        recorded = self._recorded(root, len(job_overrides)) if settings.as_recorded else None
+        jobs = self._compose(job_overrides, initial_job_idx, root, settings.only, recorded)
         chosen = [job for job in jobs if settings.only is None or job.number in settings.only]
         if not chosen:
             return []
-        sweep = record.begin(
-            root,
-            self.NAME,
-            [_member(job) for job in jobs],
-            chosen={job.number for job in chosen},
-        )
+        numbers = {job.number for job in chosen}
+        sweep = record.begin(root, self.NAME, [_member(job) for job in jobs], chosen=numbers)
+        keep_settings(sweep, {job.number: job.config for job in jobs}, chosen=numbers)
         statuses = self.start(chosen, sweep, settings)
         if statuses is not None:
             end_of_sweep(record.read_sweep(root), statuses)
@@ -120,8 +122,42 @@ class SweepLauncher(Launcher):
             What became of each; None when they are queued and nobody waits.
         """
 
-    def _compose(self, job_overrides: Sequence[Sequence[str]], first: int, root: Path) -> list[Job]:
+    def _recorded(self, root: Path, n_runs: int) -> Sweep:
+        """Read the sweep that is to be retried, having seen that the command can make the same again."""
+        sweep = record.read_sweep(root)
+        if not self._is_plain_sweep():
+            raise ConfigError(
+                explain(
+                    "a search cannot be retried: each of its runs depends on those before",
+                    where=sweep.path,
+                    fix="type its command again",
+                )
+            )
+        if len(sweep.members) != n_runs:
+            raise ConfigError(
+                explain(
+                    "the command of the sweep no longer makes the runs that it made",
+                    where=sweep.path,
+                    found=f"{n_runs} runs",
+                    allowed=f"{len(sweep.members)} runs",
+                    fix="undo what has changed in conf/, or start a new sweep in another folder",
+                )
+            )
+        return sweep
+
+    def _is_plain_sweep(self) -> bool:
+        return str(self.config.hydra.sweeper._target_).endswith(".BasicSweeper")
+
+    def _compose(
+        self,
+        job_overrides: Sequence[Sequence[str]],
+        first: int,
+        root: Path,
+        only: Sequence[int] | None,
+        recorded: Sweep | None,
+    ) -> list[Job]:
         jobs: list[Job] = []
+        changed: dict[str, None] = {}
         refusals: dict[int, FatebiasError] = {}
         for number, words in enumerate(job_overrides, start=first):
             config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
@@ -131,8 +167,15 @@ class SweepLauncher(Launcher):
                 config.hydra.sweep.dir = str(root)
             job = Job(number, tuple(filter_overrides(words)), config, self.task_function, self.hydra_context)
             jobs.append(job)
+            if recorded is not None and (only is None or number in only):
+                changed |= dict.fromkeys(take_settings(recorded, _member(job), config))
             if error := _refusal(config):
                 refusals[number] = error
+        if changed:
+            log.warning(
+                "conf/ has changed since these runs were submitted; they keep their settings:\n  %s",
+                "\n  ".join(changed),
+            )
         if refusals:
             sweep = Sweep(root, self.NAME, tuple(map(_member, jobs)), ())
             lines = [f"{len(refusals)} of {len(jobs)} runs of the sweep are refused, none was started"]

@@ -62,6 +62,7 @@ def test_words_are_added_behind_those_typed_where_hydra_reads_them(written, tmp_
         f"hydra.sweep.dir='{tmp_path}'",
         "hydra.launcher.mem_gb=64",
         "hydra.launcher.only=[0,2]",
+        "hydra.launcher.as_recorded=true",
         *after,
     ]
 

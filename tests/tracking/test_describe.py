@@ -115,6 +115,8 @@ def test_the_code_counts_by_commit_and_by_uncommitted_change(tmp_path: Path) -> 
     package = tmp_path / "fatebias"
     package.mkdir()
     (package / "config.py").write_text("a = 1\n")
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text("as it was\n")
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "analysis of my own")
     installed = uncached(package)  # lies in a repository, but is not part of it
@@ -125,8 +127,11 @@ def test_the_code_counts_by_commit_and_by_uncommitted_change(tmp_path: Path) -> 
     changed = uncached(package)
     (package / "config.py").write_text("a = 3\n")
     otherwise = uncached(package)
+    git("checkout", "-q", ".")
+    (tmp_path / "conf" / "config.yaml").write_text("edited\n")
+    settings_alone = uncached(package)
 
     assert installed.startswith("fatebias ")
-    assert clean == git("rev-parse", "HEAD")
+    assert clean == settings_alone == git("rev-parse", "HEAD")
     assert changed.startswith(f"{clean}+")
     assert len({installed, clean, changed, otherwise}) == 4
