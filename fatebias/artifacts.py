@@ -216,15 +216,17 @@ def prepare_out_dir(root: Path) -> RunPaths:
     probe = root / f".probe-{uuid.uuid4().hex[:8]}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        try:
+            probe.write_bytes(b"\0")  # a full disk may still make empty files
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
             explain(
                 "out_dir cannot be written",
                 where=root,
                 found=error.strerror or error,
-                fix="give a folder that you may write to: out_dir=PATH",
+                fix="free some room there, or give a folder that you may write to: out_dir=PATH",
             )
         ) from error
     return RunPaths(root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import logging
 import os
 import re
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 TRACEBACK = "HYDRA_FULL_ERROR"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 SHOWN_FIRST = ("data", "priors", "model", "inference", "discovery", "tracking", "launcher", "experiment")
 
 
@@ -185,6 +187,19 @@ def below_error() -> Callable[[logging.LogRecord], bool]:
     return lambda record: record.levelno < logging.ERROR
 
 
+def _message(error: Exception, groups: dict[str, dict[str, str]]) -> str | None:
+    if isinstance(error, FatebiasError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:  # Hydra's own files
+        return explain(
+            "a file could not be written",
+            where=error.filename,
+            found=error.strerror,
+            fix="free some room or give another out_dir, then run the same command again",
+        )
+    return composition_message(error, groups)
+
+
 def launch(task: Callable[[], None]) -> None:
     """Check the words typed, let Hydra run the task, and show any refusal as one message without a traceback.
 
@@ -220,7 +235,7 @@ def launch(task: Callable[[], None]) -> None:
         print("interrupted; finished stages are kept", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
-        message = str(error) if isinstance(error, FatebiasError) else composition_message(error, groups)
+        message = _message(error, groups)
         if traceback_wanted or message is None:
             raise
         raise SystemExit(message) from None

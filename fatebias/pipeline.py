@@ -146,8 +146,9 @@ class _Run:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
                 why = STOPPED if isinstance(error, SystemExit) else "interrupted from the keyboard"
-            self.record.fail(why)
-            self._track("failed" if isinstance(error, Exception) else "killed", why)
+            with contextlib.suppress(OutputError):  # no room: the error that ended the run is to be told
+                self.record.fail(why)
+                self._track("failed" if isinstance(error, Exception) else "killed", why)
             raise
         self.record.finish()
         self._track("finished")

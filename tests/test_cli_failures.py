@@ -75,7 +75,7 @@ def test_an_out_dir_that_cannot_be_written_is_refused_before_anything_runs(termi
     assert (done.returncode, done.stderr) == (
         1,
         "out_dir cannot be written\n  where: file/below\n  found: Not a directory\n"
-        "  fix: give a folder that you may write to: out_dir=PATH\n",
+        "  fix: free some room there, or give a folder that you may write to: out_dir=PATH\n",
     )
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 

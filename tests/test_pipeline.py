@@ -298,3 +298,12 @@ def test_an_address_s_password_is_left_out_of_the_files(tmp_path, monkeypatch):
     assert tmp_path / "config.yaml" in written
     assert not [path.name for path in written if "secret" in path.read_text()]
     assert "http://***@127.0.0.1:9" in (tmp_path / "config.yaml").read_text()
+
+
+def test_when_there_is_no_room_to_say_that_a_run_failed_its_own_error_is_told(tmp_path, monkeypatch):
+    def no_room(self, why):
+        raise OutputError("run.json could not be written")
+
+    monkeypatch.setattr("fatebias.record.RunRecord.fail", no_room)
+    with pytest.raises(DiscoveryError, match="no gene_summary_for_mash.csv"):
+        pipeline.run(config(tmp_path, stages=["discover"]))

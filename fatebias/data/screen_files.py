@@ -75,11 +75,14 @@ def write_h5ad(path: Path, raw: RawScreen, truth: Truth, data: DataConfig, made_
         **{empty: {} for empty in ("layers", "varm", "varp")},
     }
     write_elem = _writer()
-    with atomic_path(path) as draft, quiet(), h5py.File(draft, "w") as root:
+    whole = io.BytesIO()  # HDF5 itself says of a full disk what no user can read
+    with quiet(), h5py.File(whole, "w") as root:
         root.attrs["encoding-type"] = "anndata"
         root.attrs["encoding-version"] = "0.1.0"
         for part, content in parts.items():
             write_elem(root, part, content, dataset_kwargs={"compression": "gzip"})
+    with atomic_path(path) as draft:
+        draft.write_bytes(whole.getbuffer())
 
 
 def write_guide_map(path: Path, guide_map: GuideMap) -> None:

@@ -7,6 +7,7 @@ that Slurm sends before it stops a job. It holds tensors, numbers and names only
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import threading
@@ -89,8 +90,10 @@ class Checkpoint:
         OutputError
             When it cannot be written; an earlier one stays.
         """
+        whole = io.BytesIO()  # torch itself does not say why a file could not be written
+        torch.save({"format": FORMAT, "key": self.key, "state": state}, whole)
         with atomic_path(self.path) as draft:
-            torch.save({"format": FORMAT, "key": self.key, "state": state}, draft)
+            draft.write_bytes(whole.getbuffer())
         self.written = time.monotonic()
 
     def clear(self) -> None:
