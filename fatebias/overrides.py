@@ -172,6 +172,12 @@ def composition_message(error: Exception, groups: Collection[str]) -> str | None
     file = re.match(r"In '(.+?)'", str(error))
     word = str(error).partition("\n")[0].removeprefix("Error merging override ")
     where = f"{file[1]}.yaml" if file else f"command line, {word}"
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file == "hydra/sweeper/optuna":
+        return explain(
+            "the search by Optuna is an extra that is not installed",
+            where="hydra/sweeper=optuna",
+            fix="pip install '.[optuna]' in the checkout, or pip install hydra-optuna-sweeper",
+        )
     if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
         group, _, option = error.missing_cfg_file.rpartition("/")
         near = difflib.get_close_matches(option, error.options, n=1)

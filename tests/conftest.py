@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -57,3 +58,11 @@ def terminal(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return typed
+
+
+@pytest.fixture
+def optuna() -> None:
+    """Skipped where the extra is not installed, which in CI is a failure."""
+    if importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
+        missing = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        missing("the extra is not installed: pip install '.[optuna]'")

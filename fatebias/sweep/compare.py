@@ -12,6 +12,7 @@ from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path
 from fatebias.sweep.permutation import permutation_table
 from fatebias.sweep.record import Sweep
+from fatebias.sweep.search import score_of
 from fatebias.sweep.status import DONE, MemberStatus, read_record, statuses
 
 SUMMARY_CSV = "sweep_summary.csv"
@@ -63,7 +64,8 @@ def summary_table(found: Sequence[MemberStatus]) -> pd.DataFrame:
     -------
     DataFrame
         ``run``, one column an override, ``status``, ``hits``, ``loss`` (mean of the last quarter of the
-        steps), ``seconds``, ``reason``, ``job_id``, ``folder``; empty where a run has none.
+        steps), ``heldout_score`` (left out where no run has one), ``seconds``, ``reason``, ``job_id``,
+        ``folder``; empty where a run has none.
     """
     rows = []
     for each in found:
@@ -77,6 +79,7 @@ def summary_table(found: Sequence[MemberStatus]) -> pd.DataFrame:
             "status": each.state,
             "hits": record.get("n_hits"),
             "loss": fit.get("diagnostics", {}).get("loss_final"),
+            "heldout_score": score_of(record),
             "seconds": round(sum(seconds), 3) if seconds else None,
             "reason": each.reason or None,
             "job_id": each.member.job_id,
@@ -84,7 +87,10 @@ def summary_table(found: Sequence[MemberStatus]) -> pd.DataFrame:
         }
         rows.append(row)
     table = pd.DataFrame(rows)
-    last = ["status", "hits", "loss", "seconds", "reason", "job_id", "folder"]
+    if table["heldout_score"].isna().all():
+        table = table.drop(columns="heldout_score")
+    last = ["status", "hits", "loss", "heldout_score", "seconds", "reason", "job_id", "folder"]
+    last = [name for name in last if name in table]
     table = table[[*(name for name in table if name not in last), *last]]
     return table.astype({"hits": "Int64", "loss": float, "seconds": float})
 

@@ -22,6 +22,7 @@ from fatebias.sweep.ending import end_of_sweep
 from fatebias.sweep.job import Job
 from fatebias.sweep.kept import keep_settings, take_settings
 from fatebias.sweep.record import Member, Sweep
+from fatebias.sweep.search import answer, check_objective, check_search, is_search
 from fatebias.sweep.settings import LocalSettings, launcher_settings
 from fatebias.sweep.status import MemberStatus
 
@@ -75,19 +76,21 @@ class SweepLauncher(Launcher):
         Returns
         -------
         sequence of JobReturn
-            Empty: what became of each run stands in its folder.
+            Empty for a sweep: what became of each run stands in its folder. For a search the score of each.
 
         Raises
         ------
         ConfigError
             When a member has a value that cannot be used; none has run then.
         SweepError
-            When a member failed; all others have run.
+            When a member of a sweep failed; all others have run. A search decides itself.
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         settings = launcher_settings(self.given)
         assert settings is not None
+        if is_search(self.config):
+            check_search(settings)
         root = Path(os.path.abspath(str(self.config.hydra.sweep.dir)))
         recorded = self._recorded(root, len(job_overrides)) if settings.as_recorded else None
         jobs = self._compose(job_overrides, initial_job_idx, root, settings.only, recorded)
@@ -100,6 +103,8 @@ class SweepLauncher(Launcher):
         statuses = self.start(chosen, sweep, settings)
         if statuses is not None:
             end_of_sweep(record.read_sweep(root), statuses)
+            if is_search(self.config):
+                return [answer(each, job.config) for each, job in zip(statuses, chosen, strict=True)]
             _raise_failures(sweep, statuses)
         return []
 
@@ -125,7 +130,7 @@ class SweepLauncher(Launcher):
     def _recorded(self, root: Path, n_runs: int) -> Sweep:
         """Read the sweep that is to be retried, having seen that the command can make the same again."""
         sweep = record.read_sweep(root)
-        if not self._is_plain_sweep():
+        if is_search(self.config):
             raise ConfigError(
                 explain(
                     "a search cannot be retried: each of its runs depends on those before",
@@ -144,9 +149,6 @@ class SweepLauncher(Launcher):
                 )
             )
         return sweep
-
-    def _is_plain_sweep(self) -> bool:
-        return str(self.config.hydra.sweeper._target_).endswith(".BasicSweeper")
 
     def _compose(
         self,
@@ -169,7 +171,7 @@ class SweepLauncher(Launcher):
             jobs.append(job)
             if recorded is not None and (only is None or number in only):
                 changed |= dict.fromkeys(take_settings(recorded, _member(job), config))
-            if error := _refusal(config):
+            if error := _refusal(config) or (check_objective(config) if is_search(self.config) else None):
                 refusals[number] = error
         if changed:
             log.warning(

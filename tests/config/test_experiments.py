@@ -39,14 +39,20 @@ def own_conf(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_composes(composed, experiment):
+def test_every_experiment_composes(composed, experiment, request):
+    if experiment == "optuna":
+        request.getfixturevalue("optuna")
     composed(f"experiment={experiment}")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_runs_on_a_tiny_screen(terminal, tmp_path, experiment):
-    done = terminal(f"experiment={experiment}", *TINY, OMP_NUM_THREADS="1")
+def test_every_experiment_runs_on_a_tiny_screen(terminal, tmp_path, experiment, request):
+    more = []
+    if experiment == "optuna":
+        request.getfixturevalue("optuna")
+        more = ["hydra.sweeper.n_trials=3"]
+    done = terminal(f"experiment={experiment}", *TINY, *more, OMP_NUM_THREADS="1")
     assert done.returncode == 0, done.stderr
     records = sorted((tmp_path / "out").rglob("run.json"))
     assert records

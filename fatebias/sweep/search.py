@@ -1,0 +1,132 @@
+"""A search (experiment=optuna): its sweeper proposes runs and is told the score of each on cells left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fatebias.errors import ConfigError, SweepError, explain
+from fatebias.sweep.settings import PREFIX, LocalSettings
+from fatebias.sweep.status import MemberStatus, read_record
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+    from omegaconf import DictConfig
+
+GRID = ".BasicSweeper"  # Hydra's own, which wants no answer
+
+
+def is_search(config: DictConfig) -> bool:
+    """Tell whether the runs of a sweep depend on the results of those before.
+
+    Parameters
+    ----------
+    config
+        The whole composed config.
+
+    Returns
+    -------
+    bool
+        False for Hydra's own sweeper.
+    """
+    return not str(config.hydra.sweeper._target_).endswith(GRID)
+
+
+def check_search(settings: LocalSettings) -> None:
+    """Refuse a launcher that cannot bring the scores back.
+
+    Parameters
+    ----------
+    settings
+        ``hydra.launcher``.
+
+    Raises
+    ------
+    ConfigError
+        When nobody waits for the runs, or only some of them are to be started.
+    """
+    if getattr(settings, "wait", True) is False:
+        raise ConfigError(
+            explain(
+                "a search waits for its runs: what to try next depends on their scores",
+                where=f"{PREFIX}wait=false",
+                fix=f"{PREFIX}wait=true, in a session that outlives your login (tmux), or a sweep",
+            )
+        )
+    if settings.only is not None:
+        raise ConfigError(
+            explain("a search starts all of its runs", where=f"{PREFIX}only={settings.only}", allowed="null")
+        )
+
+
+def check_objective(config: DictConfig) -> ConfigError | None:
+    """Tell what keeps a run of a search from having a score.
+
+    Parameters
+    ----------
+    config
+        Its composed config.
+
+    Returns
+    -------
+    ConfigError or None
+        None when it will have one.
+    """
+    missing = None
+    if config.calibration.heldout == "none":
+        missing = ("calibration.heldout=none", "calibration.heldout=replicate, or clusters")
+    for stage in ("heldout", "fit"):
+        if stage not in config.stages:
+            missing = (f"stages=[{','.join(config.stages)}]", f"stages with {stage} among them")
+    if missing is None:
+        return None
+    where, fix = missing
+    return ConfigError(
+        explain("a search needs the score of each run on cells left out of the fit", where=where, fix=fix)
+    )
+
+
+def score_of(record: Mapping[str, Any]) -> float | None:
+    """Read the score on cells left out from what run.json holds.
+
+    Parameters
+    ----------
+    record
+        Content of run.json.
+
+    Returns
+    -------
+    float or None
+        Nats a cell, higher is better; None where it was not asked for.
+    """
+    score = record.get("stages", {}).get("heldout", {}).get("report", {}).get("score")
+    return None if score is None else float(score)
+
+
+def answer(status: MemberStatus, config: DictConfig) -> JobReturn:
+    """Say to the sweeper what came of a run.
+
+    Parameters
+    ----------
+    status
+        The run and what became of it.
+    config
+        Its composed config.
+
+    Returns
+    -------
+    JobReturn
+        With the score; with the error to raise for a run that has none.
+    """
+    from hydra.core.utils import JobReturn, JobStatus
+
+    score = score_of(read_record(status.member.folder)) if not status.failed else None
+    returned = JobReturn(overrides=status.member.overrides, cfg=config, working_dir=str(status.member.folder))
+    returned.status = JobStatus.FAILED if score is None else JobStatus.COMPLETED
+    why = status.reason or "it has no score"
+    returned.return_value = (
+        SweepError(f"run {status.member.number} of the search failed: {why}\n  log: {status.log}")
+        if score is None
+        else score
+    )
+    return returned
