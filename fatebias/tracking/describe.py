@@ -35,7 +35,7 @@ NOT_IN_KEY = (
 NOT_IN_NAME = ("inference.progress", "out_dir", "resume", "stages", "tracking", "launcher", "hydra")
 LONGEST_NAME = 250  # MLflow's column
 PACKAGE = Path(__file__).resolve().parents[1]
-SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
+SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +94,8 @@ def describe_run(
         "host": platform.node(),
         "likelihood_weight": _text(config.likelihood_weight),
     }
+    if "SLURM_JOB_ID" in os.environ:  # which counts only from the first restart on
+        tags["restarts"] = os.environ.get("SLURM_RESTART_COUNT", "0")
     if "priors" in choices:
         tags["priors"] = choices["priors"]
     if sweep_id is not None:

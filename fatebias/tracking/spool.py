@@ -16,6 +16,8 @@ from typing import Any
 from fatebias.errors import OutputError, explain
 from fatebias.tracking.journal import FAILED, FINISHED, JOURNAL, KILLED, read_journal
 
+FINAL = "final/"
+
 
 class Spool:
     """The journal of one run; every call appends one whole line.
@@ -34,6 +36,7 @@ class Spool:
         self.folder = folder
         self.id = run_id
         self._latest = latest or {}
+        self._final: dict[str, float] = {}
 
     @classmethod
     def begin(
@@ -148,6 +151,9 @@ class Spool:
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         """Log several values of one step; what the run said before in the same words is left out.
 
+        ``final/...`` waits for `finish`, and is written when the run has finished: of one that is stopped
+        and goes on later such a figure would be there twice.
+
         Parameters
         ----------
         values
@@ -155,6 +161,10 @@ class Spool:
         step
             Their place in a series.
         """
+        self._final |= {name: float(value) for name, value in values.items() if name.startswith(FINAL)}
+        self._log({name: value for name, value in values.items() if not name.startswith(FINAL)}, step)
+
+    def _log(self, values: Mapping[str, float], step: int = 0) -> None:
         news = {
             name: float(value)
             for name, value in values.items()
@@ -200,6 +210,8 @@ class Spool:
         if status not in (FINISHED, FAILED, KILLED):
             raise ValueError(f"status is {status!r}, allowed: {FINISHED}, {FAILED}, {KILLED}")
         with contextlib.suppress(*(() if status == FINISHED else (OutputError,))):
+            if status == FINISHED:
+                self._log(self._final)
             self.tag({"failure": why})
             self._append({"event": "end", "status": status, "time_ms": _now_ms()}, sync=True)
 

@@ -65,7 +65,7 @@ def test_tags_say_where_and_how_it_ran(monkeypatch: pytest.MonkeyPatch) -> None:
     tags = describe_run(Config(), [], {"priors": "weak"}, command=command, sweep_id="s1").tags
 
     assert tags["slurm_job_id"] == "17"
-    assert tags["slurm_restart_count"] == "2"
+    assert tags["restarts"] == "2"
     assert "slurm_array_job_id" not in tags
     assert tags["priors"] == "weak"
     assert tags["likelihood_weight"] == "1.0"

@@ -48,7 +48,7 @@ def test_all_that_is_said_is_read_back(tmp_path: Path) -> None:
     assert (run.id, run.name, run.experiment, run.run_key) == (spool.id, "defaults", "e", "key")
     assert run.params == {"seed": "0"}
     assert run.tags == {"host": "h", "ok": "true", "discovery_engine": "native"}
-    assert [(point.name, point.step) for point in run.points] == [("final/n_hits", 0), ("a", 7), ("b", 7)]
+    assert [(point.name, point.step) for point in run.points] == [("a", 7), ("b", 7), ("final/n_hits", 0)]
     assert run.artifacts == ["plots/loss.png"]
     assert run.status == "finished"
     assert run.end_ms is not None
@@ -191,3 +191,17 @@ assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=60)
     assert os.listdir(tmp_path) == ["tracking"]
+
+
+@pytest.mark.parametrize("status", ["failed", "killed"])
+def test_final_figures_are_those_of_a_run_that_finished(tmp_path: Path, status: str) -> None:
+    for seconds, end in ((3.0, status), (8.0, "finished")):
+        spool = begin(tmp_path)
+        spool.metrics({"final/wall_s": seconds, "grad_norm": 1.0})
+        spool.finish(end)
+    (run,) = read_journal(tmp_path)
+    assert run.status == "finished"
+    assert sorted((point.name, point.value) for point in run.points) == [
+        ("final/wall_s", 8.0),
+        ("grad_norm", 1.0),
+    ]

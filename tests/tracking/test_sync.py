@@ -204,11 +204,11 @@ def test_imports_while_a_long_fit_goes_on_leave_no_more_than_one_at_its_end(
 def test_numbers_that_are_not_finite_are_counted(base: Path, stored: Stored) -> None:
     spool = begin(base / "run", steps=3)
     (base / "run" / "loss_trace.csv").write_text("step,loss,timestamp_ms\n0,1.0,5\n1,nan,6\n2,inf,7\n")
-    spool.metrics({"final/elbo": float("-inf"), "final/n_hits": 0})
+    spool.metrics({"elbo": float("-inf"), "n_hits": 0})
     spool.finish("failed", why="the loss is NaN")
     import_run(base / "run", base)
     run = stored.only()
-    assert run.data.metrics == {"loss": 1.0, "final/n_hits": 0.0, "n_nonfinite": 2.0}
+    assert run.data.metrics == {"loss": 1.0, "n_hits": 0.0, "n_nonfinite": 2.0}
 
 
 def test_values_too_long_and_too_many_for_one_request(base: Path, stored: Stored) -> None:

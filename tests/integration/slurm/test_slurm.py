@@ -12,6 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fatebias.tracking.trace import thin_trace
+from tests.tracking.stored import Stored
+
 pytestmark = pytest.mark.slow
 
 TINY = [
@@ -26,6 +29,7 @@ TINY = [
     "discovery.engine=native",
 ]
 SMALL_JOB = ["launcher=slurm_cpu", "hydra.launcher.cpus=1", "hydra.launcher.mem_gb=2"]
+STEPS = 4000
 NEVER_ENDING = "inference.num_steps=1000000000"
 CSVS = ("gene_summary_for_mash.csv", "gene_summary_mash_out.csv", "hits_ranked.csv")
 
@@ -226,34 +230,65 @@ def test_a_gpu_that_torch_cannot_use_ends_the_job_at_once_with_the_reason(cluste
     assert "gres:gpu:1" in cluster.ask("scontrol", "--oneliner", "show", "job", member["job_id"])
 
 
-def test_a_job_that_is_requeued_twice_goes_on_to_the_same_bytes(cluster, typed, tmp_path):
-    words = [*SMALL_JOB, *TINY, "inference.num_steps=4000", "tracking=off"]
-    later = "hydra.launcher.wait=false"
+@pytest.fixture(scope="module")
+def requeued(cluster, typed, tmp_path_factory):
+    """A job that Slurm queues again twice, brought to MLflow each time; and one that it leaves alone."""
+    login = tmp_path_factory.mktemp("requeued")
+    words = [*SMALL_JOB, *TINY, f"inference.num_steps={STEPS}", "hydra.launcher.wait=false"]
     for out in ("whole", "requeued"):
-        done = typed(*words, later, f"out_dir={out}", cwd=tmp_path)
+        done = typed(*words, f"out_dir={out}", cwd=login)
         assert done.returncode == 0, done.stderr
-    (member,) = members(tmp_path / "requeued")
-    run = tmp_path / "requeued" / "0"
+    (member,) = members(login / "requeued")
+    run, seen = login / "requeued" / "0", []
     for restarts in (1, 2):
         steps = last_step(run)
         until(lambda steps=steps: last_step(run) > steps + 200, "steps of the fit")
         cluster.ask("scontrol", "requeue", member["job_id"])
         until(lambda: cluster.state(member["job_id"]) == "PENDING", "the job to be queued again")
-        status = typed("-m", "fatebias.sweep", "status", "requeued", cwd=tmp_path)
+        status = typed("-m", "fatebias.sweep", "status", "requeued", cwd=login)
         assert " queued " in status.stdout
         assert status.returncode == 0
+        imported = typed("-m", "fatebias.tracking", "sync", "requeued", cwd=login)
+        assert imported.returncode == 0, imported.stderr
+        stored = Stored(f"sqlite:///{login}/mlflow.db").only()
+        seen.append((stored.info.status, stored.data.tags["restarts"]))
         cluster.ask("scontrol", "update", f"JobId={member['job_id']}", "StartTime=now")
         until(lambda: cluster.state(member["job_id"]) == "RUNNING", "the job to run again")
         shown = cluster.ask("scontrol", "--oneliner", "show", "job", member["job_id"])
         assert f"Restarts={restarts} " in shown
     for out in ("whole", "requeued"):
-        folder = tmp_path / out / "0"
+        folder = login / out / "0"
         until(lambda folder=folder: run_json(folder)["status"] == "done", f"the end of {out}")
+    return login, seen
+
+
+def test_a_job_that_is_requeued_twice_goes_on_to_the_same_bytes(requeued):
+    login, _ = requeued
+    run = login / "requeued" / "0"
     resumed = re.findall(r"going on from step (\d+)", (run / "run.log").read_text())
     assert len(resumed) == 2
     assert 0 < int(resumed[0]) < int(resumed[1])
     for name in (*CSVS, "posterior.npz"):
-        assert (run / name).read_bytes() == (tmp_path / "whole" / "0" / name).read_bytes(), name
+        assert (run / name).read_bytes() == (login / "whole" / "0" / name).read_bytes(), name
+
+
+def test_a_job_that_is_requeued_twice_is_one_run_in_mlflow_with_every_metric_once(requeued, typed):
+    login, seen = requeued
+    assert seen == [("KILLED", "0"), ("KILLED", "1")]
+    for _ in range(2):
+        done = typed("-m", "fatebias.tracking", "sync", "requeued", cwd=login)
+        assert done.returncode == 0, done.stderr
+    stored = Stored(f"sqlite:///{login}/mlflow.db")
+    run = stored.only()
+    assert (run.info.status, run.data.tags["restarts"]) == ("FINISHED", "2")
+    trace = login / "requeued" / "0" / "loss_trace.csv"
+    assert len(trace.read_text().splitlines()) == STEPS + 1
+    points = thin_trace(trace, finished=True, planned_steps=STEPS).points
+    assert stored.loss(run) == {point.step: point.value for point in points}
+    finals = [name for name in run.data.metrics if name.startswith("final/")]
+    assert "final/n_hits" in finals
+    assert {name: len(stored.points(run, name)) for name in finals} == dict.fromkeys(finals, 1)
+    assert {"hits_ranked.csv", "run.json"} <= stored.artifacts(run)
 
 
 def test_what_slurm_refuses_is_said_in_its_own_words_and_nothing_is_queued(cluster, typed, tmp_path):
