@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0; 1 when a run has failed or the folder holds no sweep.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] not in (*COMMANDS, "-h", "--help"):
+    alone = len(words) == 1 and Path(words[0]).is_dir()  # a sweep's folder may be called compare
+    if words and (alone or words[0] not in (*COMMANDS, "-h", "--help")):
         words.insert(0, "compare")
     parser = argparse.ArgumentParser(
         prog="python -m fatebias.sweep", description="What became of a sweep, and what to do about it."

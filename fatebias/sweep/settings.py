@@ -76,6 +76,12 @@ class SlurmSettings(LocalSettings):
         for name in ("gpus", "max_timeouts", "signal_delay_s"):
             if getattr(self, name) < 0:
                 raise _refuse(name, getattr(self, name), "a whole number, 0 or more")
+        if self.signal_delay_s >= 60 * self.timeout_min:
+            raise _refuse(
+                "signal_delay_s", self.signal_delay_s,
+                f"less than the time limit, {60 * self.timeout_min} s: a job would be told to stop at once",
+                f"{PREFIX}signal_delay_s=30, or a longer {PREFIX}timeout_min",
+            )  # fmt: skip
         if not self.mem_gb > 0:
             raise _refuse("mem_gb", self.mem_gb, "a number above zero, in GB")
         if not re.fullmatch(r"[\w.+-]+", self.name):
@@ -161,7 +167,7 @@ def unknown_launcher_key(key: str, where: str, kind: type[LocalSettings]) -> Con
     ConfigError
         With the valid keys, and the one that was probably meant.
     """
-    keys = [each for each in keys_of(kind) if each != "_target_"]
+    keys = [each for each in keys_of(kind) if each not in ("_target_", "as_recorded")]
     near = difflib.get_close_matches(key, keys, n=1)
     fix = f"did you mean {PREFIX}{near[0]}?" if near else None
     if not near and kind is SlurmSettings:

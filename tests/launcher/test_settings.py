@@ -29,6 +29,7 @@ from fatebias.sweep.slurm import outside_of_jobs, sbatch_parameters
         (SlurmSettings, "gpus", -1),
         (SlurmSettings, "max_timeouts", -1),
         (SlurmSettings, "signal_delay_s", -1),
+        (SlurmSettings, "signal_delay_s", 240 * 60),
         (SlurmSettings, "mem_gb", 0.0),
         (SlurmSettings, "mem_gb", float("nan")),
         (SlurmSettings, "name", "two words"),

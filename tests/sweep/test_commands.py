@@ -26,6 +26,16 @@ def test_a_folder_alone_is_compared(written, tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path}/sweep_summary.csv\n"
 
 
+@pytest.mark.parametrize("name", ["compare", "status", "retry"])
+def test_a_folder_may_be_called_as_a_command_is(written, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    written.sweep(tmp_path / name, {"status": "done"})
+    assert main([name]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/{name}/sweep_summary.csv\n"
+    assert main(["status", name]) == 0
+    assert "1 done" in capsys.readouterr().out
+
+
 def test_a_folder_without_a_sweep_is_one_message(tmp_path, capsys):
     assert main(["status", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("there is no sweep in this folder")
