@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from fatebias.artifacts import RunPaths
 from fatebias.record import STOPPED
+from fatebias.slurm_queue import RUNS, WAITS
 from fatebias.sweep.record import Member, Sweep
 
 QUEUED, RUNNING, DONE, FAILED, KILLED = "queued", "running", "done", "failed", "killed"
@@ -31,9 +32,6 @@ SLURM_ENDS = {
     "FAILED": "its process died",
     "COMPLETED": "ended without a word",
 }
-SLURM_WAITS = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
-SLURM_RUNS = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING",
-              "STAGE_OUT")  # fmt: skip
 STOPPED_BY_SLURM = ("CANCELLED", "TIMEOUT", "DEADLINE", "NODE_FAIL", "PREEMPTED")
 FIXES = {
     "ran out of memory": "retry with more: hydra.launcher.mem_gb=64",
@@ -94,7 +92,7 @@ def statuses(sweep: Sweep) -> list[MemberStatus]:
     ]
     slurm: Mapping[str, str] = {}
     if open_jobs:
-        from fatebias.sweep.queue import job_states
+        from fatebias.slurm_queue import job_states
 
         slurm = job_states(open_jobs)
         # A job may have ended between the two looks.
@@ -106,7 +104,7 @@ def _with_reasons(found: list[MemberStatus]) -> list[MemberStatus]:
     queued = [each.member.job_id for each in found if each.state == QUEUED and each.member.job_id]
     if not queued:
         return found
-    from fatebias.sweep.queue import waiting_reasons
+    from fatebias.slurm_queue import waiting_reasons
 
     reasons = waiting_reasons(queued)
     return [
@@ -122,9 +120,9 @@ def _status(member: Member, record: Mapping[str, Any], slurm: Mapping[str, str])
     if said == DONE:
         return MemberStatus(member, DONE)
     state = slurm.get(member.job_id) if member.job_id else None
-    if state in SLURM_WAITS:  # a job that was stopped, too, and is to go on
+    if state in WAITS:  # a job that was stopped, too, and is to go on
         return MemberStatus(member, QUEUED)
-    if state in SLURM_RUNS:
+    if state in RUNS:
         return MemberStatus(member, RUNNING)
     if said == FAILED and not (state in STOPPED_BY_SLURM and record.get("why") == STOPPED):
         return MemberStatus(member, FAILED, str(record.get("why")).partition("\n")[0])

@@ -35,7 +35,7 @@ NOT_IN_KEY = (
 NOT_IN_NAME = ("inference.progress", "out_dir", "resume", "stages", "tracking", "launcher", "hydra")
 LONGEST_NAME = 250  # MLflow's column
 PACKAGE = Path(__file__).resolve().parents[1]
-SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
+SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +86,15 @@ def describe_run(
         To be handed to `Spool.begin`.
     """
     params = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
-    params |= {key: without_password(_text(value)) for key, value in flat(dataclasses.asdict(config))}
+    settings = dataclasses.asdict(config)
+    settings.pop("out_dir")  # a tag: as a parameter it would set every two runs apart
+    params |= {key: without_password(_text(value)) for key, value in flat(settings)}
     tags = {
         **_code_tags(),
         **_source_tags(sys.argv if command is None else command),
         **{name.lower(): os.environ[name] for name in SLURM if name in os.environ},
         "host": platform.node(),
+        "out_dir": config.out_dir or "",
         "likelihood_weight": _text(config.likelihood_weight),
     }
     if "SLURM_JOB_ID" in os.environ:  # which counts only from the first restart on

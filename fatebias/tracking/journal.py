@@ -75,6 +75,16 @@ class SpooledRun:
     current: bool = True
 
     @property
+    def slurm_job(self) -> str | None:
+        """Its Slurm job as Slurm's commands name it; None where it ran in none."""
+        task = self.tags.get("slurm_array_task_id")
+        return self.tags.get("slurm_job_id") if task is None else f"{self.tags['slurm_array_job_id']}_{task}"
+
+    def end_without_word(self) -> None:
+        """Count it as killed, at its last sign of life."""
+        self.status, self.end_ms = KILLED, _last_sign_ms(self)
+
+    @property
     def loss_trace(self) -> Path:
         """Where the SVI loop writes the loss."""
         return self.root / names.LOSS_CSV
@@ -173,7 +183,7 @@ def _apply(run: SpooledRun, event: Mapping[str, Any]) -> None:
 def _supersede(run: SpooledRun) -> None:
     run.current = False
     if run.status == RUNNING:
-        run.status, run.end_ms = KILLED, _last_sign_ms(run)
+        run.end_without_word()
 
 
 def _end_if_dead(run: SpooledRun) -> None:
@@ -181,7 +191,7 @@ def _end_if_dead(run: SpooledRun) -> None:
     if run.status != RUNNING or run.host != platform.node():
         return
     if not _is_alive(run.pid):
-        run.status, run.end_ms = KILLED, _last_sign_ms(run)
+        run.end_without_word()
 
 
 def _is_alive(pid: int) -> bool:

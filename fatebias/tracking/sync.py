@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
+import platform
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,7 +17,8 @@ from filelock import FileLock, Timeout
 from fatebias import names
 from fatebias.config import TrackingConfig
 from fatebias.errors import FatebiasError, OutputError, explain
-from fatebias.tracking.journal import JOURNAL, read_journal
+from fatebias.slurm_queue import cluster_name, gone
+from fatebias.tracking.journal import JOURNAL, RUNNING, read_journal
 from fatebias.tracking.place import ARTIFACTS, Place, resolve_place
 
 log = logging.getLogger(__name__)
@@ -201,6 +204,7 @@ def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list
         return [_not_written(root, f"no answer from {place.shown}") for root in roots]
     from fatebias.tracking.store import Store, quiet
 
+    ended = _ended_jobs(roots)  # before the journals are read for good: a job may end meanwhile
     outcomes: list[Outcome] = []
     with quiet():
         store: Store | None = None
@@ -213,6 +217,8 @@ def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list
                 with _lock(place, root, lock_wait_s):
                     store = store or Store(place)
                     for run in read_journal(root):
+                        if run.status == RUNNING and run.slurm_job in ended:
+                            run.end_without_word()
                         done = store.record(run)
                         outcomes.append(Outcome(root, run.name, run.status, done.action, done.mlflow_run_id))
             except Exception as error:  # MLflow, SQLite, HTTP and the disk each have their own kinds
@@ -221,6 +227,18 @@ def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list
                 if store is None or not place.answers():
                     gone = why
     return outcomes
+
+
+def _ended_jobs(roots: Sequence[Path]) -> set[str | None]:
+    """Ask Slurm about runs of other machines that have not said how they ended: a killed job cannot."""
+    open_jobs: dict[str, str | None] = {}
+    for root in roots:
+        with contextlib.suppress(OSError, KeyError):
+            for run in read_journal(root):
+                if run.status == RUNNING and run.slurm_job and run.host != platform.node():
+                    open_jobs[run.slurm_job] = run.tags.get("slurm_cluster_name")
+    here = cluster_name() if open_jobs else None
+    return set(gone([job for job, cluster in open_jobs.items() if cluster == here])) if here else set()
 
 
 def _lock(place: Place, root: Path, wait_s: float) -> FileLock:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -22,23 +20,3 @@ def written() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture
-def fake_slurm(tmp_path_factory, monkeypatch) -> Callable[..., Path]:
-    """Put a fake sacct, scontrol and squeue first on PATH; None is a command that fails."""
-
-    def put(*, sacct: str | None = None, scontrol: str | None = None, squeue: str | None = None) -> Path:
-        folder = tmp_path_factory.mktemp("fake slurm")
-        for name, text in (("sacct", sacct), ("scontrol", scontrol), ("squeue", squeue)):
-            (folder / f"{name}.txt").write_text(text or "")
-            script = folder / name
-            script.write_text(
-                f'#!/bin/sh\necho "$@" >> "{folder}/{name}.asked"\ncat "{folder}/{name}.txt"\n'
-                f"exit {int(text is None)}\n"
-            )
-            script.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-        return folder
-
-    return put

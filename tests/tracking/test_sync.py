@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from fatebias.config import TrackingConfig
 from fatebias.errors import OutputError
 from fatebias.tracking import store as store_module
 from fatebias.tracking.__main__ import main
+from fatebias.tracking.spool import Spool
 from fatebias.tracking.sync import SyncReport, find_runs, sync, sync_run
 from tests.tracking.spooled import T0, begin, finished_run, write_loss
 from tests.tracking.stored import Stored
@@ -377,3 +379,26 @@ def test_the_command(base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "keeps runs in a SQLite file" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([])
+
+
+def test_of_jobs_on_other_machines_slurm_says_which_are_dead(base: Path, stored: Stored, fake_slurm) -> None:
+    for number, cluster in enumerate(["here", "here", "here", "elsewhere"]):
+        tags = {"slurm_cluster_name": cluster, "slurm_job_id": 100 + number, "slurm_array_job_id": 7}
+        begin(base / str(number), name=str(number), tags=tags | {"slurm_array_task_id": number})
+        journal = base / str(number) / "tracking" / "journal.jsonl"
+        journal.write_text(journal.read_text().replace(platform.node(), "node01"))
+        write_loss(base / str(number), 5)
+
+    def statuses() -> list[str]:
+        for number in range(4):
+            import_run(base / str(number), base)
+        return [run.info.status for run in stored.runs()]
+
+    fake_slurm()  # no Slurm answers, as on a laptop
+    assert statuses() == ["RUNNING"] * 4
+    known = "JobId=100 ArrayJobId=7 ArrayTaskId=0 JobState=RUNNING\n"
+    known += "JobId=101 ArrayJobId=7 ArrayTaskId=1 JobState=FAILED\n"
+    fake_slurm(scontrol="ClusterName = here\n" + known)
+    assert statuses() == ["RUNNING", "KILLED", "KILLED", "RUNNING"]
+    Spool.last(base / "0" / "tracking").finish()
+    assert statuses()[0] == "FINISHED"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import time
@@ -124,7 +125,6 @@ def mixed(cluster, typed, tmp_path_factory):
         "discovery.engine=native,rscript",
         "discovery.command=[no-such-R]",
         "out_dir=out",
-        "tracking=off",
         cwd=login,
     )
     assert done.returncode == 0, done.stderr
@@ -171,6 +171,18 @@ def test_no_job_hides_another_and_each_end_is_named(cluster, mixed, typed):
     assert "its process died" in text
     assert "cancelled: scancel, or the scheduler" in text
     assert lines[-1] == "1 done, 1 failed, 2 killed"
+
+
+def test_mlflow_has_the_end_of_each_job_although_a_killed_one_cannot_say_it(mixed, typed):
+    login, _, _, _ = mixed
+    for journal in (login / "out").glob("*/tracking/journal.jsonl"):  # as if other machines had written them
+        journal.write_text(journal.read_text().replace(platform.node(), "node01"))
+    assert '"end"' not in (login / "out" / "2" / "tracking" / "journal.jsonl").read_text()
+    done = typed("-m", "fatebias.tracking", "sync", "out", cwd=login)
+    assert done.returncode == 0, done.stderr
+    runs = Stored(f"sqlite:///{login}/mlflow.db").runs()
+    found = {run.data.tags["slurm_array_task_id"]: run.info.status for run in runs}
+    assert found == {"0": "FINISHED", "1": "FAILED", "2": "KILLED", "3": "KILLED"}
 
 
 def test_a_sweep_is_compared_from_what_has_finished(mixed, typed):

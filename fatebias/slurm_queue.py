@@ -7,6 +7,38 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 
 ASKED_S = 60
+WAITS = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+RUNS = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING",
+              "STAGE_OUT")  # fmt: skip
+
+
+def cluster_name() -> str | None:
+    """Ask Slurm for its cluster's name, as SLURM_CLUSTER_NAME has it in a job.
+
+    Returns
+    -------
+    str or None
+        None where there is no Slurm, or it does not answer.
+    """
+    found = re.search(r"^ClusterName\s*=\s*(\S+)", _ask("scontrol", "show", "config"), re.M)
+    return found[1] if found else None
+
+
+def gone(job_ids: Sequence[str]) -> set[str]:
+    """Tell which jobs have ended, by a Slurm that answers.
+
+    Parameters
+    ----------
+    job_ids
+        Jobs of this cluster.
+
+    Returns
+    -------
+    set of str
+        Those that Slurm says have ended, and those that it no longer knows.
+    """
+    states = job_states(job_ids)
+    return {job for job in job_ids if states.get(job) not in (*WAITS, *RUNS)}
 
 
 def job_states(job_ids: Sequence[str]) -> dict[str, str]:

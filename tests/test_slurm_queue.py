@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fatebias.sweep.queue import expand, job_states
+from fatebias.slurm_queue import cluster_name, expand, gone, job_states
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,15 @@ def test_jobs_that_slurm_has_forgotten_are_absent(fake_slurm):
 def test_a_machine_without_slurm_knows_no_job(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert job_states(["12"]) == {}
+
+
+def test_the_cluster_s_name_is_that_of_its_controller(fake_slurm):
+    fake_slurm(scontrol="Configuration data\nClusterName             = sherlock\nSlurmUser = root\n")
+    assert cluster_name() == "sherlock"
+    fake_slurm(scontrol=None)
+    assert cluster_name() is None
+
+
+def test_jobs_that_have_ended_or_are_forgotten_are_gone(fake_slurm):
+    fake_slurm(sacct="1|RUNNING\n2|OUT_OF_MEMORY\n3|PENDING\n4|COMPLETING\n")
+    assert gone(["1", "2", "3", "4", "5"]) == {"2", "5"}
