@@ -36,6 +36,8 @@ STOPPED_BY_SLURM = ("CANCELLED", "TIMEOUT", "DEADLINE", "NODE_FAIL", "PREEMPTED"
 FIXES = {
     "ran out of memory": "retry with more: hydra.launcher.mem_gb=64",
     "met its time limit": "retry with more: hydra.launcher.timeout_min=480",
+    # submitit's own word, of a job that was told of its limit in time
+    "Job not requeued because: timed-out too many times.": "retry with more: hydra.launcher.timeout_min=480",
 }
 
 

@@ -303,6 +303,30 @@ def test_a_job_that_is_requeued_twice_is_one_run_in_mlflow_with_every_metric_onc
     assert {"hits_ranked.csv", "run.json"} <= stored.artifacts(run)
 
 
+def test_a_job_that_meets_its_limit_goes_on_as_often_as_it_may_and_then_says_so(cluster, typed, tmp_path):
+    """Slurm's signal is sent by hand: with a limit of ten minutes or less each counts as the limit."""
+    limit = ["hydra.launcher.timeout_min=5", "hydra.launcher.max_timeouts=1", "hydra.launcher.wait=false"]
+    done = typed(*SMALL_JOB, *limit, *TINY, NEVER_ENDING, "out_dir=out", "tracking=off", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (member,) = members(tmp_path / "out")
+    run, job = tmp_path / "out" / "0", member["job_id"]
+    until(lambda: last_step(run) > 200, "steps of the fit")
+    cluster.ask("scancel", "--signal=USR2", job)
+    until(lambda: cluster.state(job) == "PENDING", "the job to be queued again")
+    reached = last_step(run)
+    cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+    until(lambda: last_step(run) > reached + 100, "the fit to go on")
+    (resumed,) = re.findall(r"going on from step (\d+)", (run / "run.log").read_text())
+    assert 200 < int(resumed) <= reached + 1
+    cluster.ask("scancel", "--signal=USR2", job)
+    until(lambda: cluster.state(job) not in ("RUNNING", "COMPLETING"), "the end of the job")
+    assert cluster.state(job) == "FAILED"
+    status = typed("-m", "fatebias.sweep", "status", "out", cwd=tmp_path)
+    assert status.returncode == 1
+    assert "timed-out too many times" in status.stdout
+    assert "retry with more: hydra.launcher.timeout_min=480" in status.stdout
+
+
 def test_what_slurm_refuses_is_said_in_its_own_words_and_nothing_is_queued(cluster, typed, tmp_path):
     done = typed(
         *SMALL_JOB, "hydra.launcher.partition=absent", *TINY, "seed=0,1", "out_dir=out", cwd=tmp_path
