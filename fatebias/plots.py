@@ -112,7 +112,7 @@ def plot_spike_in(by_size: Sequence[Mapping[str, Any]], final: Path) -> None:
         ylabel="share called, right sign",
         ylim=(-0.02, 1.02),
     )
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)  # clear of the intervals
     axes.spines[["top", "right"]].set_visible(False)
     _save(figure, final)
 
