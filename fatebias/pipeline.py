@@ -27,6 +27,7 @@ from fatebias.artifacts import (
     set_aside,
     sha256_file,
 )
+from fatebias.checks import CHECKS, Check
 from fatebias.config import Config
 from fatebias.errors import DiscoveryError, OutputError, explain
 from fatebias.record import STOPPED, RunRecord
@@ -50,14 +51,8 @@ log = logging.getLogger(__name__)
 PARTS_OF_A_STAGE = {
     "fit": {"screen", "files", "diagnostics", "warnings", "likelihood_weight"},
     "discover": {"report"},
-    "controls": {"report"},
-    "spike_in": {"report"},
-    "commitment": {"report"},
-    "heldout": {"report"},
-    "resample": {"report"},
+    **{check.name: {"report", "words"} for check in CHECKS},
 }
-# Settings of calibration that decide nothing but their own stage.
-APART = ("commitment", "spike_in", "spike_in_sizes")
 SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
@@ -132,16 +127,8 @@ class _Run:
                 self._fit()
             if "discover" in self.config.stages:
                 self._discover()
-            if "commitment" in self.config.stages and self.config.calibration.commitment != "none":
-                self._commitment()
-            if "controls" in self.config.stages:
-                self._controls()
-            if "spike_in" in self.config.stages and self.config.calibration.spike_in:
-                self._spike_in()
-            if "heldout" in self.config.stages and self.config.calibration.heldout != "none":
-                self._heldout()
-            if "resample" in self.config.stages:
-                self._resample()
+            for check in CHECKS:
+                self._check(check)
         except BaseException as error:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
@@ -198,123 +185,26 @@ class _Run:
         deciding["inference"] = {**settings["inference"], "progress": None, "checkpoint_every_s": None}
         return digest({**deciding, "data": fingerprint, "code": code_version()})
 
-    def _commitment(self) -> None:
-        """Ask of each gene whether it moves commitment, where there are calls to set beside it."""
-        from fatebias.calibration.commitment import run_commitment, words
-
-        fit = self._noted("fit")
-        if "suggested_weight" not in fit or not self._noted("discover"):
+    def _check(self, check: Check) -> None:
+        """Hold the fit against something, as far as asked for and possible."""
+        noted = {name: entry for name in PARTS_OF_A_STAGE if (entry := self._noted(name))}
+        if check.name not in self.config.stages or not check.wanted(self.config, noted):
             return
         screen = self._load()
-        degree = None if screen.commitment is None else screen.commitment.tolist()
-        key = digest(
-            {
-                "fit": self._fit_key(screen.fingerprint()),
-                "discovery": dataclasses.asdict(self.config.discovery),
-                "contrast": sha256_file(self.paths.mash_out),
-                "commitment": [self.config.calibration.commitment, degree],
-            }
-        )
-        if self.config.resume and self.record.is_current("commitment", key):
-            log.info(KEPT, "commitment")
+        lacking = check.lacks(screen)
+        if lacking is not None:
+            log.warning("no %s: %s", check.name, lacking)
             return
-        config = dataclasses.replace(self.config, likelihood_weight=float(fit["suggested_weight"]))
-        with self._stage("commitment", key, [self.paths.commitment]) as entry:
-            report = run_commitment(screen, config, self.paths)
-            entry["report"] = report | {"words": words(report)}
-        log.info("%s", entry["report"]["words"])
-
-    def _calibration_but(self, apart: tuple[str, ...]) -> dict[str, Any]:
-        settings = dataclasses.asdict(self.config.calibration)
-        return {name: value for name, value in settings.items() if name not in apart}
-
-    def _controls(self) -> None:
-        """Call NTC pseudo-genes, where there are NTC guides enough and a fit to judge."""
-        from fatebias.calibration.controls import words
-        from fatebias.data.transform import FEWEST_NTC
-
-        fit = self._noted("fit")
-        if not fit or "discover" not in self.config.stages:
+        deciding = check.deciding(self.config, screen, self.paths)
+        key = digest({"fit": self._fit_key(screen.fingerprint()), "deciding": deciding})
+        if self.config.resume and self.record.is_current(check.name, key):
+            log.info(KEPT, check.name)
             return
-        screen = self._load()
-        if len(screen.ntc_guide_names) < FEWEST_NTC:
-            log.info(
-                "no negative controls: %d NTC guides, %d are needed", len(screen.ntc_guide_names), FEWEST_NTC
-            )
-            return
-        fitted = self._fit_key(screen.fingerprint())
-        key = digest({"fit": fitted, "discovery": dataclasses.asdict(self.config.discovery)})
-        if self.config.resume and self.record.is_current("controls", key):
-            log.info(KEPT, "controls")
-            return
-        config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
-        with self._stage("controls", key, stages.controls_outputs(self.paths)) as entry:
-            entry["report"] = stages.controls(screen, config, self.paths)
-        log.info("%s", words(entry["report"]))
-
-    def _spike_in(self) -> None:
-        """Call effects of known size in NTC pseudo-genes."""
-        from fatebias.calibration.spike_in import run_spike_in
-        from fatebias.calibration.spike_report import words
-        from fatebias.data.transform import FEWEST_NTC
-
-        fit = self._noted("fit")
-        if not fit:
-            return
-        screen = self._load()
-        if len(screen.ntc_guide_names) < FEWEST_NTC:
-            log.warning("no spike-in: %d NTC guides, %d are needed", len(screen.ntc_guide_names), FEWEST_NTC)
-            return
-        settings: dict[str, Any] = dataclasses.asdict(self.config)
-        deciding = {
-            name: settings["calibration"][name] for name in ("spike_in", "spike_in_sizes", "control_splits")
-        }
-        fitted = self._fit_key(screen.fingerprint())
-        key = digest({"fit": fitted, "discovery": settings["discovery"], **deciding})
-        if self.config.resume and self.record.is_current("spike_in", key):
-            log.info(KEPT, "spike_in")
-            return
-        config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
-        with self._stage("spike_in", key, stages.spike_in_outputs(self.paths)) as entry:
-            report = run_spike_in(screen, config, self.paths)
-            entry["report"] = report | {"words": words(report)}
-        log.info("%s", entry["report"]["words"])
-
-    def _heldout(self) -> None:
-        """Score cells left out of fits with the run's settings."""
-        from fatebias.calibration.heldout import heldout_score, words
-
-        fit = self._noted("fit")
-        if not fit:
-            return
-        screen = self._load()
-        calibration = self._calibration_but(APART)
-        key = digest({"fit": self._fit_key(screen.fingerprint()), "calibration": calibration})
-        if self.config.resume and self.record.is_current("heldout", key):
-            log.info(KEPT, "heldout")
-            return
-        config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
-        with self._stage("heldout", key, []) as entry:
-            entry["report"] = heldout_score(screen, config)
-        log.info("%s", words(entry["report"]))
-
-    def _resample(self) -> None:
-        """Refit with other weights of the cells, and replicates apart, as far as asked for."""
-        from fatebias.calibration import resample
-
-        calibration, fit = self.config.calibration, self._noted("fit")
-        if not fit or not resample.asked_for(calibration):
-            return
-        screen = self._load()
-        settings = (self._calibration_but(APART), dataclasses.asdict(self.config.discovery))
-        key = digest({"fit": self._fit_key(screen.fingerprint()), "settings": settings})
-        if self.config.resume and self.record.is_current("resample", key):
-            log.info(KEPT, "resample")
-            return
-        config = stages.with_weight(self.config, float(fit["likelihood_weight"]))
-        with self._stage("resample", key, resample.outputs(self.paths, calibration)) as entry:
-            entry["report"] = resample.run_resample(screen, config, self.paths)
-        for line in resample.words(entry["report"]):
+        config = check.config(self.config, noted["fit"])
+        with self._stage(check.name, key, check.outputs(self.config, self.paths)) as entry:
+            entry["report"] = check.do(screen, config, self.paths)
+            entry["words"] = check.words(entry["report"])
+        for line in entry["words"].splitlines():
             log.info("%s", line)
 
     def _set_stale_hits_aside(self) -> None:
@@ -407,9 +297,6 @@ class _Run:
             figures |= {name: fit[name] for name in ("likelihood_weight", "suggested_weight") if name in fit}
             spool.metrics({f"final/{name}": float(value) for name, value in figures.items()})
             spool.metrics({"final/fit_s": fit["seconds"]})
-        controls = self._noted("controls").get("report")
-        if controls:
-            spool.metrics({f"final/controls_{name}": float(value) for name, value in controls.items()})
         if report:
             spool.tag({"discovery_engine": report["engine"], "discovery_method": report["method"]})
             spool.metrics({"final/n_hits": report["n_hits"], "final/mash_loglik": report["loglik"]})
@@ -420,30 +307,13 @@ class _Run:
         spool.metrics(
             {"final/wall_s": record.wall_seconds(), "final/peak_memory_mb": record.peak_memory_mb()}
         )
-        moved = self._noted("commitment").get("report", {})
-        figures = {k: v for k, v in moved.items() if isinstance(v, (int, float))}
-        spool.metrics({f"final/commitment_{name}": float(value) for name, value in figures.items()})
-        spiked = self._noted("spike_in").get("report")
-        if spiked:
-            from fatebias.calibration.spike_report import figures as of_spikes
-
-            spool.metrics({f"final/spike_in_{name}": value for name, value in of_spikes(spiked).items()})
-        heldout = self._noted("heldout").get("report", {})
-        figures = {k: v for k, v in heldout.items() if isinstance(v, (int, float))}
-        spool.metrics({f"final/heldout_{name}": float(value) for name, value in figures.items()})
-        resampled = self._noted("resample").get("report", {})
-        for part, found in resampled.items():
-            figures = {k: v for k, v in found.items() if isinstance(v, (int, float))}
-            spool.metrics({f"final/{part}_{name}": float(value) for name, value in figures.items()})
         files = [self.paths.config, *stages.fit_outputs(self.paths)]
         files += stages.discover_outputs(self.paths, self.config.discovery.contrasts) if report else []
-        files += stages.controls_outputs(self.paths) if controls else []
-        files += [self.paths.commitment] if moved else []
-        files += stages.spike_in_outputs(self.paths) if spiked else []
-        if resampled:
-            from fatebias.calibration.resample import outputs
-
-            files += outputs(self.paths, self.config.calibration)
+        for check in CHECKS:
+            if checked := self._noted(check.name).get("report"):
+                figures = check.figures(checked)
+                spool.metrics({f"final/{name}": value for name, value in figures.items()})
+                files += check.outputs(self.config, self.paths)
         for path in (*files, self.paths.record):
             if path.is_file():
                 spool.artifact(path)

@@ -64,18 +64,8 @@ def _calibration(record: Mapping[str, Any]) -> list[str]:
     lines = []
     if "calibration" in fit:
         lines.append(f"likelihood_weight {fit['likelihood_weight']:.3g} was used; {fit['calibration']}")
-    moved = record["stages"].get("commitment", {}).get("report")
-    if moved:
-        lines += moved["words"].splitlines()
-    spiked = record["stages"].get("spike_in", {}).get("report")
-    if spiked:
-        lines += spiked["words"].splitlines()
-    controls = record["stages"].get("controls", {}).get("report")
-    if controls:
-        lines.append(
-            f"negative controls: {controls['called']} of {controls['pseudo_genes']} NTC pseudo-genes called, "
-            f"SD of their z scores {controls['z_sd']:.2f}"
-        )
+    for stage in ("commitment", "spike_in", "controls"):
+        lines += record["stages"].get(stage, {}).get("words", "").splitlines()
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What the stages do with a screen: it becomes a posterior and tables; NTC are called too."""
+"""What the stage fit does with a screen: it becomes a posterior and tables."""
 
 from __future__ import annotations
 
@@ -43,38 +43,6 @@ def discover_outputs(paths: RunPaths, contrasts: Sequence[str] = ()) -> list[Pat
         for name in contrasts
         for path in (paths.contrast(name).gene_summary, *discover_outputs(paths.contrast(name)))
     ]
-
-
-def controls_outputs(paths: RunPaths) -> list[Path]:
-    """Name the files of the negative controls."""
-    return [paths.controls, paths.controls_plot]
-
-
-def controls(screen: Screen, config: Config, paths: RunPaths) -> dict[str, Any]:
-    """Put NTC pseudo-genes through fit and discovery; see `calibration.controls.run_controls`.
-
-    Parameters
-    ----------
-    screen
-        With NTC guides enough.
-    config
-        The run's settings, the likelihood weight a number.
-    paths
-        Where to write.
-
-    Returns
-    -------
-    dict
-        What run.json is to say of it.
-    """
-    from fatebias.calibration.controls import run_controls
-
-    return run_controls(screen, config, paths)
-
-
-def spike_in_outputs(paths: RunPaths) -> list[Path]:
-    """Name the files of the positive controls."""
-    return [paths.spike_in, paths.spike_in_plot]
 
 
 def fit(
