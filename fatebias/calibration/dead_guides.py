@@ -23,7 +23,7 @@ from fatebias.model.regression import SoftRegression
 
 Array = NDArray[np.float64]
 
-OUTER, INNER = 5, 50
+MOST_ROUNDS = 100
 SURE = 0.9
 SETTLED = 1e-4
 # Effects that a gene may have, as far as the weighing of sets needs to know: none, or of these sizes in
@@ -99,17 +99,9 @@ def fit_live(
     places = [np.flatnonzero(gene == g) for g in range(rows.n_genes)]
     spread = np.maximum(spread, LEAST_SPREAD)
     effects = theta[gene] + delta[..., None]  # (G, F*, D)
-    quadratic = _Quadratic(coefficients, shared, weight)
-    normal = _weigh_all(quadratic.around(effects), places, 0.0, spread)
-    share, sizes = BEFORE[0] / sum(BEFORE), np.full(1 + len(SIZES), 1 / (1 + len(SIZES)))
-    for _ in range(OUTER):
-        found, share, spread, sizes = _settle(quadratic.around(effects), places, share, spread, sizes)
-        moved = np.empty_like(effects)
-        for place, each in zip(places, found, strict=True):
-            moved[place] = each.effects.reshape(-1, *effects.shape[1:])
-        change, effects = np.abs(moved - effects).max(), moved
-        if change < SETTLED:
-            break
+    guides = _quadratic(coefficients, effects, shared, weight)
+    normal = _weigh_all(guides, places, 0.0, spread)
+    found, share, spread = _settle(guides, places, spread)
     mean, before = (np.array([each.mean for each in part]) for part in (found, normal))
     blocks, usual = (np.array([each.covariance for each in part]) for part in (found, normal))
     stretch = np.linalg.cholesky(covariance.reshape(blocks.shape)) @ np.linalg.inv(np.linalg.cholesky(usual))
@@ -125,35 +117,45 @@ def fit_live(
     )
 
 
-class _Quadratic:
-    """The log-likelihood around any effects of guides, quadratic in each guide's own: h'u - u'Pu/2."""
+def _quadratic(
+    coefficients: Coefficients, effects: Array, shared: Array, weight: float
+) -> tuple[Array, Array]:
+    """Take the log-likelihood as h'u - u'Pu/2 in each guide's own effects u, all else as it is.
 
-    def __init__(self, coefficients: Coefficients, shared: Array, weight: float) -> None:
-        rows = coefficients.rows
-        row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
-        column = (rows.guides - 1) * rows.n_days + rows.day[row]
-        shape = (rows.n_rows, rows.n_guides * rows.n_days)
-        self.held = sparse.csr_matrix((np.ones(len(row)), (row, column)), shape)
-        self.regression = SoftRegression(self.held, rows.p, weight)
-        self.base = coefficients.matrix[:, -coefficients.n_shared :] @ shared
-        self.n_days = rows.n_days
+    Parameters
+    ----------
+    coefficients
+        The design.
+    effects
+        Of guides, shape (G, F*, D).
+    shared
+        alpha, b and gamma, shape (Q, F*).
+    weight
+        Likelihood weight.
 
-    def around(self, effects: Array) -> tuple[Array, Array]:
-        """Give P, (G, E, E), and h, (G, E), at effects of shape (G, F*, D); E is F* x D, fate by fate."""
-        n_guides, n_fates, n_days = effects.shape
-        table = np.swapaxes(effects, 1, 2).reshape(-1, n_fates)
-        pi = self.regression.probabilities(self.base + self.held @ table)
-        score = (self.held.T @ self.regression.surplus(pi)).reshape(n_guides, n_days, n_fates)
-        precision = np.zeros((n_guides, n_fates, n_days, n_fates, n_days))
-        day = np.arange(n_days)
-        count = self.regression.weight * self.regression.count
-        for f in range(n_fates):
-            for g in range(n_fates):
-                known = self.held.T @ (count * pi[:, f] * ((f == g) - pi[:, g]))
-                precision[:, f, day, g, day] = known.reshape(n_guides, n_days)
-        flat = precision.reshape(n_guides, n_fates * n_days, -1)
-        here = effects.reshape(n_guides, -1)
-        return flat, np.swapaxes(score, 1, 2).reshape(n_guides, -1) + np.einsum("gij,gj->gi", flat, here)
+    Returns
+    -------
+    precision, linear : ndarray
+        P, shape (G, E, E), and h, shape (G, E); E is F* x D, fate by fate.
+    """
+    rows = coefficients.rows
+    n_guides, n_fates, n_days = effects.shape
+    row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
+    column = (rows.guides - 1) * n_days + rows.day[row]
+    held = sparse.csr_matrix((np.ones(len(row)), (row, column)), (rows.n_rows, n_guides * n_days))
+    regression = SoftRegression(held, rows.p, weight)
+    base = coefficients.matrix[:, -coefficients.n_shared :] @ shared
+    pi = regression.probabilities(base + held @ np.swapaxes(effects, 1, 2).reshape(-1, n_fates))
+    score = (held.T @ regression.surplus(pi)).reshape(n_guides, n_days, n_fates)
+    precision = np.zeros((n_guides, n_fates, n_days, n_fates, n_days))
+    day, count = np.arange(n_days), weight * regression.count
+    for f in range(n_fates):
+        for g in range(n_fates):
+            known = held.T @ (count * pi[:, f] * ((f == g) - pi[:, g]))
+            precision[:, f, day, g, day] = known.reshape(n_guides, n_days)
+    flat = precision.reshape(n_guides, n_fates * n_days, -1)
+    pull = np.einsum("gij,gj->gi", flat, effects.reshape(n_guides, -1))
+    return flat, np.swapaxes(score, 1, 2).reshape(n_guides, -1) + pull
 
 
 @dataclass(frozen=True)
@@ -162,18 +164,18 @@ class _Gene:
 
     mean: Array
     covariance: Array
-    effects: Array
     dead: Array
     squares: Array
     sizes: Array
 
 
 def _settle(
-    guides: tuple[Array, Array], places: list[NDArray[np.int64]], share: float, spread: Array, sizes: Array
-) -> tuple[list[_Gene], float, Array, Array]:
+    guides: tuple[Array, Array], places: list[NDArray[np.int64]], spread: Array
+) -> tuple[list[_Gene], float, Array]:
     """Estimate the share of dead guides, the spread of live ones and the sizes of genes' effects by EM."""
+    share, sizes = BEFORE[0] / sum(BEFORE), np.full(1 + len(SIZES), 1 / (1 + len(SIZES)))
     n_guides = len(guides[0])
-    for _ in range(INNER):
+    for _ in range(MOST_ROUNDS):
         found = _weigh_all(guides, places, share, spread, sizes)
         sizes = np.mean([each.sizes for each in found], axis=0)
         dead = sum(float(each.dead.sum()) for each in found)
@@ -184,7 +186,7 @@ def _settle(
         share, spread = new_share, new_spread
         if change < SETTLED:
             break
-    return found, share, spread, sizes
+    return found, share, spread
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,6 @@ def _weigh(own: _Integrated, share: float, same: Array, sizes: Array | None) -> 
         mean=whole,
         covariance=np.einsum("s,sij->ij", p, covariance)
         + np.einsum("s,si,sj->ij", p, spread_of_means, spread_of_means),
-        effects=np.einsum("sg,sge->ge", weights, mean[:, None] + delta @ same.T),
         dead=np.clip(1 - weights.sum(axis=0), 0, 1),
         squares=np.einsum("sg,sgi->i", weights, delta**2 + variance),
         sizes=of_sizes,
