@@ -82,7 +82,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             variational="normal",
             warm_start="none",
             lr=0.02,
-            num_steps=2000,
+            num_steps=1000,
             num_posterior_draws=1000,
             progress=False,
         )
@@ -94,6 +94,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "per_gene": {**CALIBRATED, "discovery": DiscoveryConfig(engine="native", null_correlation="per_gene")},
 }
+USUAL = ("default", "mean_field", "auto", "calibrated")
 GATED, GATE = "calibrated, gated", 0.9  # P(|effect| > 0.2) at least
 BASELINES = {"guide_regression": guide_regression, "rank_test": rank_test}
 
@@ -207,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--designs", default=",".join(DESIGNS))
-    parser.add_argument("--settings", default=",".join(SETTINGS))
+    parser.add_argument("--settings", default=",".join(USUAL))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("recovery.csv"))
     asked = parser.parse_args()
