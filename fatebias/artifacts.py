@@ -99,6 +99,11 @@ class RunPaths:
         return self.root / names.CALIBRATION_JSON
 
     @property
+    def heldout(self) -> Path:
+        """The score on cells left out of the fit."""
+        return self.root / names.HELDOUT_JSON
+
+    @property
     def controls(self) -> Path:
         """Pseudo-genes of NTC guides, and what discovery made of them."""
         return self.root / names.CONTROLS_CSV

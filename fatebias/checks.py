@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fatebias import stages
-from fatebias.artifacts import RunPaths, sha256_file
+from fatebias.artifacts import RunPaths, atomic_json, sha256_file
 from fatebias.config import Config
 
 if TYPE_CHECKING:
@@ -28,13 +28,22 @@ class Check(ABC):
     ----------
     name
         In ``stages`` and run.json.
+    unasked
+        Whether it is there unless left out, so that a screen that lacks what it takes is nothing to warn of.
+    needs
+        Stages that must be done before.
+    follows
+        Stages whose outcome it is about: done afresh, they leave its results outdated.
     """
 
     name: str
+    unasked: bool = False
+    needs: tuple[str, ...] = ("fit",)
+    follows: tuple[str, ...] = ("fit", "discover")
 
     @abstractmethod
-    def wanted(self, config: Config, done: Mapping[str, Any]) -> bool:
-        """Say whether it was asked for and can be done, `done` being the stages of run.json that are."""
+    def wanted(self, config: Config) -> bool:
+        """Say whether the settings ask for it."""
 
     def lacks(self, screen: Screen) -> str | None:
         """Say what the screen has too little of; None where nothing."""
@@ -73,14 +82,11 @@ class Commitment(Check):
     """Whether genes move commitment, beside the contrast."""
 
     name = "commitment"
+    needs = ("fit", "discover")
 
-    def wanted(self, config: Config, done: Mapping[str, Any]) -> bool:
-        """Needs the weight that the data suggest, and calls to stand beside."""
-        return (
-            config.calibration.commitment != "none"
-            and "suggested_weight" in done.get("fit", {})
-            and "discover" in done
-        )
+    def wanted(self, config: Config) -> bool:
+        """Measure it where a measure is given."""
+        return config.calibration.commitment != "none"
 
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
         """Take the measure, and what it is held beside."""
@@ -124,10 +130,12 @@ class Controls(_Ntc):
     """Negative controls: NTC pseudo-genes are called."""
 
     name = "controls"
+    unasked = True
+    needs = ("fit", "discover")
 
-    def wanted(self, config: Config, done: Mapping[str, Any]) -> bool:
-        """Go with the discovery."""
-        return "fit" in done and "discover" in config.stages
+    def wanted(self, config: Config) -> bool:
+        """Be there always, where the screen allows."""
+        return True
 
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
         """Take the discovery; the fit's key has the number of parts."""
@@ -155,9 +163,9 @@ class SpikeIn(_Ntc):
 
     name = "spike_in"
 
-    def wanted(self, config: Config, done: Mapping[str, Any]) -> bool:
+    def wanted(self, config: Config) -> bool:
         """Do as many rounds as asked for."""
-        return bool(config.calibration.spike_in) and "fit" in done
+        return bool(config.calibration.spike_in)
 
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
         """Take rounds, sizes and the discovery."""
@@ -192,20 +200,27 @@ class Heldout(Check):
     """The score on cells left out of the fit."""
 
     name = "heldout"
+    follows = ("fit",)
 
-    def wanted(self, config: Config, done: Mapping[str, Any]) -> bool:
+    def wanted(self, config: Config) -> bool:
         """Leave out what was asked for."""
-        return config.calibration.heldout != "none" and "fit" in done
+        return config.calibration.heldout != "none"
 
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
         """Take what is left out at a time."""
         return [config.calibration.heldout, config.calibration.heldout_folds]
 
+    def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
+        """Name the file of the score."""
+        return [paths.heldout]
+
     def do(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
         """See `calibration.heldout`."""
         from fatebias.calibration.heldout import heldout_score
 
-        return heldout_score(screen, config)
+        report = heldout_score(screen, config)
+        atomic_json(paths.heldout, report)
+        return report
 
     def words(self, report: Report) -> str:
         """Say the score and the gains."""
@@ -219,11 +234,11 @@ class Resample(Check):
 
     name = "resample"
 
-    def wanted(self, config: Config, done: Mapping[str, Any]) -> bool:
+    def wanted(self, config: Config) -> bool:
         """Do as far as asked for."""
         from fatebias.calibration import resample
 
-        return "fit" in done and resample.asked_for(config.calibration)
+        return resample.asked_for(config.calibration)
 
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
         """Take the ways of resampling, and the discovery that judges the bootstrap."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from fatebias.errors import ConfigError, explain
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Contrast:
         ndarray
             (F*,).
         """
+        import numpy as np  # the config reads contrasts, and is to be quick
+
         both = np.array([float(each == self.fate) - float(each == self.against) for each in fates])
         return both[1:]
 

@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 PARTS_OF_A_STAGE = {
     "fit": {"screen", "files", "diagnostics", "warnings", "likelihood_weight"},
     "discover": {"report"},
-    **{check.name: {"report", "words"} for check in CHECKS},
+    **{check.name: {"report", "words", "of"} for check in CHECKS},
 }
 SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
@@ -127,6 +127,7 @@ class _Run:
                 self._fit()
             if "discover" in self.config.stages:
                 self._discover()
+            self._set_outdated_checks_aside()
             for check in CHECKS:
                 self._check(check)
         except BaseException as error:
@@ -187,25 +188,45 @@ class _Run:
 
     def _check(self, check: Check) -> None:
         """Hold the fit against something, as far as asked for and possible."""
-        noted = {name: entry for name in PARTS_OF_A_STAGE if (entry := self._noted(name))}
-        if check.name not in self.config.stages or not check.wanted(self.config, noted):
+        if check.name not in self.config.stages or not check.wanted(self.config):
+            return
+        absent = [stage for stage in check.needs if not self._noted(stage)]
+        if absent:
+            log.warning("no %s: it needs %s, not done in this folder", check.name, " and ".join(absent))
             return
         screen = self._load()
         lacking = check.lacks(screen)
         if lacking is not None:
-            log.warning("no %s: %s", check.name, lacking)
+            log.log(logging.INFO if check.unasked else logging.WARNING, "no %s: %s", check.name, lacking)
             return
         deciding = check.deciding(self.config, screen, self.paths)
         key = digest({"fit": self._fit_key(screen.fingerprint()), "deciding": deciding})
         if self.config.resume and self.record.is_current(check.name, key):
             log.info(KEPT, check.name)
             return
-        config = check.config(self.config, noted["fit"])
+        config = check.config(self.config, self._noted("fit"))
         with self._stage(check.name, key, check.outputs(self.config, self.paths)) as entry:
+            entry["of"] = self._keys(check.follows)
             entry["report"] = check.do(screen, config, self.paths)
             entry["words"] = check.words(entry["report"])
         for line in entry["words"].splitlines():
             log.info("%s", line)
+
+    def _keys(self, names: Sequence[str]) -> dict[str, str]:
+        """Look up what stands for the outcome of stages that are done."""
+        return {name: entry["key"] for name in names if (entry := self._noted(name))}
+
+    def _set_outdated_checks_aside(self) -> None:
+        """Keep checks of an earlier fit or discovery from passing for those of this one."""
+        for check in CHECKS:
+            entry = self.record.content["stages"].get(check.name)
+            if entry is None or entry.get("of", {}).items() <= self._keys(check.follows).items():
+                continue
+            outputs = [self.paths.root / name for name in entry.get("outputs", {})]
+            aside = set_aside(self.paths, outputs)
+            del self.record.content["stages"][check.name]
+            self.record.update()
+            log.info("%s: that of an earlier fit or discovery is now in %s", check.name, aside)
 
     def _set_stale_hits_aside(self) -> None:
         """Keep hits of an earlier fit from passing for those of this one."""

@@ -44,6 +44,7 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
         (paths.controls, "NTC pseudo-genes and their calls"),
         (paths.commitment, "effects on commitment: bias or delay"),
         (paths.spike_in, "known effects in NTC pseudo-genes and their calls"),
+        (paths.heldout, "score on cells left out of the fit"),
         (paths.bootstrap, "errors, signs and calls by the bootstrap"),
         (paths.jackknife, "errors by leaving out replicates or clusters"),
         (paths.concordance, "replicates fitted apart, compared"),
@@ -64,7 +65,7 @@ def _calibration(record: Mapping[str, Any]) -> list[str]:
     lines = []
     if "calibration" in fit:
         lines.append(f"likelihood_weight {fit['likelihood_weight']:.3g} was used; {fit['calibration']}")
-    for stage in ("commitment", "spike_in", "controls"):
+    for stage in ("commitment", "spike_in", "controls", "heldout", "resample"):
         lines += record["stages"].get(stage, {}).get("words", "").splitlines()
     return lines
 

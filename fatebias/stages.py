@@ -99,6 +99,9 @@ def fit(
         given = estimates(screen, config, posterior)
         write_posterior(posterior, given, screen, paths)
         write_marginal(screen, config, posterior, paths)
+        notes = [*weight.notes, *given.notes]
+        for note in notes:
+            log.warning("%s", note)
         plot_loss(paths.loss, paths.loss_plot)
         checkpoint.clear()
         seconds = {"calibration": calibrating, **found.seconds, "summary": time.perf_counter() - begun}
@@ -112,7 +115,7 @@ def fit(
             "likelihood_weight": config.likelihood_weight,
             "suggested_weight": weight.weight,
             "calibration": weight.words(),
-            "notes": [*weight.notes, *given.notes],
+            "notes": notes,
             "se": config.export.se,
             "n_steps": len(found.trace.step),
         }

@@ -19,6 +19,7 @@ POWER = 0.8
 LOG2_ERRORS = 7  # 128 errors, spread evenly (Sobol): the power is known to about a percent
 HALVINGS = 12
 GENES_AT_ONCE = 500
+LARGEST_LOGITS = 10.0  # no effect on a probability is larger
 LARGEST = 64.0  # in standard errors; a prior that calls nothing of this size calls nothing
 
 
@@ -43,7 +44,7 @@ def least_detectable(effects: Effects, rule: CallRule, eps: float) -> tuple[Arra
         An effect on that day alone, called on that day; in logits, (L, D).
     lasting : ndarray
         An effect alike on all days, called on any of them; in logits, (L,). Both are NaN where no effect up
-        to 64 standard errors would do.
+        to 10 logits or 64 standard errors would do.
     """
     n_genes, n_days = effects.bhat.shape
     by_day, lasting = np.empty((n_genes, n_days)), np.empty(n_genes)
@@ -71,7 +72,7 @@ def _any_day(powers: list[Callable[[Array], Array]], size: Array) -> Array:
 
 def _least(power: Callable[[Array], Array], unit: Array) -> Array:
     """Halve the interval in which the power passes 80 %, (L,)."""
-    low, high = np.zeros_like(unit), LARGEST * unit
+    low, high = np.zeros_like(unit), np.minimum(LARGEST * unit, LARGEST_LOGITS)
     never = power(high) < POWER
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -93,7 +93,10 @@ def active(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> NDAr
 
 
 def with_calls(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> pd.DataFrame:
-    """Add ``lfsr_min``, ``best_day`` (its index, the first of equals) and ``hit_anyday``.
+    """Add ``lfsr_min``, ``best_day`` and ``hit_anyday``.
+
+    The best day is the index of the least lfsr, of a hit among the days on which it is called, the first of
+    equals: under a gate the least lfsr of all may stand on a day that is not called.
 
     Parameters
     ----------
@@ -112,10 +115,11 @@ def with_calls(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> 
     """
     called = active(table, rule, where=where)
     lfsr = _shares(table, names.LFSR, called.shape[1], where)
+    judged = np.where(called | ~called.any(axis=1, keepdims=True), lfsr, np.inf)
     return table.assign(
         **{
             names.LFSR_MIN: lfsr.min(axis=1),
-            names.BEST_DAY: lfsr.argmin(axis=1),
+            names.BEST_DAY: judged.argmin(axis=1),
             names.HIT_ANYDAY: called.any(axis=1),
         }
     )

@@ -163,7 +163,8 @@ def _options(cfg: DiscoveryConfig, estimate: bool) -> list[str]:
         "prior": cfg.prior,
         "nullweight": repr(float(cfg.nullweight)),
         "covariances": cfg.covariances,
-        "null-correlation": cfg.null_correlation if estimate else "identity",
+        # what the fit gives comes as --V, and ashr knows no correlation between days
+        "null-correlation": cfg.null_correlation if estimate and cfg.method == "mashr" else "identity",
         "seed": str(cfg.seed),
     }
     return [f"--{name}={value}" for name, value in options.items()]

@@ -233,4 +233,4 @@ def test_too_few_ntc_guides_leave_it_out(tmp_path, caplog):
     simulate = dataclasses.replace(cfg.data.simulate, n_ntc_guides=4, n_cells=600)
     paths = pipeline.run(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, simulate=simulate)))
     assert not paths.spike_in.exists()
-    assert "no spike-in: 4 NTC guides, 6 are needed" in caplog.text
+    assert "no spike_in: 4 NTC guides, 6 are needed" in caplog.text

@@ -135,10 +135,11 @@ def test_priors_matter_to_the_prior_design(tmp_path):
 
 
 def test_nothing_half_written_stays(tmp_path, monkeypatch):
-    def full(*_args: object, **_settings: object) -> None:
+    def full(path: Path, content: memoryview) -> None:
+        path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fatebias.data.screen_files._writer", lambda: full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="screen.h5ad could not be written\n.*\n  found: No space left"):
         source_files(simulated(), PRIORS, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"guides.csv", "truth.csv"}
