@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from fatebias.contrasts import parse_contrast
+from fatebias.contrasts import parse_contrasts
 from fatebias.errors import ConfigError, explain
 
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
@@ -430,8 +430,9 @@ def _check_together(config: Config) -> None:
             "true with guide_effects=random",
         )
     if "fit" in config.stages:  # without it the fates are those of the fit, whatever data says
-        for word in config.discovery.contrasts:
-            parse_contrast(word, config.data.fates, config.data.ref_fate)
+        parse_contrasts(
+            config.discovery.contrasts, config.data.fates, config.data.ref_fate, config.data.contrast_fate
+        )
     if config.calibration.commitment == "column" and config.data.commitment_key is None:
         raise _refuse(
             "calibration.commitment",

@@ -85,3 +85,42 @@ def parse_contrast(word: str, fates: Sequence[str], reference: str) -> Contrast:
             )
         )
     return Contrast(word, *pairs[0])
+
+
+def parse_contrasts(words: Sequence[str], fates: Sequence[str], reference: str, own: str) -> list[Contrast]:
+    """Read several, none of them twice nor the screen's own.
+
+    Parameters
+    ----------
+    words
+        As in `parse_contrast`.
+    fates, reference
+        Of the screen.
+    own
+        The fate whose contrast with the reference the run is about.
+
+    Returns
+    -------
+    list of Contrast
+        In the order of `words`.
+
+    Raises
+    ------
+    ConfigError
+        As `parse_contrast`, or when one stands there twice or is the screen's own.
+    """
+    found = [parse_contrast(word, fates, reference) for word in words]
+    seen = {(own, reference): "the screen's own contrast, which stands in out_dir itself"}
+    for contrast in found:
+        pair = (contrast.fate, contrast.against)
+        if pair in seen:
+            raise ConfigError(
+                explain(
+                    f"this is {seen[pair]}",
+                    where="discovery.contrasts",
+                    found=contrast.name,
+                    fix="leave it out",
+                )
+            )
+        seen[pair] = f"the same as {contrast.name}"
+    return found

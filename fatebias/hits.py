@@ -13,8 +13,8 @@ from typing import Any
 from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path, prepare_out_dir, set_aside
 from fatebias.config import DiscoveryConfig
-from fatebias.contrasts import Contrast, parse_contrast
-from fatebias.errors import ConfigError, DiscoveryError, explain
+from fatebias.contrasts import Contrast, parse_contrast, parse_contrasts
+from fatebias.errors import DiscoveryError, explain, some
 from fatebias.estimates import Export, SavedFit, read_fit
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,9 @@ def discover(
     """
     saved = _saved(cfg, paths, se)
     own = None if saved is None else parse_contrast(saved.contrast, saved.fates, saved.fates[0])
-    further = _further(cfg, saved)
+    further: list[Contrast] = []
+    if saved is not None:
+        further = parse_contrasts(cfg.contrasts, saved.fates, saved.fates[0], saved.contrast)
     kept = {paths.contrast(contrast.name).root for contrast in further}
     if paths.contrasts.is_dir():
         set_aside(paths, [folder for folder in sorted(paths.contrasts.iterdir()) if folder not in kept])
@@ -89,23 +91,6 @@ def _saved(cfg: DiscoveryConfig, paths: RunPaths, se: str) -> SavedFit | None:
         return None
 
 
-def _further(cfg: DiscoveryConfig, saved: SavedFit | None) -> list[Contrast]:
-    if saved is None:
-        return []
-    further = [parse_contrast(word, saved.fates, saved.fates[0]) for word in cfg.contrasts]
-    for contrast in further:
-        if contrast.fate == saved.contrast and contrast.against == saved.fates[0]:
-            raise ConfigError(
-                explain(
-                    "this is the screen's own contrast, which stands in out_dir itself",
-                    where="discovery.contrasts",
-                    found=contrast.name,
-                    fix="leave it out",
-                )
-            )
-    return further
-
-
 def _export(saved: SavedFit, contrast: Contrast) -> Export:
     return saved.estimates.contrast(contrast.weights(saved.fates))
 
@@ -133,7 +118,11 @@ def _discover_one(
     from fatebias.discovery.tables import read_table
     from fatebias.plots import plot_hits
 
-    covariance = None if saved is None or contrast is None else _export(saved, contrast).covariance
+    covariance, flips = None, None
+    if saved is not None and contrast is not None:
+        place = _places(saved, paths)
+        covariance = _export(saved, contrast).covariance[place]
+        flips = saved.flips(contrast)[place]
     correlation = error_correlation(cfg, se, covariance)
     v = None if correlation is None else correlation.v
     report, effects = engine.discover(paths.gene_summary, paths.mash_out, cfg, v)
@@ -142,7 +131,6 @@ def _discover_one(
         report = dataclasses.replace(report, notes=[*report.notes, correlation.note])
     rule = engine.call_rule(cfg)
     table = read_table(paths.mash_out, fix="run again with resume=false")  # as text: a gene may be called NA
-    flips = None if saved is None or contrast is None else saved.flips(contrast)
     calls = call_table(table, effects, rule, cfg.effect_size_eps, cfg.seed, flips)
     ranked = rank(table, rule, where=paths.mash_out)
     calls = calls.set_index(names.GENE).loc[ranked[names.GENE]].reset_index()
@@ -158,6 +146,26 @@ def _discover_one(
         paths.hits_plot,
     )
     return dataclasses.asdict(report)
+
+
+def _places(saved: SavedFit, paths: RunPaths) -> list[int]:
+    """Find the genes of the table in the fit, by name."""
+    from fatebias.discovery.summary import read_summary
+
+    number = {gene: place for place, gene in enumerate(saved.gene_names)}
+    genes = read_summary(paths.gene_summary).genes
+    unknown = [gene for gene in genes if gene not in number]
+    if unknown:
+        raise DiscoveryError(
+            explain(
+                "the table has genes that the fit beside it does not know",
+                where=paths.gene_summary,
+                found=some(unknown),
+                allowed=f"genes of {names.POSTERIOR_NPZ}",
+                fix=f"fit again, or take {names.POSTERIOR_NPZ} away where the table is of another fit",
+            )
+        )
+    return [number[gene] for gene in genes]
 
 
 def _fates(screen: Mapping[str, Any], contrast: Contrast | None) -> tuple[str | None, str | None]:

@@ -45,6 +45,19 @@ def test_contrasts_are_checked_with_the_config():
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["MES"], "the screen's own contrast"),
+        (["NEU", "MES-EC"], "the screen's own contrast"),
+        (["NEU", "NEU-EC"], r"the same as NEU\n[\s\S]*found: NEU-EC"),
+    ],
+)
+def test_no_contrast_twice(words, message):
+    with pytest.raises(ConfigError, match=message):
+        Config(discovery=DiscoveryConfig(contrasts=words))
+
+
 def test_a_contrast_has_the_variance_of_a_difference():
     rng = np.random.default_rng(0)
     draws = rng.normal(size=(400, 3, 2, 4)) @ rng.normal(size=(4, 4)) + rng.normal(size=(400, 3, 1, 1))

@@ -109,9 +109,32 @@ def test_contrasts_no_longer_asked_for_are_set_aside(finished):
 
 
 def test_the_contrast_of_the_screen_itself_is_refused(finished):
-    cfg = config(finished, contrasts=["MES"])
+    cfg = dataclasses.replace(config(finished), stages=["discover"])
+    own = DiscoveryConfig(engine="native", contrasts=["MES"])
     with pytest.raises(ConfigError, match="the screen's own contrast"):
-        pipeline.run(dataclasses.replace(cfg, stages=["discover"]))
+        pipeline.run(dataclasses.replace(cfg, discovery=own))
+
+
+def test_genes_of_a_table_are_found_in_the_fit_by_name(finished, tmp_path):
+    given = table(finished / names.GENE_SUMMARY_CSV)
+    orders = {"as written": given, "reversed": given.iloc[::-1]}
+    found = []
+    for order, rows in orders.items():
+        folder = tmp_path / order
+        folder.mkdir()
+        (folder / names.POSTERIOR_NPZ).write_bytes((finished / names.POSTERIOR_NPZ).read_bytes())
+        rows.to_csv(folder / names.GENE_SUMMARY_CSV, index=False)
+        cfg = dataclasses.replace(config(folder, null_correlation="per_gene"), stages=["discover"])
+        pipeline.run(cfg)
+        found.append(table(folder / names.CALLS_CSV))
+    one, other = found
+    assert list(one["gene"]) == list(other["gene"])
+    np.testing.assert_allclose(one["p_flip_fit"], other["p_flip_fit"])
+    np.testing.assert_allclose(one["p_any"], other["p_any"], atol=1e-6)
+    strangers = given.assign(gene=[f"x{gene}" for gene in given["gene"]])
+    strangers.to_csv(folder / names.GENE_SUMMARY_CSV, index=False)
+    with pytest.raises(DiscoveryError, match="genes that the fit beside it does not know"):
+        pipeline.run(cfg)
 
 
 def test_contrasts_need_the_file_of_the_fit(finished, tmp_path):
