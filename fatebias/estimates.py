@@ -16,6 +16,8 @@ from fatebias.errors import DiscoveryError, explain
 
 Array = NDArray[np.float64]
 
+FLIP_DRAWS = 1000
+
 
 @dataclass(frozen=True)
 class Export:
@@ -42,6 +44,23 @@ class Export:
 
 
 @dataclass(frozen=True)
+class GuideEffects:
+    """Effects of guides that may be dead.
+
+    Attributes
+    ----------
+    dead
+        Probability of no effect at all, shape (G,); NaN where it cannot be told (a gene's only guide).
+    mean, sd
+        Of the guide's whole effect, shape (G, F*, D), logits.
+    """
+
+    dead: Array
+    mean: Array
+    sd: Array
+
+
+@dataclass(frozen=True)
 class Estimates:
     """Daywise effects on every fate against the reference, from which any contrast follows.
 
@@ -51,16 +70,20 @@ class Estimates:
         In logits, shape (L, F*, D).
     covariance
         Of their errors across fates and days, shape (L, F*, D, F*, D).
+    flip
+        Probability that the effect on fate a against fate b has different signs on two days, of the two days
+        that make it greatest, shape (L, F, F), the reference first.
     notes
         What the reader must know.
-    dead
-        Probability that a guide has no effect at all, shape (G,); None where all count as live.
+    guides
+        Where guides may be dead, what that makes of each; else None.
     """
 
     mean: Array
     covariance: Array
+    flip: Array
     notes: tuple[str, ...] = ()
-    dead: Array | None = None
+    guides: GuideEffects | None = None
 
     def contrast(self, weights: Array) -> Export:
         """Combine fates.
@@ -82,6 +105,55 @@ class Estimates:
         )
 
 
+def sign_changes(theta: Array) -> Array:
+    """Count draws in which the difference of two fates has opposite signs on two days.
+
+    Parameters
+    ----------
+    theta
+        Draws, shape (S, L, F*, D).
+
+    Returns
+    -------
+    ndarray
+        Shape (L, F, F, D, D), the reference first.
+    """
+    fates = np.concatenate([np.zeros_like(theta[:, :, :1]), theta], axis=2)  # (S, L, F, D)
+    n_genes, n_fates, n_days = fates.shape[1:]
+    count = np.zeros((n_genes, n_fates, n_fates, n_days, n_days))
+    for a in range(fates.shape[2]):
+        for b in range(a):
+            apart = fates[:, :, a] - fates[:, :, b]
+            up, down = (apart > 0).astype(np.float32), (apart < 0).astype(np.float32)
+            changes = np.einsum("sld,sle->lde", up, down)
+            count[:, a, b] = count[:, b, a] = changes + np.swapaxes(changes, 1, 2)
+    return count
+
+
+def normal_flip(mean: Array, covariance: Array) -> Array:
+    """Give `Estimates.flip` of normal effects, from draws.
+
+    Parameters
+    ----------
+    mean, covariance
+        As in `Estimates`.
+
+    Returns
+    -------
+    ndarray
+        Shape (L, F, F).
+    """
+    n_genes, n_star, n_days = mean.shape
+    rng = np.random.default_rng(0xF11F)
+    flip = np.empty((n_genes, n_star + 1, n_star + 1))
+    for gene in range(n_genes):
+        root = np.linalg.cholesky(covariance[gene].reshape(n_star * n_days, -1))
+        draws = mean[gene].ravel() + rng.standard_normal((FLIP_DRAWS, len(root))) @ root.T
+        changes = sign_changes(draws.reshape(FLIP_DRAWS, 1, n_star, n_days))
+        flip[gene] = changes[0].max(axis=(2, 3)) / FLIP_DRAWS
+    return flip
+
+
 @dataclass(frozen=True)
 class SavedFit:
     """What ``posterior.npz`` says of a fit, as far as discovery needs it.
@@ -96,19 +168,16 @@ class SavedFit:
         The fate that the screen is about.
     gene_names
         In the order of `estimates`.
-    flip
-        Probability of a sign change over days by pair of fates, shape (L, F, F).
     """
 
     estimates: Estimates
     fates: tuple[str, ...]
     contrast: str
     gene_names: tuple[str, ...]
-    flip: Array
 
     def flips(self, contrast: Contrast) -> Array:
-        """Probability that a contrast changes sign over days under the fit's own posterior, shape (L,)."""
-        return self.flip[:, self.fates.index(contrast.fate), self.fates.index(contrast.against)]
+        """Probability that a contrast changes sign over days, before mash, shape (L,)."""
+        return self.estimates.flip[:, self.fates.index(contrast.fate), self.fates.index(contrast.against)]
 
 
 def read_fit(path: Path, because: str) -> SavedFit:
@@ -134,11 +203,10 @@ def read_fit(path: Path, because: str) -> SavedFit:
     try:
         with np.load(path) as arrays:
             return SavedFit(
-                Estimates(arrays["export_mean"], arrays["export_covariance"]),
+                Estimates(arrays["export_mean"], arrays["export_covariance"], arrays["export_flip"]),
                 (str(arrays["reference_fate"]), *arrays["effect_fates"].tolist()),
                 str(arrays["contrast"]),
                 tuple(arrays["gene_names"].tolist()),
-                arrays["theta_flip"],
             )
     except (OSError, KeyError, ValueError) as error:
         raise DiscoveryError(

@@ -14,6 +14,7 @@ from fatebias.calibration.curvature import flat_of
 from fatebias.config import Config
 from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
+from fatebias.estimates import Estimates
 from fatebias.model.coefficients import Coefficients
 from fatebias.posterior import Posterior
 
@@ -40,13 +41,13 @@ class MarginalEffects:
     se: Array
 
 
-def marginal_effects(screen: Screen, cfg: Config, posterior: Posterior) -> MarginalEffects:
+def marginal_effects(screen: Screen, cfg: Config, posterior: Posterior, given: Estimates) -> MarginalEffects:
     """Average each gene's effect on the fates' probabilities over the cells that do not carry it.
 
-    On each day the mean over those cells of ``pi(eta + theta[gene, :, day]) - pi(eta)``, all fates' theta
-    moving together and eta, with the cell's own guides, at the posterior mean (Williams 2012, doi
-    10.1177/1536867X1201200209, of a discrete change). Errors are by the delta method from the posterior
-    covariance of the gene's theta across fates on that day; that of eta is left out, being shared by
+    On each day the mean over those cells of ``pi(eta + theta[gene, :, day]) - pi(eta)``, all fates' theta,
+    as mash is given them, moving together and eta, with the cell's own guides, at the posterior mean
+    (Williams 2012, doi 10.1177/1536867X1201200209, of a discrete change). Errors are by the delta method from
+    the covariance of the gene's theta across fates on that day; that of eta is left out, being shared by
     thousands of cells.
 
     Parameters
@@ -57,6 +58,8 @@ def marginal_effects(screen: Screen, cfg: Config, posterior: Posterior) -> Margi
         For ``model.guide_effects``.
     posterior
         Of the fit.
+    given
+        What mash is given.
 
     Returns
     -------
@@ -64,14 +67,10 @@ def marginal_effects(screen: Screen, cfg: Config, posterior: Posterior) -> Margi
         Of every gene, day and fate.
     """
     coefficients = Coefficients(collapse(screen), centred=cfg.model.guide_effects == "centred")
-    mean, slope = average_change(coefficients, flat_of(posterior, coefficients), posterior.theta_mean)
-    variance = np.einsum("ldfa,ldab,ldfb->ldf", slope, across_fates(posterior), slope)
+    mean, slope = average_change(coefficients, flat_of(posterior, coefficients), given.mean)
+    across_fates = np.einsum("lfdgd->ldfg", given.covariance)
+    variance = np.einsum("ldfa,ldab,ldfb->ldf", slope, across_fates, slope)
     return MarginalEffects(mean, np.sqrt(variance))
-
-
-def across_fates(posterior: Posterior) -> Array:
-    """Give the covariance of each gene's theta across fates on each day, shape (L, D, F*, F*)."""
-    return np.einsum("lfdgd->ldfg", posterior.theta_joint)
 
 
 def average_change(coefficients: Coefficients, flat: Array, theta: Array) -> tuple[Array, Array]:
@@ -193,16 +192,18 @@ def marginal_table(effects: MarginalEffects, screen: Screen) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def write_marginal(screen: Screen, cfg: Config, posterior: Posterior, paths: RunPaths) -> None:
+def write_marginal(
+    screen: Screen, cfg: Config, posterior: Posterior, given: Estimates, paths: RunPaths
+) -> None:
     """Write ``marginal_effects.csv``.
 
     Parameters
     ----------
-    screen, cfg, posterior
+    screen, cfg, posterior, given
         As in `marginal_effects`.
     paths
         Where to write.
     """
-    table = marginal_table(marginal_effects(screen, cfg, posterior), screen)
+    table = marginal_table(marginal_effects(screen, cfg, posterior, given), screen)
     with atomic_path(paths.marginal_effects) as draft:
         table.to_csv(draft, index=False)

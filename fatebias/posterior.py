@@ -15,7 +15,7 @@ from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path
 from fatebias.data.screen import Screen
 from fatebias.errors import FitError, explain, some
-from fatebias.estimates import Estimates
+from fatebias.estimates import Estimates, GuideEffects, sign_changes
 from fatebias.inference.result import Draws
 
 Array = NDArray[np.float64]
@@ -146,7 +146,7 @@ def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray
         draws = draw(min(chunk, n_draws - done))
         done += len(draws.theta)
         theta.add(draws.theta.reshape(*draws.theta.shape[:2], -1))
-        flips = flips + _sign_changes(draws.theta)
+        flips = flips + sign_changes(draws.theta)
         beta.add(draws.theta[:, gene] + draws.delta[..., None])
         shared.add(draws.shared)
         scales.add(draws.scales)
@@ -169,20 +169,6 @@ def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray
     )
     _check(result)
     return result
-
-
-def _sign_changes(theta: Array) -> Array:
-    """Count draws in which the difference of two fates has opposite signs on two days, (L, F, F, D, D)."""
-    fates = np.concatenate([np.zeros_like(theta[:, :, :1]), theta], axis=2)  # (S, L, F, D)
-    n_genes, n_fates, n_days = fates.shape[1:]
-    count = np.zeros((n_genes, n_fates, n_fates, n_days, n_days))
-    for a in range(fates.shape[2]):
-        for b in range(a):
-            apart = fates[:, :, a] - fates[:, :, b]
-            up, down = (apart > 0).astype(np.float32), (apart < 0).astype(np.float32)
-            changes = np.einsum("sld,sle->lde", up, down)
-            count[:, a, b] = count[:, b, a] = changes + np.swapaxes(changes, 1, 2)
-    return count
 
 
 def _check(posterior: Posterior) -> None:
@@ -215,7 +201,7 @@ def gene_table(betahat: Array, se: Array, genes: Sequence[str]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({names.GENE: list(genes)}), _by_day(betahat, se)], axis=1)
 
 
-def guide_table(posterior: Posterior, screen: Screen, dead: Array | None = None) -> pd.DataFrame:
+def guide_table(posterior: Posterior, screen: Screen, given: GuideEffects | None = None) -> pd.DataFrame:
     """Daywise effects of each CRISPR guide, gene effect plus the guide's own deviation.
 
     Parameters
@@ -224,13 +210,13 @@ def guide_table(posterior: Posterior, screen: Screen, dead: Array | None = None)
         Means and SDs.
     screen
         Names, contrast and cells.
-    dead
-        Probability that a guide has no effect at all, shape (G,); None where that was not asked.
+    given
+        Effects of guides that may be dead, where that was asked, in place of the posterior's.
 
     Returns
     -------
     DataFrame
-        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits, and ``p_dead`` where `dead` is given.
+        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits, and ``p_dead`` where `given`.
     """
     contrast = screen.contrast_index
     cells = np.bincount(screen.guide_ids[screen.guide_ids > 0], minlength=len(screen.guide_names) + 1)[1:]
@@ -241,10 +227,9 @@ def guide_table(posterior: Posterior, screen: Screen, dead: Array | None = None)
             names.CELLS: cells,
         }
     )
-    table = pd.concat(
-        [head, _by_day(posterior.beta_mean[:, contrast], posterior.beta_sd[:, contrast])], axis=1
-    )
-    return table if dead is None else table.assign(**{names.P_DEAD: dead})
+    mean, sd = (posterior.beta_mean, posterior.beta_sd) if given is None else (given.mean, given.sd)
+    table = pd.concat([head, _by_day(mean[:, contrast], sd[:, contrast])], axis=1)
+    return table if given is None else table.assign(**{names.P_DEAD: given.dead})
 
 
 def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
@@ -284,12 +269,12 @@ def write_posterior(posterior: Posterior, given: Estimates, screen: Screen, path
         "rep_labels": screen.rep_labels,
     }
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
-    arrays |= {"export_mean": given.mean, "export_covariance": given.covariance}
+    arrays |= {f"export_{name}": getattr(given, name) for name in ("mean", "covariance", "flip")}
     arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
     with atomic_path(paths.posterior) as draft:
         np.savez_compressed(draft, gene_of_guide=screen.gene_of_guide, **arrays)
     for path, table in (
-        (paths.guide_summary, guide_table(posterior, screen, given.dead)),
+        (paths.guide_summary, guide_table(posterior, screen, given.guides)),
         (paths.gene_summary, gene_table(own.betahat, own.se, screen.gene_names)),
     ):
         with atomic_path(path) as draft:

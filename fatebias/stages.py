@@ -98,7 +98,7 @@ def fit(
         posterior = summarise(found.draw, config.inference.num_posterior_draws, screen.gene_of_guide)
         given = estimates(screen, config, posterior)
         write_posterior(posterior, given, screen, paths)
-        write_marginal(screen, config, posterior, paths)
+        write_marginal(screen, config, posterior, given, paths)
         notes = [*weight.notes, *given.notes]
         for note in notes:
             log.warning("%s", note)

@@ -40,8 +40,8 @@ def test_contrasts_are_checked_with_the_config():
         Config(discovery=DiscoveryConfig(contrasts=["NUE"]))
     Config(discovery=DiscoveryConfig(contrasts=["NUE"]), stages=["discover"])  # the fit's fates count there
     Config(
-        discovery=DiscoveryConfig(contrasts=["B"]),
-        data=DataConfig(fates=["A", "B"], ref_fate="A", contrast_fate="B"),
+        discovery=DiscoveryConfig(contrasts=["C-B"]),
+        data=DataConfig(fates=["A", "B", "C"], ref_fate="A", contrast_fate="B"),
     )
 
 
@@ -63,7 +63,7 @@ def test_a_contrast_has_the_variance_of_a_difference():
     draws = rng.normal(size=(400, 3, 2, 4)) @ rng.normal(size=(4, 4)) + rng.normal(size=(400, 3, 1, 1))
     flat = draws.reshape(400, 3, 8)
     covariance = np.stack([np.cov(flat[:, gene], rowvar=False) for gene in range(3)]).reshape(3, 2, 4, 2, 4)
-    found = Estimates(draws.mean(axis=0), covariance).contrast(np.array([1.0, -1.0]))
+    found = Estimates(draws.mean(axis=0), covariance, np.zeros((3, 3, 3))).contrast(np.array([1.0, -1.0]))
     apart = draws[:, :, 0] - draws[:, :, 1]
     np.testing.assert_allclose(found.betahat, apart.mean(axis=0))
     for gene in range(3):

@@ -12,6 +12,7 @@ from fatebias import marginal
 from fatebias.config import Config, DataConfig, InferenceConfig, PriorsConfig, SimulateConfig
 from fatebias.data.collapse import collapse
 from fatebias.data.simulate import simulate_screen
+from fatebias.export import estimates
 from fatebias.inference.fit import fit_screen
 from fatebias.marginal import average_change, marginal_effects, marginal_table
 from fatebias.model.coefficients import Coefficients
@@ -123,7 +124,7 @@ def test_recovery_within_its_own_errors(guide_effects):
     cfg.model.guide_effects = guide_effects
     screen, truth = simulate_screen(simulate, cfg.data, PriorsConfig())
     posterior = summarise(fit_screen(screen, cfg).draw, 1000, screen.gene_of_guide)
-    found = marginal_effects(screen, cfg, posterior)
+    found = marginal_effects(screen, cfg, posterior, estimates(screen, cfg, posterior))
     coefficients = Coefficients(collapse(screen))
     flat = np.empty(coefficients.size)
     theta = truth.theta

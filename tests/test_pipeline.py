@@ -1,5 +1,6 @@
 """The whole way on a small screen: what is written, what is kept, and what is said when it fails."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from filelock import FileLock
 
 from fatebias import hits, names, pipeline, stages
 from fatebias.config import (
+    CalibrationConfig,
     Config,
     DataConfig,
     DiscoveryConfig,
@@ -307,3 +309,58 @@ def test_when_there_is_no_room_to_say_that_a_run_failed_its_own_error_is_told(tm
     monkeypatch.setattr("fatebias.record.RunRecord.fail", no_room)
     with pytest.raises(DiscoveryError, match="no gene_summary_for_mash.csv"):
         pipeline.run(config(tmp_path, stages=["discover"]))
+
+
+def checked(out_dir, **calibration):
+    more = CalibrationConfig(spike_in=1, heldout="replicate", heldout_folds=2, **calibration)
+    simulate = SimulateConfig(n_cells=800, n_genes=8, guides_per_gene=2, n_ntc_guides=8)
+    return config(
+        out_dir,
+        data=DataConfig(source="simulated", simulate=simulate),
+        inference=InferenceConfig(method="laplace", num_posterior_draws=100, progress=False),
+        calibration=more,
+    )
+
+
+def test_checks_of_an_earlier_fit_do_not_pass_for_those_of_this_one(tmp_path, caplog):
+    asked = checked(tmp_path)
+    pipeline.run(asked)
+    assert set(record(tmp_path)["stages"]) == {"fit", "discover", "controls", "spike_in", "heldout"}
+    with caplog.at_level("INFO"):
+        pipeline.run(asked)
+    for stage in ("fit", "discover", "controls", "spike_in", "heldout"):
+        assert f"{stage}: inputs and settings unchanged, kept" in caplog.text
+    # a run that does not ask for them leaves them, as long as they are of its fit and its calls
+    unasked = dataclasses.replace(asked, calibration=CalibrationConfig())
+    pipeline.run(unasked)
+    assert "spike_in" in record(tmp_path)["stages"]
+    pipeline.run(
+        dataclasses.replace(unasked, discovery=DiscoveryConfig(engine="native", mash_lfsr_thresh=0.01))
+    )
+    assert "spike_in" not in record(tmp_path)["stages"]
+    assert "heldout" in record(tmp_path)["stages"]  # it rests on the fit alone
+    assert not (tmp_path / names.SPIKE_IN_CSV).exists()
+    assert (tmp_path / "superseded" / names.SPIKE_IN_CSV).is_file()
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        pipeline.run(dataclasses.replace(unasked, likelihood_weight=3.0))
+    assert "heldout" not in record(tmp_path)["stages"]
+    assert not (tmp_path / names.HELDOUT_JSON).exists()
+    assert "held-out score" not in caplog.text
+
+
+def test_a_check_without_a_fit_says_what_it_needs(tmp_path, caplog):
+    pipeline.run(dataclasses.replace(checked(tmp_path), stages=["spike_in"]))
+    assert "no spike_in: it needs fit, not done in this folder" in caplog.text
+
+
+def test_notes_of_a_fit_are_said(tmp_path, caplog):
+    one = SimulateConfig(n_cells=800, n_genes=8, guides_per_gene=2, n_ntc_guides=0)
+    cfg = dataclasses.replace(
+        checked(tmp_path, method="controls"),
+        data=DataConfig(source="simulated", simulate=one),
+        likelihood_weight="auto",
+        stages=["fit"],
+    )
+    pipeline.run(cfg)
+    assert "calibration.method=controls cannot be gone here" in caplog.text

@@ -93,7 +93,7 @@ def test_the_guide_table_counts_cells(screen):
 
 def test_files_hold_what_the_tables_hold(screen, tmp_path):
     posterior = summarise(Stored(screen), 500, screen.gene_of_guide)
-    given = Estimates(posterior.theta_mean, posterior.theta_joint)
+    given = Estimates(posterior.theta_mean, posterior.theta_joint, posterior.theta_flip)
     write_posterior(posterior, given, screen, RunPaths(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "gene_summary_for_mash.csv", "guide_summary.csv", "posterior.npz",

@@ -47,7 +47,10 @@ class _Fitted:
 
 def _fit(own: Screen, cfg: Config) -> _Fitted:
     own, cfg = weighted(own, cfg)
-    cfg = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
+    # The bias that was taken out is that of guides that all live.
+    live = dataclasses.replace(cfg.export, dead_guides=False)
+    laplace = dataclasses.replace(cfg.inference, method="laplace")
+    cfg = dataclasses.replace(cfg, inference=laplace, export=live)
     fit = fit_screen(own, cfg)
     posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, own.gene_of_guide)
     return _Fitted(own, cfg, posterior, fit.warnings)

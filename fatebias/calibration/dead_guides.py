@@ -18,6 +18,7 @@ from scipy import sparse
 from scipy.special import logsumexp
 
 from fatebias.calibration.curvature import BROAD
+from fatebias.estimates import GuideEffects
 from fatebias.model.coefficients import Coefficients
 from fatebias.model.regression import SoftRegression
 
@@ -44,26 +45,32 @@ class LiveFit:
     ----------
     mean, covariance
         Of theta, shape (L, F*, D) and (L, F*, D, F*, D).
-    dead
-        Probability that a guide is dead, shape (G,).
+    guides
+        Of each guide. Of a gene's only guide it cannot be told whether it is dead.
     share
-        Of all guides.
+        Of dead guides among those of genes with several.
     spread
         SD of live guides around their gene, shape (F*,).
     """
 
     mean: Array
     covariance: Array
-    dead: Array
+    guides: GuideEffects
     share: float
     spread: Array
 
-    def words(self) -> str:
-        """Say it in a line."""
-        return (
-            f"guides may be dead: an estimated {self.share:.1%} of {len(self.dead)} are, "
-            f"{int((self.dead > SURE).sum())} of them surely"
-        )
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to say of it."""
+        told = self.guides.dead[~np.isnan(self.guides.dead)]
+        alone = len(self.guides.dead) - len(told)
+        notes = [f"{alone} guides are their gene's only one: whether they are dead cannot be told"]
+        if len(told):
+            notes.append(
+                f"guides may be dead: an estimated {self.share:.1%} of {len(told)} are, "
+                f"{int((told > SURE).sum())} of them surely"
+            )
+        return tuple(notes if alone else notes[1:])
 
 
 def fit_live(
@@ -101,17 +108,20 @@ def fit_live(
     effects = theta[gene] + delta[..., None]  # (G, F*, D)
     guides = _quadratic(coefficients, effects, shared, weight)
     normal = _weigh_all(guides, places, 0.0, spread)
-    found, share, spread = _settle(guides, places, spread)
+    share, spread, sizes = _settle(guides, places, spread)
+    found = _weigh_all(guides, places, share, spread, sizes)
     mean, before = (np.array([each.mean for each in part]) for part in (found, normal))
     blocks, usual = (np.array([each.covariance for each in part]) for part in (found, normal))
     stretch = np.linalg.cholesky(covariance.reshape(blocks.shape)) @ np.linalg.inv(np.linalg.cholesky(usual))
-    dead = np.empty(rows.n_guides)
+    dead, own, own_sd = np.full(rows.n_guides, np.nan), np.empty_like(effects), np.empty_like(effects)
     for place, each in zip(places, found, strict=True):
-        dead[place] = each.dead
+        own[place], own_sd[place] = (part.reshape(-1, *effects.shape[1:]) for part in each.guides())
+        if len(place) > 1:
+            dead[place] = each.dead
     return LiveFit(
         theta + (mean - before).reshape(theta.shape),
         (stretch @ blocks @ np.swapaxes(stretch, 1, 2)).reshape(covariance.shape),
-        dead,
+        GuideEffects(dead, own, own_sd),
         share,
         spread,
     )
@@ -160,33 +170,89 @@ def _quadratic(
 
 @dataclass(frozen=True)
 class _Gene:
-    """Posterior of one gene: theta, its guides, and what a next estimate of shares and spreads needs."""
+    """Posterior of one gene, a mixture over S sets of live guides.
 
-    mean: Array
-    covariance: Array
-    dead: Array
-    squares: Array
+    Attributes
+    ----------
+    own
+        Its guides.
+    same
+        See `_same_on_all_days`.
+    weights
+        Probability of each set, where the guide is live in it, shape (S, n).
+    means, covariances
+        Of theta given the set, shape (S, E) and (S, E, E).
+    sets
+        Probability of each set, shape (S,).
+    sizes
+        Probability of each size of effect.
+    """
+
+    own: _Integrated
+    same: Array
+    weights: Array
+    means: Array
+    covariances: Array
+    sets: Array
     sizes: Array
+
+    @property
+    def mean(self) -> Array:
+        """Of theta, shape (E,)."""
+        return self.sets @ self.means
+
+    @property
+    def covariance(self) -> Array:
+        """Of theta, shape (E, E)."""
+        apart = self.means - self.mean
+        between = np.einsum("s,si,sj->ij", self.sets, apart, apart)
+        return np.asarray(np.einsum("s,sij->ij", self.sets, self.covariances) + between)
+
+    @property
+    def dead(self) -> Array:
+        """Probability that a guide is dead, shape (n,)."""
+        return np.clip(1 - self.weights.sum(axis=0), 0, 1)
+
+    @property
+    def squares(self) -> Array:
+        """Expected squares of the deviations of live guides, summed, shape (F*,)."""
+        own = self.own
+        delta = own.pull - np.einsum("gie,se->sgi", own.gain, self.means)
+        variance = np.diagonal(own.rest, axis1=1, axis2=2) + np.einsum(
+            "gie,sef,gif->sgi", own.gain, self.covariances, own.gain
+        )
+        return np.asarray(np.einsum("sg,sgi->i", self.weights, delta**2 + variance))
+
+    def guides(self) -> tuple[Array, Array]:
+        """Mean and SD of each guide's whole effect, nothing where it is dead, shape (n, E)."""
+        own, same = self.own, self.same
+        left = np.eye(len(same)) - same @ own.gain  # theta + delta = left theta + same (pull + noise)
+        mean = np.einsum("gij,sj->sgi", left, self.means) + own.pull @ same.T
+        variance = np.einsum("gij,sjk,gik->sgi", left, self.covariances, left)
+        variance = variance + np.einsum("ef,gfh,eh->ge", same, own.rest, same)
+        whole = np.einsum("sg,sge->ge", self.weights, mean)
+        second = np.einsum("sg,sge->ge", self.weights, variance + mean**2)
+        return whole, np.sqrt(np.maximum(second - whole**2, 0))
 
 
 def _settle(
     guides: tuple[Array, Array], places: list[NDArray[np.int64]], spread: Array
-) -> tuple[list[_Gene], float, Array]:
+) -> tuple[float, Array, Array]:
     """Estimate the share of dead guides, the spread of live ones and the sizes of genes' effects by EM."""
     share, sizes = BEFORE[0] / sum(BEFORE), np.full(1 + len(SIZES), 1 / (1 + len(SIZES)))
-    n_guides = len(guides[0])
+    n_told = sum(len(place) for place in places if len(place) > 1)
     for _ in range(MOST_ROUNDS):
         found = _weigh_all(guides, places, share, spread, sizes)
         sizes = np.mean([each.sizes for each in found], axis=0)
-        dead = sum(float(each.dead.sum()) for each in found)
-        new_share = (dead + BEFORE[0]) / (n_guides + sum(BEFORE))
-        squares = np.sum([each.squares for each in found], axis=0) / max(n_guides - dead, 1.0)
+        dead = sum(float(each.dead.sum()) for each in found)  # a gene's only guide adds none
+        new_share = (dead + BEFORE[0]) / (n_told + sum(BEFORE))
+        squares = np.sum([each.squares for each in found], axis=0) / max(len(guides[0]) - dead, 1.0)
         new_spread = np.sqrt(np.maximum(squares, LEAST_SPREAD**2))
         change = max(abs(new_share - share), float(np.abs(new_spread - spread).max()))
         share, spread = new_share, new_spread
         if change < SETTLED:
             break
-    return found, share, spread
+    return share, spread, sizes
 
 
 @dataclass(frozen=True)
@@ -269,21 +335,7 @@ def _weigh(own: _Integrated, share: float, same: Array, sizes: Array | None) -> 
             evidence += np.log(sizes)
         both = np.exp(evidence - logsumexp(evidence))
         p, of_sizes = both.sum(axis=1), both.sum(axis=0)
-    delta = own.pull - np.einsum("gie,se->sgi", own.gain, mean)  # (S, G', F*)
-    variance = np.diagonal(own.rest, axis1=1, axis2=2) + np.einsum(
-        "gie,sef,gif->sgi", own.gain, covariance, own.gain
-    )
-    weights = p[:, None] * live
-    whole = p @ mean
-    spread_of_means = mean - whole
-    return _Gene(
-        mean=whole,
-        covariance=np.einsum("s,sij->ij", p, covariance)
-        + np.einsum("s,si,sj->ij", p, spread_of_means, spread_of_means),
-        dead=np.clip(1 - weights.sum(axis=0), 0, 1),
-        squares=np.einsum("sg,sgi->i", weights, delta**2 + variance),
-        sizes=of_sizes,
-    )
+    return _Gene(own, same, p[:, None] * live, mean, covariance, p, of_sizes)
 
 
 def _by_size(known: Array, linear: Array, same: Array) -> Array:

@@ -48,7 +48,14 @@ def analysed(**simulate):
     allowed = dataclasses.replace(cfg, export=ExportConfig(estimates="unshrunken", dead_guides=True))
     place = [truth.gene_names.index(gene) for gene in screen.gene_names]
     dead = truth.dead[[truth.guide_names.index(guide) for guide in screen.guide_names]]
-    return usual, estimates(screen, allowed, posterior), truth.theta[place], dead
+    chosen = [truth.guide_names.index(guide) for guide in screen.guide_names]
+    return (
+        usual,
+        estimates(screen, allowed, posterior),
+        truth.theta[place],
+        dead,
+        truth.guide_effects()[chosen],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +69,9 @@ def z_scores(given, theta):
 
 
 def test_dead_guides_are_found_and_effects_are_those_of_live_ones(quarter):
-    usual, live, theta, dead = quarter
-    assert live.dead[dead].mean() > 0.8
-    assert live.dead[~dead].mean() < 0.1
+    usual, live, theta, dead, _ = quarter
+    assert live.guides.dead[dead].mean() > 0.8
+    assert live.guides.dead[~dead].mean() < 0.1
     active = (theta != 0).any(axis=(1, 2))
     before, after = (np.abs(z_scores(each, theta)[active]) < 1.96 for each in (usual, live))
     assert before.mean() < 0.88
@@ -73,9 +80,24 @@ def test_dead_guides_are_found_and_effects_are_those_of_live_ones(quarter):
     assert abs(toward.mean()) < 0.5 * abs((np.sign(theta[active]) * (usual.mean - theta)[active]).mean())
 
 
+def test_effects_of_guides_are_mixed_with_the_chance_that_they_are_dead(quarter):
+    _, live, _, dead, effects = quarter
+    surely = dead & (live.guides.dead > 0.95)
+    assert surely.sum() >= 5
+    assert np.abs(live.guides.mean[surely]).max() < 0.1
+    z = (live.guides.mean - effects) / np.maximum(live.guides.sd, 0.02)
+    assert (np.abs(z) < 1.96).mean() > 0.9
+
+
+def test_of_an_only_guide_nothing_can_be_told():
+    _, live, _, _, _ = analysed(guides_per_gene=1, n_cells=2000, dead_guide_share=0.25)
+    assert np.isnan(live.guides.dead).all()
+    assert live.notes == ("30 guides are their gene's only one: whether they are dead cannot be told",)
+
+
 def test_where_all_guides_work_nothing_changes():
-    usual, live, _, _ = analysed(sigma_guide=0.1, active_share=1.0, effect_min=1.0, effect_max=1.5, seed=1)
-    assert live.dead.max() < 0.01
+    usual, live, _, _, _ = analysed(sigma_guide=0.1, active_share=1.0, effect_min=1.0, effect_max=1.5, seed=1)
+    assert live.guides.dead.max() < 0.01
     np.testing.assert_allclose(live.mean, usual.mean, atol=0.02)
     one, other = (np.einsum("lfdfd->lfd", each.covariance) for each in (usual, live))
     np.testing.assert_allclose(other / one, 1, atol=0.15)
@@ -83,7 +105,7 @@ def test_where_all_guides_work_nothing_changes():
 
 
 def test_covariances_are_proper(quarter):
-    _, live, _, _ = quarter
+    _, live, _, _, _ = quarter
     flat = live.covariance.reshape(30, 8, 8)
     np.testing.assert_allclose(flat, np.swapaxes(flat, 1, 2), atol=1e-12)
     assert np.linalg.eigvalsh(flat).min() > 0

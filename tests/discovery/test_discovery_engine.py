@@ -224,6 +224,11 @@ def test_ashr_of_the_r_engine_reads_q_values(in_csv, tmp_path):
     assert "qvalue_d2" in pd.read_csv(tmp_path / "out.csv")
 
 
+def test_ashr_takes_no_correlation_to_r(in_csv, tmp_path):
+    discover(in_csv, tmp_path / "out.csv", fake("good", method="ashr", null_correlation="fit"))
+    assert "--null-correlation=identity" in json.loads((tmp_path / "fake_words.json").read_text())
+
+
 def test_words_given_to_r(in_csv, tmp_path):
     settings = {
         "prior": "uniform",

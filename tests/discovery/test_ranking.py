@@ -66,6 +66,13 @@ def test_an_effect_must_be_large_where_that_is_asked_for():
         active(mash_output(lfsr_d0=[0.1]), gated)
 
 
+def test_the_best_day_of_a_hit_is_one_on_which_it_is_called():
+    lfsr = {"lfsr_d0": [0.01, 0.2], "lfsr_d1": [0.001, 0.1]}
+    called = with_calls(mash_output(**lfsr, plarge_d0=[0.95, 0.0], plarge_d1=[0.5, 0.0]), CallRule(large=0.9))
+    assert list(called["best_day"]) == [0, 1]
+    assert list(called["lfsr_min"]) == [0.001, 0.1]
+
+
 def test_bonferroni_divides_the_threshold_by_the_days():
     table = mash_output(lfsr_d0=[0.02, 0.024], lfsr_d1=[0.5, 0.026])
     np.testing.assert_array_equal(active(table, CallRule(0.05)), [[True, False], [True, True]])
