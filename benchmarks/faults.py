@@ -26,6 +26,7 @@ from benchmarks.measure import spread
 
 ROOT = Path(__file__).resolve().parents[1]
 CSVS = ("gene_summary_for_mash.csv", "guide_summary.csv", "gene_summary_mash_out.csv", "hits_ranked.csv")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # several threads wait for each other on a busy machine
 SMALL = [
     "data=simulated",
     "data.simulate.n_genes=12",
@@ -42,7 +43,12 @@ def typed(
     """Type a command of this project and see it end well."""
     command = [sys.executable, *(words if words[0] == "-m" else (str(ROOT / "run.py"), *words))]
     return subprocess.run(
-        command, cwd=cwd, env=os.environ | (environment or {}), capture_output=True, text=True, check=True
+        command,
+        cwd=cwd,
+        env=os.environ | ONE_THREAD | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
 
@@ -109,7 +115,7 @@ def kills(number: int, folder: Path, seed: int, *, tracking: str = "local") -> C
         name, left = f"killed{ended}", number - sum(at.values())
         process = subprocess.Popen(
             [sys.executable, ROOT / "run.py", *words, f"out_dir={name}"],
-            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            cwd=folder, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         try:
             told, _ = process.communicate(timeout=chance.uniform(0, life) if left > 0 else None)

@@ -87,7 +87,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             progress=False,
         )
     },
-    "dead_guides": {
+    "calibrated_dead": {
         **CALIBRATED,
         "export": ExportConfig(estimates="unshrunken", dead_guides=True),
         "discovery": DiscoveryConfig(engine="native", null_correlation="fit"),

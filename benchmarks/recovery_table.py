@@ -14,7 +14,7 @@ COLOURS = {
     "calibrated": "#004488",
     "calibrated, gated": "#228833",
     "calibrated, bonferroni": "#ccbb44",
-    "dead_guides": "#000000",
+    "calibrated_dead": "#000000",
     "guide_regression": "#ee6677",
     "rank_test": "#aa3377",
 }

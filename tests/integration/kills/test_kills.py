@@ -7,7 +7,7 @@ import pytest
 from benchmarks.faults import kills
 
 pytestmark = pytest.mark.slow
-NUMBER = 8  # twenty, as benchmarks/README.md has them, take some four minutes
+NUMBER = 6  # twenty, as benchmarks/README.md has them, take some four minutes
 
 
 def test_fits_killed_at_random_moments_end_with_the_same_bytes(tmp_path, capsys):
