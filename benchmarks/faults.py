@@ -115,7 +115,8 @@ def kills(number: int, folder: Path, seed: int, *, tracking: str = "local") -> C
         name, left = f"killed{ended}", number - sum(at.values())
         process = subprocess.Popen(
             [sys.executable, ROOT / "run.py", *words, f"out_dir={name}"],
-            cwd=folder, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            cwd=folder, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, start_new_session=True,
         )  # fmt: skip
         try:
             told, _ = process.communicate(timeout=chance.uniform(0, life) if left > 0 else None)
