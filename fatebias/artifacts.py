@@ -189,7 +189,7 @@ def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:
     Path
         The folder ``superseded``, where they are now, in place of what stood there under their names.
     """
-    aside = paths.root / "superseded"
+    aside = paths.root / names.SUPERSEDED_DIR
     for path in outdated:
         if path.exists():
             final = aside / path.relative_to(paths.root)

@@ -236,9 +236,9 @@ class Resample(Check):
 
     def wanted(self, config: Config) -> bool:
         """Do as far as asked for."""
-        from fatebias.calibration import resample
+        from fatebias.calibration import resample_stage
 
-        return resample.asked_for(config.calibration)
+        return resample_stage.asked_for(config.calibration)
 
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
         """Take the ways of resampling, and the discovery that judges the bootstrap."""
@@ -248,21 +248,21 @@ class Resample(Check):
 
     def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
         """Name the tables asked for."""
-        from fatebias.calibration import resample
+        from fatebias.calibration import resample_stage
 
-        return resample.outputs(paths, config.calibration)
+        return resample_stage.outputs(paths, config.calibration)
 
     def do(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
-        """See `calibration.resample`."""
-        from fatebias.calibration import resample
+        """See `calibration.resample_stage`."""
+        from fatebias.calibration import resample_stage
 
-        return resample.run_resample(screen, config, paths)
+        return resample_stage.run_resample(screen, config, paths)
 
     def words(self, report: Report) -> str:
         """Say a line for each way."""
-        from fatebias.calibration import resample
+        from fatebias.calibration import resample_stage
 
-        return "\n".join(resample.words(report))
+        return "\n".join(resample_stage.words(report))
 
     def figures(self, report: Report) -> dict[str, float]:
         """Name numbers by the way of resampling."""

@@ -154,7 +154,7 @@ class _Run:
         return self.screen
 
     def _fit(self) -> None:
-        from fatebias.calibration import resample
+        from fatebias.calibration.resample_stage import check
         from fatebias.data.load import source_files
         from fatebias.data.summary import render_summary
 
@@ -162,7 +162,7 @@ class _Run:
         screen = self._load()
         log.info("the screen\n%s", render_summary(screen.summary))
         if "resample" in config.stages:
-            resample.check(screen, config.calibration)
+            check(screen, config.calibration)
         described = stages.describe_screen(screen)
         self._open_journal(described["fingerprint"])
         key = self._fit_key(described["fingerprint"])

@@ -17,7 +17,8 @@ import pandas as pd
 from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path, prepare_out_dir
 from fatebias.calibration.refit import Refits
-from fatebias.calibration.resample import bootstrap_table, of_refits
+from fatebias.calibration.resample import of_refits
+from fatebias.calibration.resample_stage import bootstrap_table
 from fatebias.config import Config
 from fatebias.data.load import load_screen
 from fatebias.errors import FatebiasError, OutputError, explain
@@ -37,7 +38,7 @@ def pool(folder: Path) -> Path:
     Returns
     -------
     Path
-        The table, as `resample.bootstrap_table` has it.
+        The table, as `resample_stage.bootstrap_table` has it.
 
     Raises
     ------
@@ -46,7 +47,11 @@ def pool(folder: Path) -> Path:
     DataError, DiscoveryError
         As reading the screen and the discovery.
     """
-    found = sorted(path.parent for path in folder.glob(f"**/{names.BOOTSTRAP_NPZ}"))
+    found = sorted(
+        path.parent
+        for path in folder.glob(f"**/{names.BOOTSTRAP_NPZ}")
+        if path.parent.name != names.SUPERSEDED_DIR
+    )
     if not found:
         raise _refused(folder, "no run with refits", "run with calibration.bootstrap=B first")
     kept = []

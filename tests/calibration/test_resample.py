@@ -11,7 +11,7 @@ import pytest
 
 from fatebias import pipeline
 from fatebias.calibration import refit as refitting
-from fatebias.calibration import resample
+from fatebias.calibration import resample, resample_stage
 from fatebias.calibration.pool import main
 from fatebias.calibration.refit import centre, refit
 from fatebias.calibration.resample import (
@@ -160,7 +160,7 @@ def test_bootstrap_errors_of_independent_cells_are_the_robust_ones(independent):
     assert np.median(ratio) == pytest.approx(1, abs=0.05)
     assert 0.8 < ratio.min()
     assert ratio.max() < 1.25
-    note = resample._account(found, units(screen, "cells"), 0.0)["note"]
+    note = resample_stage._account(found, units(screen, "cells"), 0.0)["note"]
     assert note == ""
     assert found.variance_ratio.mean() == pytest.approx(1, abs=0.15)
     assert np.abs(found.bias / robust).max() < 0.6
@@ -257,10 +257,10 @@ def test_replicate_and_day_by_themselves_cannot_be_drawn():
         units(screen, "clusters")
     one = dataclasses.replace(screen, rep=np.zeros_like(screen.rep), rep_labels=screen.rep_labels[:1])
     with pytest.raises(DataError, match="nothing to resample"):
-        resample.check(one, asked(jackknife="replicate"))
+        resample_stage.check(one, asked(jackknife="replicate"))
     with pytest.raises(DataError, match="replicates cannot be compared"):
-        resample.check(one, asked(concordance=True))
-    resample.check(one, asked(bootstrap=20))
+        resample_stage.check(one, asked(concordance=True))
+    resample_stage.check(one, asked(bootstrap=20))
 
 
 @pytest.mark.parametrize(
