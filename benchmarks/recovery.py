@@ -229,7 +229,7 @@ def main() -> None:
             columns = columns or list(table.columns)
             with asked.out.open("w", newline="") as handle:
                 table.to_csv(handle, index=False, quoting=csv.QUOTE_MINIMAL)
-    print(pooled(table).to_markdown(floatfmt=".3g"))
+    print(pooled(table).reset_index().to_markdown(index=False, floatfmt=".3g"))
     plot(table, asked.out.with_suffix(".png"))
 
 
