@@ -70,9 +70,8 @@ class Estimates:
         In logits, shape (L, F*, D).
     covariance
         Of their errors across fates and days, shape (L, F*, D, F*, D).
-    flip
-        Probability that the effect on fate a against fate b has different signs on two days, of the two days
-        that make it greatest, shape (L, F, F), the reference first.
+    drawn_flip
+        What `flip` is by draws that were made; None leaves it to draws from these normal estimates.
     notes
         What the reader must know.
     guides
@@ -81,9 +80,17 @@ class Estimates:
 
     mean: Array
     covariance: Array
-    flip: Array
+    drawn_flip: Array | None = None
     notes: tuple[str, ...] = ()
     guides: GuideEffects | None = None
+
+    @property
+    def flip(self) -> Array:
+        """Probability that the effect on fate a against fate b has different signs on two days.
+
+        Of the two days that make it greatest; shape (L, F, F), the reference first.
+        """
+        return normal_flip(self.mean, self.covariance) if self.drawn_flip is None else self.drawn_flip
 
     def contrast(self, weights: Array) -> Export:
         """Combine fates.

@@ -10,7 +10,7 @@ from fatebias.calibration.dead_guides import fit_live
 from fatebias.config import Config
 from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
-from fatebias.estimates import Estimates, Export, normal_flip
+from fatebias.estimates import Estimates, Export
 from fatebias.model.coefficients import Coefficients
 from fatebias.posterior import Posterior
 
@@ -67,9 +67,8 @@ def estimates(screen: Screen, cfg: Config, posterior: Posterior) -> Estimates:
             covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
             if cfg.export.dead_guides:
                 live = fit_live(coefficients, flat, covariance, cfg.likelihood_weight, guides)
-                flip = normal_flip(live.mean, live.covariance)
-                return Estimates(live.mean, live.covariance, flip, live.notes, live.guides)
-            return Estimates(mean, covariance, normal_flip(mean, covariance))
+                return Estimates(live.mean, live.covariance, notes=live.notes, guides=live.guides)
+            return Estimates(mean, covariance)
     cells = around(screen, flat, precision, cfg.priors, cfg.likelihood_weight, centred=centred)
     note: tuple[str, ...] = ()
     if not cells.clustered:
@@ -77,5 +76,4 @@ def estimates(screen: Screen, cfg: Config, posterior: Posterior) -> Estimates:
             f"robust errors take each cell by itself: {cells.n_clusters} clusters ({screen.cluster_source}) "
             f"are fewer than {FEWEST_CLUSTERS}",
         )
-    covariance = cells.robust(together).reshape(shape)
-    return Estimates(mean, covariance, normal_flip(mean, covariance), note)
+    return Estimates(mean, cells.robust(together).reshape(shape), notes=note)

@@ -233,8 +233,7 @@ class _Run:
         found = self.record.content["stages"].get("discover")
         if found is None or found.get("summary") == self._gene_summary_hash():
             return
-        aside = set_aside(self.paths, stages.discover_outputs(self.paths))
-        set_aside(self.paths, [self.paths.contrasts])
+        aside = set_aside(self.paths, [*stages.discover_outputs(self.paths), self.paths.contrasts])
         del self.record.content["stages"]["discover"]
         self.record.update()
         log.warning("the hits in this folder were those of an earlier fit; they are now in %s", aside)

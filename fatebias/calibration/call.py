@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +17,9 @@ from fatebias.discovery.correlation import error_correlation
 from fatebias.discovery.tables import read_table
 from fatebias.estimates import Export
 from fatebias.export import export
-from fatebias.posterior import Posterior, gene_table
+from fatebias.inference.fit import fit_screen
+from fatebias.inference.laplace import Warm
+from fatebias.posterior import Posterior, gene_table, summarise
 
 
 def call_exported(screen: Screen, cfg: Config, posterior: Posterior, folder: Path) -> pd.DataFrame:
@@ -38,6 +42,36 @@ def call_exported(screen: Screen, cfg: Config, posterior: Posterior, folder: Pat
         ``gene_summary_mash_out.csv`` as text but for ``hit_anyday``, in the screen's order of genes.
     """
     return call_given(screen, cfg, export(screen, cfg, posterior), folder)
+
+
+def fit_and_call(
+    screen: Screen, cfg: Config, root: Path, prefix: str, start: Warm | None = None
+) -> pd.DataFrame:
+    """Fit by ``inference=laplace``, whatever the run's method, and call.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cfg
+        The run's settings, the likelihood weight a number.
+    root
+        Discovery works in a folder below it, which is removed.
+    prefix
+        Of that folder's name.
+    start
+        Where the fit begins.
+
+    Returns
+    -------
+    DataFrame
+        As `call_exported`.
+    """
+    laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
+    fit = fit_screen(screen, laplace, start=start)
+    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as folder:
+        return call_exported(screen, laplace, posterior, Path(folder))
 
 
 def call_given(screen: Screen, cfg: Config, given: Export, folder: Path) -> pd.DataFrame:

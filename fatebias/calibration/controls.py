@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +11,10 @@ from scipy.stats import binomtest
 
 from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path
-from fatebias.calibration.call import call_exported
+from fatebias.calibration.call import fit_and_call
 from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.data.transform import PSEUDO_GENE, pseudo_genes
-from fatebias.inference.fit import fit_screen
-from fatebias.posterior import summarise
 
 log = logging.getLogger(__name__)
 
@@ -52,15 +47,10 @@ def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
     """
     from fatebias.plots import plot_controls
 
-    laplace = dataclasses.replace(cfg.inference, method="laplace")
-    again = dataclasses.replace(cfg, inference=laplace)
     tables = []
     for part in range(cfg.calibration.control_splits):
         split = pseudo_genes(screen, part=part, n_parts=cfg.calibration.control_splits, seed=cfg.seed)
-        fit = fit_screen(split, again)
-        posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, split.gene_of_guide)
-        with tempfile.TemporaryDirectory(prefix=".controls-", dir=paths.root) as folder:
-            table = call_exported(split, again, posterior, Path(folder))
+        table = fit_and_call(split, cfg, paths.root, ".controls-")
         table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
         tables.append(table.assign(**{names.PART: part}))
     table = pd.concat(tables, ignore_index=True)

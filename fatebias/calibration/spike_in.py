@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.artifacts import RunPaths, atomic_path
-from fatebias.calibration.call import call_exported
+from fatebias.calibration.call import fit_and_call
 from fatebias.calibration.spike_report import ALL_DAYS, NO_DAYS, ONE_DAY, report
 from fatebias.config import Config
 from fatebias.data.collapse import collapse
@@ -24,10 +22,9 @@ from fatebias.data.screen import Screen
 from fatebias.data.transform import PSEUDO_GENE, pseudo_genes, spike_in
 from fatebias.discovery.engine import call_rule
 from fatebias.discovery.ranking import active
-from fatebias.inference.fit import fit_screen
 from fatebias.inference.laplace import Warm
 from fatebias.model.coefficients import Coefficients
-from fatebias.posterior import Posterior, read_posterior, summarise
+from fatebias.posterior import Posterior, read_posterior
 
 log = logging.getLogger(__name__)
 
@@ -212,12 +209,8 @@ def begin_at(split: Screen, screen: Screen, posterior: Posterior, centred: bool)
 
 def _called(spiked: Screen, screen: Screen, cfg: Config, posterior: Posterior, root: Path) -> pd.DataFrame:
     """Fit and call; the rows of the pseudo-genes, in their order."""
-    again = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
     start = begin_at(spiked, screen, posterior, cfg.model.guide_effects == "centred")
-    fit = fit_screen(spiked, again, start=start)
-    found = summarise(fit.draw, cfg.inference.num_posterior_draws, spiked.gene_of_guide)
-    with tempfile.TemporaryDirectory(prefix=".spike_in-", dir=root) as folder:
-        table = call_exported(spiked, again, found, Path(folder))
+    table = fit_and_call(spiked, cfg, root, ".spike_in-", start)
     assert all(name.startswith(PSEUDO_GENE) for name in table[names.GENE].iloc[screen.L :])
     return table.iloc[screen.L :]
 
