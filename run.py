@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 
-from fatebias import cli
+from fatebias.app import cli
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from fatebias.config import PriorsConfig
-from fatebias.data.collapse import Rows
+from fatebias.data.collapse import CollapsedRows
 from fatebias.data.screen import Screen
 
 
@@ -78,7 +78,7 @@ def straightforward_steps(
     return taken[2:]
 
 
-def numpyro_steps(rows: Rows, n_steps: int) -> list[float]:
+def numpyro_steps(rows: CollapsedRows, n_steps: int) -> list[float]:
     """Time NumPyro's jitted full-batch SVI steps (AutoNormal) on the same collapsed rows.
 
     Returns

@@ -20,11 +20,10 @@ import torch
 
 from benchmarks.measure import machine, screen
 from benchmarks.step import CELLS, GUIDES, MOI
-from fatebias.calibration import refit as refitting
-from fatebias.calibration.call import call_given
-from fatebias.calibration.refit import centre, refit
-from fatebias.calibration.resample import bootstrap, bootstrap_weights, full_fit, units
-from fatebias.calibration.weight import estimate_weight
+from fatebias.checks import refit as refitting
+from fatebias.checks.call import call_given
+from fatebias.checks.refit import centre, refit
+from fatebias.checks.resample import bootstrap, bootstrap_weights, full_fit, units
 from fatebias.config import (
     AUTO,
     CalibrationConfig,
@@ -35,13 +34,14 @@ from fatebias.config import (
     InferenceConfig,
     SimulateConfig,
 )
-from fatebias.data.simulate import simulate_screen
-from fatebias.estimates import Export
-from fatebias.export import export
+from fatebias.data.simulation.simulate import simulate_screen
+from fatebias.estimates.estimates import ContrastEstimates
+from fatebias.estimates.from_fit import contrast_estimates
+from fatebias.estimates.likelihood_weight import estimate_weight
+from fatebias.files.provenance import peak_memory_mb
 from fatebias.inference.fit import fit_screen
+from fatebias.inference.posterior import summarise
 from fatebias.names import LFSR, POSTMEAN, day_columns
-from fatebias.posterior import summarise
-from fatebias.record import peak_memory_mb
 
 
 def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
@@ -64,7 +64,7 @@ def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
     whole = time.perf_counter() - begun
     se = np.sqrt(np.diagonal(found.covariance, axis1=1, axis2=2))
     spread = np.sqrt(np.diagonal(found.spread, axis1=1, axis2=2))
-    ratio = se / export(data, cfg, posterior).se
+    ratio = se / contrast_estimates(data, cfg, posterior).se
     print(f"default fit to its final posterior:      {one_fit:.1f} s")
     print(f"{n_refits} refits, their mode included:     {whole:.1f} s ({mode:.1f} s of it the mode)")
     print(f"  refits / one fit:                      {whole / one_fit:.2f}")
@@ -129,11 +129,11 @@ def _one_screen(
         cfg = dataclasses.replace(cfg, likelihood_weight=estimate_weight(data, cfg).weight)
     draws = cfg.inference.num_posterior_draws
     posterior = summarise(fit_screen(data, cfg).draw, draws, data.gene_of_guide)
-    given = export(data, cfg, posterior)
+    given = contrast_estimates(data, cfg, posterior)
     found = bootstrap(full_fit(data, cfg, posterior), data, cfg.calibration)
     theta = truth.theta[:, data.contrast_index]
     result = {}
-    for name, errors in (("run", given), ("bootstrap", Export(given.betahat, found.covariance))):
+    for name, errors in (("run", given), ("bootstrap", ContrastEstimates(given.betahat, found.covariance))):
         with tempfile.TemporaryDirectory() as folder:
             table = call_given(data, cfg, errors, Path(folder))
         lfsr, mean = (table[day_columns(column, data.D)].to_numpy(dtype=float) for column in (LFSR, POSTMEAN))

@@ -24,7 +24,7 @@ from benchmarks.step import CELLS, GUIDES, MOI, our_steps
 from fatebias.config import Config, InferenceConfig
 from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
-from fatebias.record import peak_memory_mb
+from fatebias.files.provenance import peak_memory_mb
 
 STRAIGHTFORWARD_STEPS, SCALED_TO = 100, 5000
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -45,7 +45,7 @@ print(taken[0])
 def default_fit(data: Screen) -> dict[str, float]:
     """Fit with the default settings; seconds by part."""
     from fatebias.inference.fit import fit_screen
-    from fatebias.posterior import summarise
+    from fatebias.inference.posterior import summarise
 
     cfg = Config(inference=InferenceConfig(progress=False))
     begun = time.perf_counter()

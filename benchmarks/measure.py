@@ -13,7 +13,7 @@ import numpy as np
 
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.screen import Screen
-from fatebias.record import package_versions
+from fatebias.files.provenance import package_versions
 
 
 def screen(n_cells: int, n_guides: int, moi: float, n_genes: int = 300, seed: int = 1) -> Screen:
@@ -26,7 +26,7 @@ def screen(n_cells: int, n_guides: int, moi: float, n_genes: int = 300, seed: in
 
 
 def _simulate(settings: SimulateConfig) -> Screen:
-    from fatebias.data.simulate import simulate_screen
+    from fatebias.data.simulation.simulate import simulate_screen
 
     return simulate_screen(settings, DataConfig(), PriorsConfig())[0]
 

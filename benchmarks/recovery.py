@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.labs import guide_regression, rank_test
 from benchmarks.recovery_table import plot, pooled
 from fatebias import names
-from fatebias.calibration.call import call_exported
-from fatebias.calibration.weight import estimate_weight
+from fatebias.checks.call import call_exported
 from fatebias.config import (
     Config,
     DataConfig,
@@ -34,12 +33,13 @@ from fatebias.config import (
     SimulateConfig,
 )
 from fatebias.data.screen import Screen
-from fatebias.data.simulate import simulate_screen
+from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.discovery.engine import call_rule
 from fatebias.discovery.ranking import active
+from fatebias.estimates.likelihood_weight import estimate_weight
 from fatebias.inference.fit import fit_screen
-from fatebias.posterior import summarise
-from fatebias.stages import with_weight
+from fatebias.inference.posterior import summarise
+from fatebias.run.fit_stage import with_weight
 
 Array = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ from benchmarks.measure import in_own_process, machine, screen, spread
 from fatebias.config import PriorsConfig
 from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
-from fatebias.record import peak_memory_mb
+from fatebias.files.provenance import peak_memory_mb
 
 CELLS, GUIDES, MOI = 100_000, 1200, 2.5
 
@@ -34,14 +34,14 @@ def svi_of(data: Screen, family: str) -> Any:
     from pyro.optim import ClippedAdam
 
     from fatebias.inference.elbo import ReparameterisedELBO
-    from fatebias.model.coefficients import Coefficients
-    from fatebias.model.design import build_design
+    from fatebias.model.design_matrix import DesignMatrix
     from fatebias.model.fate_model import fate_model
+    from fatebias.model.tensors import design_tensors
     from fatebias.model.variational import StructuredFamily, cold_start
 
     pyro.clear_param_store()
-    coefficients = Coefficients(collapse(data))
-    design = build_design(coefficients.rows)
+    coefficients = DesignMatrix(collapse(data))
+    design = design_tensors(coefficients.rows)
     model = partial(fate_model, priors=PriorsConfig())
     chosen: Any = AutoNormal(model)
     if family == "structured":

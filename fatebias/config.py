@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from fatebias.contrasts import parse_contrasts
-from fatebias.errors import ConfigError, explain
+from fatebias.errors import ConfigError
 
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
@@ -23,7 +23,7 @@ FEWEST_REFITS = 20
 
 def _refuse(key: str, found: object, allowed: object, fix: str | None = None) -> ConfigError:
     return ConfigError(
-        explain(f"{key} has a value that cannot be used", where=key, found=found, allowed=allowed, fix=fix)
+        f"{key} has a value that cannot be used", where=key, found=found, allowed=allowed, fix=fix
     )
 
 
@@ -154,13 +154,11 @@ class DataConfig:
             for name in ("adata_path", "guide_map_csv"):
                 if getattr(self, name) is None:
                     raise ConfigError(
-                        explain(
-                            f"data=anndata needs data.{name}",
-                            where=f"data.{name}",
-                            found="nothing",
-                            fix="python run.py data=anndata data.adata_path=screen.h5ad "
-                            "data.guide_map_csv=guides.csv",
-                        )
+                        f"data=anndata needs data.{name}",
+                        where=f"data.{name}",
+                        found="nothing",
+                        fix="python run.py data=anndata data.adata_path=screen.h5ad "
+                        "data.guide_map_csv=guides.csv",
                     )
 
 
@@ -440,10 +438,3 @@ def _check_together(config: Config) -> None:
             "column together with the name of an obs column, else none or entropy",
             "data.commitment_key=priming_degree_fwd is where CellRank writes it",
         )
-
-
-def register() -> None:
-    """Put the schema into Hydra's ConfigStore; conf/config.yaml lists it first, so it types every group."""
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(name="schema", node=Config)

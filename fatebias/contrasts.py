@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fatebias.errors import ConfigError, explain
+from fatebias.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,12 +77,10 @@ def parse_contrast(word: str, fates: Sequence[str], reference: str) -> Contrast:
     if len(pairs) != 1 or pairs[0][0] == pairs[0][1]:
         others = [fate for fate in fates if fate != reference]
         raise ConfigError(
-            explain(
-                "no contrast of two different fates" if len(pairs) < 2 else "this can be read in two ways",
-                where="discovery.contrasts",
-                found=word,
-                allowed=[*others, *(f"{a}-{b}" for a in others for b in others if a != b)],
-            )
+            "no contrast of two different fates" if len(pairs) < 2 else "this can be read in two ways",
+            where="discovery.contrasts",
+            found=word,
+            allowed=[*others, *(f"{a}-{b}" for a in others for b in others if a != b)],
         )
     return Contrast(word, *pairs[0])
 
@@ -115,12 +113,7 @@ def parse_contrasts(words: Sequence[str], fates: Sequence[str], reference: str, 
         pair = (contrast.fate, contrast.against)
         if pair in seen:
             raise ConfigError(
-                explain(
-                    f"this is {seen[pair]}",
-                    where="discovery.contrasts",
-                    found=contrast.name,
-                    fix="leave it out",
-                )
+                f"this is {seen[pair]}", where="discovery.contrasts", found=contrast.name, fix="leave it out"
             )
         seen[pair] = f"the same as {contrast.name}"
     return found

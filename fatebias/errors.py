@@ -6,7 +6,31 @@ from collections.abc import Iterable
 
 
 class FatebiasError(Exception):
-    """Base of every error that fatebias raises on purpose."""
+    """Base of every error that fatebias raises on purpose.
+
+    Parameters
+    ----------
+    what
+        One sentence without its full stop.
+    where
+        The file, key or setting concerned.
+    found, allowed
+        What was found there and what may be there; lists are joined with commas.
+    fix
+        What to do about it, as an instruction.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        found: object = None,
+        allowed: object = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(explain(what, where=where, found=found, allowed=allowed, fix=fix))
+        self.what, self.where, self.found, self.allowed, self.fix = what, where, found, allowed, fix
 
 
 class ConfigError(FatebiasError):

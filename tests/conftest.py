@@ -25,13 +25,13 @@ def composed() -> Callable[..., Config]:
     """Compose a config as the command line does and check its values."""
     from hydra import compose, initialize_config_dir
 
-    from fatebias import cli
+    from fatebias import compose as settings
 
-    cli.register()
+    settings.register()
 
     def from_words(*words: str) -> Config:
-        with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-            return cli.to_config(compose("config", overrides=[*words, *NO_LOCAL]))
+        with initialize_config_dir(str(settings.CONF), version_base="1.3"):
+            return settings.to_config(compose("config", overrides=[*words, *NO_LOCAL]))
 
     return from_words
 

@@ -16,11 +16,11 @@ import types
 from pathlib import Path
 
 from fatebias.config import Config
-from fatebias.errors import FitError, explain
+from fatebias.errors import FitError
 
 RUN_PY = Path(__file__).parents[1] / "run.py"
 FAILURES: dict[str, BaseException] = {
-    "FitError": FitError(explain("the fake fit failed", where="fake", fix="take the real one")),
+    "FitError": FitError("the fake fit failed", where="fake", fix="take the real one"),
     "ZeroDivisionError": ZeroDivisionError("a fake bug"),
     "KeyboardInterrupt": KeyboardInterrupt(),
 }
@@ -40,8 +40,11 @@ def run(
 
 
 if __name__ == "__main__":
-    pipeline = types.ModuleType("fatebias.pipeline")
+    pipeline = types.ModuleType("fatebias.run.pipeline")
     pipeline.run = run  # type: ignore[attr-defined]
-    sys.modules["fatebias.pipeline"] = pipeline
+    sys.modules["fatebias.run.pipeline"] = pipeline
+    import fatebias.run
+
+    fatebias.run.pipeline = pipeline  # type: ignore[attr-defined]
     sys.argv[0] = str(RUN_PY)
     runpy.run_path(str(RUN_PY), run_name="__main__")

@@ -6,7 +6,7 @@ import numpy as np
 
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.screen import Screen
-from fatebias.data.simulate import simulate_screen
+from fatebias.data.simulation.simulate import simulate_screen
 
 NARROW = PriorsConfig(s_alpha=1.0, s_rep=0.3, s_gamma=0.2, s_tau=0.5, s_time=0.3, s_guide=0.3)
 

@@ -6,7 +6,7 @@ import pytest
 from fatebias.config import Config, DataConfig, DiscoveryConfig
 from fatebias.contrasts import parse_contrast
 from fatebias.errors import ConfigError
-from fatebias.estimates import Estimates
+from fatebias.estimates.estimates import GeneEstimates
 
 FATES = ("EC", "MES", "NEU")
 
@@ -63,7 +63,7 @@ def test_a_contrast_has_the_variance_of_a_difference():
     draws = rng.normal(size=(400, 3, 2, 4)) @ rng.normal(size=(4, 4)) + rng.normal(size=(400, 3, 1, 1))
     flat = draws.reshape(400, 3, 8)
     covariance = np.stack([np.cov(flat[:, gene], rowvar=False) for gene in range(3)]).reshape(3, 2, 4, 2, 4)
-    found = Estimates(draws.mean(axis=0), covariance, np.zeros((3, 3, 3))).contrast(np.array([1.0, -1.0]))
+    found = GeneEstimates(draws.mean(axis=0), covariance, np.zeros((3, 3, 3))).contrast(np.array([1.0, -1.0]))
     apart = draws[:, :, 0] - draws[:, :, 1]
     np.testing.assert_allclose(found.betahat, apart.mean(axis=0))
     for gene in range(3):

@@ -15,7 +15,7 @@ from fatebias.data.screen import Screen
 
 
 @dataclass(frozen=True)
-class Rows:
+class CollapsedRows:
     """Design of the likelihood, one row for each group of cells.
 
     Attributes
@@ -64,7 +64,7 @@ class Rows:
         return self.p.shape[1] - 1
 
 
-def collapse(screen: Screen) -> Rows:
+def collapse(screen: Screen) -> CollapsedRows:
     """Collapse a screen into rows of cells that share day, replicate and guides.
 
     Parameters
@@ -74,7 +74,7 @@ def collapse(screen: Screen) -> Rows:
 
     Returns
     -------
-    Rows
+    CollapsedRows
         At most as many rows as cells, ordered by day, then replicate.
     """
     chosen, row_of_cell = group_cells(screen)
@@ -109,7 +109,7 @@ def group_cells(screen: Screen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return first[order], rank[inverse]
 
 
-def each_cell(screen: Screen) -> Rows:
+def each_cell(screen: Screen) -> CollapsedRows:
     """Give every cell a row of its own, in the order of the screen, for minibatches of cells.
 
     Parameters
@@ -119,7 +119,7 @@ def each_cell(screen: Screen) -> Rows:
 
     Returns
     -------
-    Rows
+    CollapsedRows
         N rows.
     """
     everyone = np.arange(len(screen.day), dtype=np.int64)
@@ -152,10 +152,10 @@ def _groups(key: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 def _rows(
     screen: Screen, chosen: NDArray[np.int64], p: NDArray[np.float64], n_cells: NDArray[np.int64]
-) -> Rows:
+) -> CollapsedRows:
     ids = screen.guide_ids[chosen]
     real = ids > 0
-    return Rows(
+    return CollapsedRows(
         p=p,
         day=screen.day[chosen].astype(np.int64),
         rep=screen.rep[chosen].astype(np.int64),

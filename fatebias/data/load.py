@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fatebias import __version__
 from fatebias.config import DataConfig, PriorsConfig
-from fatebias.data.build import build_screen
-from fatebias.data.reader import read_file
+from fatebias.data.reading.build import build_screen
+from fatebias.data.reading.reader import read_file
 from fatebias.data.screen import Screen
 
 DEMO_DIR = Path(__file__).parent / "demo"
@@ -90,8 +90,8 @@ def source_files(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> Sourc
 
 
 def _write_simulated(files: SourceFiles, data: DataConfig, priors: PriorsConfig) -> None:
-    from fatebias.data.screen_files import read_made_from, write_guide_map, write_h5ad, write_truth
-    from fatebias.data.simulate import simulate_raw
+    from fatebias.data.simulation.files import read_made_from, write_guide_map, write_h5ad, write_truth
+    from fatebias.data.simulation.simulate import simulate_raw
 
     settings = asdict(data.simulate)
     if data.simulate.design == "prior":

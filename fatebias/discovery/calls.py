@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.discovery.detectable import least_detectable
-from fatebias.discovery.effects import Effects
 from fatebias.discovery.ranking import CallRule, active
+from fatebias.mash.joint import Effects
 
 Array = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, softmax
 from scipy.stats import qmc
 
-from fatebias.discovery.effects import Effects, Prior
 from fatebias.discovery.ranking import CallRule
+from fatebias.mash.joint import Effects, Prior
 
 Array = NDArray[np.float64]
 

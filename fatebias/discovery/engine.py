@@ -13,17 +13,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.artifacts import atomic_path, prepare_out_dir
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.calls import large
-from fatebias.discovery.effects import Effects
+from fatebias.discovery.input import GeneSummary, read_summary
 from fatebias.discovery.native import run_native
 from fatebias.discovery.outcome import Outcome
 from fatebias.discovery.r_process import NO_R
 from fatebias.discovery.ranking import CallRule, with_calls
 from fatebias.discovery.rscript import rscript_has, run_rscript
-from fatebias.discovery.summary import GeneSummary, read_summary
-from fatebias.errors import DiscoveryError, explain
+from fatebias.errors import DiscoveryError
+from fatebias.files.atomic import atomic_path
+from fatebias.files.paths import prepare_out_dir
+from fatebias.mash.joint import Effects
 
 Array = NDArray[np.float64]
 
@@ -186,12 +187,10 @@ def choose_engine(cfg: DiscoveryConfig, n_genes: int) -> tuple[str, list[str]]:
     if cfg.engine == "auto":
         return "native", [f"discovery by the embedded engine: {answer.why_not}"]
     raise DiscoveryError(
-        explain(
-            f"discovery.engine=rscript, but R's {cfg.method} does not answer",
-            where=f"discovery.command=[{','.join(cfg.command)}]",
-            found=answer.why_not,
-            fix=NO_R,
-        )
+        f"discovery.engine=rscript, but R's {cfg.method} does not answer",
+        where=f"discovery.command=[{','.join(cfg.command)}]",
+        found=answer.why_not,
+        fix=NO_R,
     )
 
 
@@ -208,25 +207,19 @@ def _check_correlation(v: Array, summary: GeneSummary) -> None:
     n_genes, n_days = summary.bhat.shape
     allowed = f"({n_days}, {n_days}) or ({n_genes}, {n_days}, {n_days})"
     if v.shape not in ((n_days, n_days), (n_genes, n_days, n_days)):
-        raise DiscoveryError(
-            explain("the error correlation has the wrong shape", found=str(v.shape), allowed=allowed)
-        )
+        raise DiscoveryError("the error correlation has the wrong shape", found=str(v.shape), allowed=allowed)
     unit = np.allclose(np.diagonal(v, axis1=-2, axis2=-1), 1)
     if not np.isfinite(v).all() or not unit or not np.allclose(v, np.swapaxes(v, -1, -2)):
         raise DiscoveryError(
-            explain(
-                "the error correlation is no correlation matrix",
-                allowed="finite numbers, symmetric, 1 on the diagonal",
-            )
+            "the error correlation is no correlation matrix",
+            allowed="finite numbers, symmetric, 1 on the diagonal",
         )
     smallest = np.linalg.eigvalsh(v)[..., 0]
     if smallest.min() <= 0:
         where = f"gene {summary.genes[int(smallest.argmin())]}" if v.ndim == 3 else None
         raise DiscoveryError(
-            explain(
-                "the error correlation is not positive definite",
-                where=where,
-                found=f"smallest eigenvalue {smallest.min():.3g}",
-                fix="discovery.null_correlation=identity",
-            )
+            "the error correlation is not positive definite",
+            where=where,
+            found=f"smallest eigenvalue {smallest.min():.3g}",
+            fix="discovery.null_correlation=identity",
         )

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery import correlation
-from fatebias.discovery.ash import ash
-from fatebias.discovery.covariances import canonical
-from fatebias.discovery.deconvolution import N_COMPONENTS, data_driven
-from fatebias.discovery.mash import mash
+from fatebias.discovery.input import GeneSummary
 from fatebias.discovery.outcome import Outcome
-from fatebias.discovery.summary import GeneSummary
+from fatebias.mash.ash import ash
+from fatebias.mash.covariances import canonical
+from fatebias.mash.deconvolution import N_COMPONENTS, data_driven
+from fatebias.mash.mash import mash
 
 Array = NDArray[np.float64]
 

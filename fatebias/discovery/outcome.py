@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.discovery.effects import Effects, Prior
-from fatebias.discovery.summary import GeneSummary
+from fatebias.discovery.input import GeneSummary
+from fatebias.mash.joint import Effects, Prior
 
 Array = NDArray[np.float64]
 

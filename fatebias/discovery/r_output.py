@@ -13,11 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.discovery.effects import Prior
+from fatebias.discovery.input import GeneSummary
 from fatebias.discovery.outcome import Outcome
-from fatebias.discovery.summary import GeneSummary
 from fatebias.discovery.tables import numbers, read_table
-from fatebias.errors import DiscoveryError, explain, some
+from fatebias.errors import DiscoveryError, some
+from fatebias.mash.joint import Prior
 
 Array = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def read_outcome(
     priors = tuple(_prior(each) for each in report["priors"])
     if sum(prior.n_days for prior in priors) != n_days or (own_v is not None and len(own_v) != n_days):
         raise DiscoveryError(
-            explain("R's report is of another number of days", where="stdout", allowed=f"{n_days} days")
+            "R's report is of another number of days", where="stdout", allowed=f"{n_days} days"
         )
     return Outcome(
         postmean=read(names.POSTMEAN, "finite numbers", -largest, largest),
@@ -98,20 +98,16 @@ def _check_shape(table: pd.DataFrame, summary: GeneSummary, prefixes: list[str],
     results = [column for prefix in prefixes for column in names.day_columns(prefix, summary.n_days)]
     absent = [column for column in [*summary.text.columns, *results] if column not in table.columns]
     if absent:
-        raise DiscoveryError(
-            explain(f"columns are missing: {some(absent)}", where=where, found=list(table.columns))
-        )
+        raise DiscoveryError(f"columns are missing: {some(absent)}", where=where, found=list(table.columns))
     genes = list(table[names.GENE])
     if genes != summary.genes:
         pairs = zip(genes, summary.genes, strict=False)
         wrong = next((f", {found!r} in place of {gene!r}" for found, gene in pairs if found != gene), "")
         raise DiscoveryError(
-            explain(
-                "its genes are not those of the input",
-                where=where,
-                found=f"{len(genes)} rows{wrong}",
-                allowed=f"the {len(summary.genes)} genes of the input, in its order",
-            )
+            "its genes are not those of the input",
+            where=where,
+            found=f"{len(genes)} rows{wrong}",
+            allowed=f"the {len(summary.genes)} genes of the input, in its order",
         )
 
 
@@ -123,10 +119,8 @@ def _report(stdout: str) -> dict[str, Any]:
             if isinstance(report, dict) and set(REPORT_KEYS) <= report.keys():
                 return report
     raise DiscoveryError(
-        explain(
-            "R printed no report",
-            where="stdout",
-            found=stdout[-300:] or "nothing",
-            allowed=f"a line of JSON with {', '.join(REPORT_KEYS)}",
-        )
+        "R printed no report",
+        where="stdout",
+        found=stdout[-300:] or "nothing",
+        allowed=f"a line of JSON with {', '.join(REPORT_KEYS)}",
     )

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fatebias.errors import DiscoveryError, explain
+from fatebias.errors import DiscoveryError
 
 NO_R = (
     "install R (Debian: r-base-core; conda: mashr/mash.yaml), or set discovery.command to the words that "
@@ -79,17 +79,15 @@ def run(argv: Sequence[str], timeout_s: float) -> Finished:
         )
     except OSError as error:
         raise DiscoveryError(
-            explain(f"{argv[0]} cannot be started: {error.strerror}", where="discovery.command", fix=NO_R)
+            f"{argv[0]} cannot be started: {error.strerror}", where="discovery.command", fix=NO_R
         ) from error
     try:
         stdout, stderr = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
         raise DiscoveryError(
-            explain(
-                f"{argv[0]} did not end within {timeout_s:g} s",
-                where=shlex.join(argv),
-                fix="raise discovery.timeout_s, or use discovery.engine=native",
-            )
+            f"{argv[0]} did not end within {timeout_s:g} s",
+            where=shlex.join(argv),
+            fix="raise discovery.timeout_s, or use discovery.engine=native",
         ) from error
     finally:
         if process.poll() is None:  # timed out or interrupted

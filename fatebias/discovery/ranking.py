@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.artifacts import atomic_path
 from fatebias.discovery.tables import count_days, numbers, read_table
 from fatebias.errors import FatebiasError
+from fatebias.files.atomic import atomic_path
 
 Array = NDArray[np.float64]
 

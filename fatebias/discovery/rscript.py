@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.config import DiscoveryConfig
+from fatebias.discovery.input import GeneSummary
 from fatebias.discovery.outcome import Outcome
 from fatebias.discovery.r_output import read_outcome
 from fatebias.discovery.r_process import Finished, run
-from fatebias.discovery.summary import GeneSummary
 from fatebias.errors import DiscoveryError, explain
 
 Array = NDArray[np.float64]
@@ -68,7 +68,7 @@ def script_path() -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise DiscoveryError(explain(f"{SCRIPT} is missing", where=places, fix="reinstall fatebias"))
+    raise DiscoveryError(f"{SCRIPT} is missing", where=places, fix="reinstall fatebias")
 
 
 def rscript_has(command: Sequence[str], package: str) -> Answer:
@@ -148,12 +148,10 @@ def run_rscript(
         return read_outcome(out_csv, done.stdout, summary, cfg.method, v)
     except DiscoveryError as error:
         raise DiscoveryError(
-            explain(
-                "R said it was done, but its output cannot be trusted",
-                where=done.shown,
-                found=f"{error}\n{_stderr(done)}",
-                fix="run the command by hand to see what R does, or use discovery.engine=native",
-            )
+            "R said it was done, but its output cannot be trusted",
+            where=done.shown,
+            found=f"{error}\n{_stderr(done)}",
+            fix="run the command by hand to see what R does, or use discovery.engine=native",
         ) from error
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.errors import DiscoveryError, explain, some
+from fatebias.errors import DiscoveryError, some
 
 Array = NDArray[np.float64]
 
@@ -42,13 +42,13 @@ def read_table(path: Path, *, fix: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
     except FileNotFoundError as error:
-        raise DiscoveryError(explain("no such file", where=path, fix=fix)) from error
+        raise DiscoveryError("no such file", where=path, fix=fix) from error
     except (OSError, ValueError) as error:  # pandas' parser and decoding errors are ValueErrors
         raise DiscoveryError(
-            explain(f"{path.name} cannot be read as CSV", where=path, found=error, fix=fix)
+            f"{path.name} cannot be read as CSV", where=path, found=error, fix=fix
         ) from error
     if table.empty:
-        raise DiscoveryError(explain(f"{path.name} has no rows", where=path, found=list(table), fix=fix))
+        raise DiscoveryError(f"{path.name} has no rows", where=path, found=list(table), fix=fix)
     return table
 
 
@@ -80,12 +80,10 @@ def count_days(table: pd.DataFrame, prefixes: list[str], *, where: object) -> in
     absent = [column for column in wanted if column not in table.columns]
     if absent:
         raise DiscoveryError(
-            explain(
-                f"columns are missing: {some(absent)}",
-                where=where,
-                found=[str(column) for column in table.columns],
-                allowed=f"{names.GENE} and, for each day, {', '.join(f'{p}0, {p}1, ...' for p in prefixes)}",
-            )
+            f"columns are missing: {some(absent)}",
+            where=where,
+            found=[str(column) for column in table.columns],
+            allowed=f"{names.GENE} and, for each day, {', '.join(f'{p}0, {p}1, ...' for p in prefixes)}",
         )
     return n_days
 
@@ -133,7 +131,7 @@ def numbers(
     if len(bad):
         cells = [f"{table[names.GENE].iloc[i]} {columns[d]}={table[columns[d]].iloc[i]}" for i, d in bad]
         what = f"{len(bad)} value(s) of {prefix}* cannot be used"
-        raise DiscoveryError(explain(what, where=where, found=some(cells), allowed=allowed, fix=fix))
+        raise DiscoveryError(what, where=where, found=some(cells), allowed=allowed, fix=fix)
     return values
 
 

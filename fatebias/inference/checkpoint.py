@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from fatebias.artifacts import atomic_path
+from fatebias.files.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 

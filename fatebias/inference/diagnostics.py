@@ -13,7 +13,7 @@ from pyro.ops.stats import fit_generalized_pareto
 from fatebias.config import Config
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.result import LossTrace
-from fatebias.model.coefficients import Coefficients, walk_steps
+from fatebias.model.design_matrix import DesignMatrix, walk_steps
 from fatebias.model.variational import StructuredFamily
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ def loss_drift(trace: LossTrace) -> dict[str, float]:
 
 
 def gene_k_hats(
-    coefficients: Coefficients, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+    coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
 ) -> dict[str, Any]:
     """Pareto k-hat of each gene's block, all other effects held at their mean.
 
@@ -93,7 +93,7 @@ class _BlockRatios:
     """Log importance ratios of one gene's block, the other effects at their mean."""
 
     def __init__(
-        self, coefficients: Coefficients, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+        self, coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
     ) -> None:
         self.coefficients, self.laplace = coefficients, laplace
         self.weight = cfg.likelihood_weight
@@ -133,7 +133,7 @@ class _BlockRatios:
 
 
 def _fitted(
-    coefficients: Coefficients, laplace: LaplaceFit, family: StructuredFamily | None
+    coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None
 ) -> tuple[Array, Array, Array]:
     """Mean, each block's T in the units of the effects, and E[1 / s^2]."""
     if family is None:
@@ -146,7 +146,7 @@ def _fitted(
     return family.block_moments()
 
 
-def _log_prior(coefficients: Coefficients, effects: Array, scale_precision: Array) -> Array:
+def _log_prior(coefficients: DesignMatrix, effects: Array, scale_precision: Array) -> Array:
     """Log prior of one gene's effects given the scales, shape (S,), up to a constant."""
     f, d = coefficients.rows.n_effects, coefficients.rows.n_days
     theta = effects[:, : f * d].reshape(-1, f, d) @ walk_steps(d).T

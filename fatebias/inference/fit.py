@@ -15,18 +15,18 @@ import torch
 from fatebias.config import Config
 from fatebias.data.collapse import collapse, each_cell
 from fatebias.data.screen import Screen
-from fatebias.errors import ConfigError, explain
+from fatebias.errors import ConfigError
 from fatebias.inference.checkpoint import Checkpoint
 from fatebias.inference.diagnostics import gene_k_hats, judge, loss_drift
-from fatebias.inference.laplace import LaplaceFit, Warm, fit_laplace
+from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
 from fatebias.inference.result import Draws, Fit, LossTrace
 from fatebias.inference.svi import run_svi
-from fatebias.model.coefficients import Coefficients
-from fatebias.model.design import build_design
+from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.effects import centre_within_genes
 from fatebias.model.fate_model import fate_model
-from fatebias.model.variational import Start, StructuredFamily, cold_start
+from fatebias.model.tensors import design_tensors
+from fatebias.model.variational import StructuredFamily, VariationalInit, cold_start
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +57,11 @@ def choose_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ConfigError(
-            explain(
-                f"device={name} is not there",
-                where="device",
-                found=f"{count} GPUs that torch {torch.__version__} can use",
-                allowed=["auto", "cpu"] + [f"cuda:{i}" for i in range(count)],
-                fix="device=auto takes a GPU where there is one",
-            )
+            f"device={name} is not there",
+            where="device",
+            found=f"{count} GPUs that torch {torch.__version__} can use",
+            allowed=["auto", "cpu"] + [f"cuda:{i}" for i in range(count)],
+            fix="device=auto takes a GPU where there is one",
         )
     return device
 
@@ -74,7 +72,7 @@ def fit_screen(
     *,
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
-    start: Warm | None = None,
+    start: InitialValues | None = None,
 ) -> Fit:
     """Fit the model to a screen.
 
@@ -107,7 +105,7 @@ def fit_screen(
     begun = time.perf_counter()
     pyro.clear_param_store()
     pyro.set_rng_seed(cfg.seed)
-    coefficients = Coefficients(collapse(screen), centred=cfg.model.guide_effects == "centred")
+    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
     rows = coefficients.rows
     log.info(
         "%d cells collapse into %d rows; %d effects; %s",
@@ -140,14 +138,14 @@ def fit_screen(
 
 
 def _laplace_only(
-    coefficients: Coefficients,
+    coefficients: DesignMatrix,
     laplace: LaplaceFit,
     cfg: Config,
     device: torch.device,
     seconds: dict[str, float],
     on_step: OnStep | None,
 ) -> Fit:
-    family = StructuredFamily(coefficients, _warm(laplace), _generator(cfg.seed, device), device)
+    family = StructuredFamily(coefficients, _variational_init(laplace), _generator(cfg.seed, device), device)
     stamp = time.time_ns() // 1_000_000
     trace = LossTrace(
         np.arange(len(laplace.log_evidence)),
@@ -167,7 +165,7 @@ def _laplace_only(
 
 def _svi(
     screen: Screen,
-    coefficients: Coefficients,
+    coefficients: DesignMatrix,
     laplace: LaplaceFit | None,
     cfg: Config,
     device: torch.device,
@@ -177,14 +175,14 @@ def _svi(
 ) -> Fit:
     full = cfg.inference.batch_size is None or cfg.inference.batch_size >= len(screen.day)
     rows = coefficients.rows if full else each_cell(screen)
-    design = build_design(rows, device=device, sparse=full)
+    design = design_tensors(rows, device=device, sparse=full)
     model = partial(
         fate_model,
         priors=cfg.priors,
         likelihood_weight=cfg.likelihood_weight,
         centred_guides=coefficients.centred,
     )
-    start = cold_start(coefficients) if laplace is None else _warm(laplace)
+    start = cold_start(coefficients) if laplace is None else _variational_init(laplace)
     structured = None
     if cfg.inference.variational == "structured":
         structured = StructuredFamily(coefficients, start, _generator(cfg.seed, device), device)
@@ -209,8 +207,8 @@ def _svi(
     return Fit(draw, trace, diagnostics, judge(diagnostics), seconds)
 
 
-def _warm(laplace: LaplaceFit) -> Start:
-    return Start(
+def _variational_init(laplace: LaplaceFit) -> VariationalInit:
+    return VariationalInit(
         mean=laplace.mean,
         factor=laplace.factor,
         sd=laplace.unit,
@@ -232,7 +230,7 @@ def _laplace_figures(laplace: LaplaceFit) -> dict[str, float | int | bool]:
     }
 
 
-def _structured_draws(coefficients: Coefficients, family: StructuredFamily, n_draws: int) -> Draws:
+def _structured_draws(coefficients: DesignMatrix, family: StructuredFamily, n_draws: int) -> Draws:
     flat, scales = family.draw(n_draws)
     theta, delta, shared = coefficients.split(flat.cpu().numpy())
     if coefficients.centred:

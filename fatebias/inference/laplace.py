@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fatebias.config import PriorsConfig
-from fatebias.errors import FitError, explain
+from fatebias.errors import FitError
 from fatebias.inference.scales import ScaleSearch, log_hyperprior, scale_update
-from fatebias.model.coefficients import Coefficients, scale_prior_widths
+from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths
 from fatebias.model.regression import SoftRegression
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ DRAWS_BEHIND_A_SCALE = 50_000
 
 
 @dataclass(frozen=True)
-class Warm:
+class InitialValues:
     """Where a fit begins.
 
     Attributes
@@ -96,14 +96,14 @@ class LaplaceFit:
 
 
 def fit_laplace(
-    coefficients: Coefficients,
+    coefficients: DesignMatrix,
     priors: PriorsConfig,
     *,
     likelihood_weight: float = 1.0,
     max_rounds: int = 30,
     device: torch.device | str = "cpu",
     on_round: Callable[[int, float], None] | None = None,
-    start: Warm | None = None,
+    start: InitialValues | None = None,
 ) -> LaplaceFit:
     """Find the mode, the curvature there and the scales.
 
@@ -139,13 +139,13 @@ def fit_laplace(
 
 
 def _fit(
-    coefficients: Coefficients,
+    coefficients: DesignMatrix,
     priors: PriorsConfig,
     likelihood_weight: float,
     max_rounds: int,
     device: torch.device | str,
     on_round: Callable[[int, float], None] | None,
-    start: Warm | None,
+    start: InitialValues | None,
 ) -> LaplaceFit:
     begun = time.perf_counter()
     needed_gb = 3 * 8 * coefficients.size**2 / 1e9
@@ -194,7 +194,7 @@ def _fit(
     )
 
 
-def _white_noise(coefficients: Coefficients, device: torch.device | str) -> torch.Tensor:
+def _white_noise(coefficients: DesignMatrix, device: torch.device | str) -> torch.Tensor:
     """Draw standard normals, shape (size, draws), the same in every round so that the rounds converge.
 
     Posterior variances enter the scales as sums over all genes; with 50,000 draws behind a sum it is
@@ -205,7 +205,7 @@ def _white_noise(coefficients: Coefficients, device: torch.device | str) -> torc
     return torch.randn(coefficients.size, draws, generator=generator, dtype=torch.float64).to(device)
 
 
-def _start(coefficients: Coefficients) -> Array:
+def _start(coefficients: DesignMatrix) -> Array:
     """Effects of zero, but for the day intercepts, which give each day its mean probabilities."""
     rows = coefficients.rows
     flat = np.zeros(coefficients.size)
@@ -218,7 +218,7 @@ def _start(coefficients: Coefficients) -> Array:
 class _Penalty:
     """The normal prior given the scales."""
 
-    def __init__(self, coefficients: Coefficients, priors: PriorsConfig, scale_precision: Array) -> None:
+    def __init__(self, coefficients: DesignMatrix, priors: PriorsConfig, scale_precision: Array) -> None:
         self.precision = sparse.block_diag(
             coefficients.prior_precision(priors, scale_precision), format="csr"
         )
@@ -292,10 +292,8 @@ def _cholesky(information: Array, precision: Any, device: Any) -> torch.Tensor:
 
 def _ran_away(found: str) -> FitError:
     return FitError(
-        explain(
-            "the Laplace solution could not be found",
-            where="inference.warm_start=laplace",
-            found=found,
-            fix="try priors=tight, a smaller likelihood_weight, or inference.warm_start=none",
-        )
+        "the Laplace solution could not be found",
+        where="inference.warm_start=laplace",
+        found=found,
+        fix="try priors=tight, a smaller likelihood_weight, or inference.warm_start=none",
     )

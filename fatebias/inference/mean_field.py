@@ -12,13 +12,13 @@ from pyro.infer.autoguide import AutoNormal
 from pyro.infer.autoguide.initialization import init_to_feasible, init_to_value
 
 from fatebias.inference.result import Draws
-from fatebias.model.coefficients import Coefficients, walk_steps
+from fatebias.model.design_matrix import DesignMatrix, walk_steps
 from fatebias.model.effects import gene_effects, guide_deviations
-from fatebias.model.variational import Start
+from fatebias.model.variational import VariationalInit
 
 
 def mean_field_family(
-    model: Callable[..., None], coefficients: Coefficients, start: Start | None
+    model: Callable[..., None], coefficients: DesignMatrix, start: VariationalInit | None
 ) -> AutoNormal:
     """Make the family: an independent normal for every latent in unconstrained space.
 
@@ -40,7 +40,7 @@ def mean_field_family(
     return AutoNormal(model, init_loc_fn=init, init_scale=0.05)
 
 
-def _site_values(coefficients: Coefficients, start: Start) -> dict[str, torch.Tensor]:
+def _site_values(coefficients: DesignMatrix, start: VariationalInit) -> dict[str, torch.Tensor]:
     theta, delta, shared = coefficients.split(start.mean)
     scale = start.scale_precision**-0.5  # (F*, D + 1)
     d = coefficients.rows.n_days
@@ -60,7 +60,7 @@ def _site_values(coefficients: Coefficients, start: Start) -> dict[str, torch.Te
 
 
 @torch.no_grad()
-def mean_field_draws(family: Any, coefficients: Coefficients, n_draws: int) -> Draws:
+def mean_field_draws(family: Any, coefficients: DesignMatrix, n_draws: int) -> Draws:
     """Draw from a fitted AutoNormal.
 
     Parameters
@@ -82,7 +82,7 @@ def mean_field_draws(family: Any, coefficients: Coefficients, n_draws: int) -> D
     return draws_from_sites(site, coefficients)
 
 
-def draws_from_sites(site: dict[str, torch.Tensor], coefficients: Coefficients) -> Draws:
+def draws_from_sites(site: dict[str, torch.Tensor], coefficients: DesignMatrix) -> Draws:
     """Turn draws of the model's sample sites into draws of effects.
 
     Parameters

@@ -26,9 +26,9 @@ from fatebias.inference.diagnostics import judge
 from fatebias.inference.laplace import LaplaceFit, fit_laplace
 from fatebias.inference.progress import Progress
 from fatebias.inference.result import Draws, Fit, LossTrace
-from fatebias.model.coefficients import Coefficients, scale_prior_widths, walk_steps
-from fatebias.model.design import build_design
+from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, walk_steps
 from fatebias.model.effects import centre_within_genes, guide_table
+from fatebias.model.tensors import design_tensors
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Potential:
 
     def __init__(
         self,
-        coefficients: Coefficients,
+        coefficients: DesignMatrix,
         priors: PriorsConfig,
         likelihood_weight: float,
         laplace: LaplaceFit,
@@ -68,7 +68,7 @@ class Potential:
         rows = coefficients.rows
         self.centred = coefficients.centred
         self.weight = likelihood_weight
-        self.design = build_design(rows, device=device, dtype=torch.float64)
+        self.design = design_tensors(rows, device=device, dtype=torch.float64)
         self.n_days = rows.n_days
         self.mean, self.factor = put(laplace.mean), laplace.factor.to(device)
         self.scale_mode = put(laplace.scale_precision**-0.5)
@@ -121,7 +121,7 @@ class Potential:
 
 
 def fit_nuts(
-    coefficients: Coefficients,
+    coefficients: DesignMatrix,
     cfg: Config,
     device: torch.device,
     on_step: Callable[[int, float, int], None] | None,

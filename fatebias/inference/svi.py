@@ -15,12 +15,12 @@ from pyro.infer import SVI
 from pyro.optim import ClippedAdam, PyroOptim
 
 from fatebias.config import InferenceConfig
-from fatebias.errors import FitError, explain
+from fatebias.errors import FitError
 from fatebias.inference.checkpoint import Checkpoint, StopSignals
 from fatebias.inference.elbo import ReparameterisedELBO
 from fatebias.inference.progress import Progress
 from fatebias.inference.result import LossTrace
-from fatebias.model.design import Design
+from fatebias.model.tensors import DesignTensors
 
 FINAL_LR_SHARE = 0.1
 AVERAGED_SHARE = 0.5
@@ -30,7 +30,7 @@ DIVERGED_AFTER = 200
 def run_svi(
     model: Callable[..., None],
     family: Any,
-    design: Design,
+    design: DesignTensors,
     cfg: InferenceConfig,
     *,
     seed: int,
@@ -162,13 +162,13 @@ class _State:
 class _Batches:
     """Full batches, or random minibatches without replacement until every cell was seen."""
 
-    def __init__(self, design: Design, batch_size: int | None, seed: int) -> None:
+    def __init__(self, design: DesignTensors, batch_size: int | None, seed: int) -> None:
         self.design = design
         self.size = design.n_rows if batch_size is None else min(batch_size, design.n_rows)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.int64)
 
-    def next(self) -> tuple[Design, float]:
+    def next(self) -> tuple[DesignTensors, float]:
         if self.size == self.design.n_rows:
             return self.design, 1.0
         if len(self.order) < self.size:
@@ -204,18 +204,16 @@ def _check(losses: list[float], cfg: InferenceConfig) -> None:
     advice = f"try a smaller inference.lr (now {cfg.lr:g}), inference.warm_start=laplace, or priors=tight"
     if not math.isfinite(losses[-1]):
         raise FitError(
-            explain(f"SVI broke down at step {len(losses) - 1}", where="loss", found=losses[-1], fix=advice)
+            f"SVI broke down at step {len(losses) - 1}", where="loss", found=losses[-1], fix=advice
         )
     if len(losses) % DIVERGED_AFTER == 0 and len(losses) >= 2 * DIVERGED_AFTER:
         first, last = np.mean(losses[:DIVERGED_AFTER]), np.mean(losses[-DIVERGED_AFTER:])
         if last > first + 0.1 * abs(first):
             raise FitError(
-                explain(
-                    f"SVI diverges: after {len(losses)} steps the loss is well above where it began",
-                    where="loss",
-                    found=f"{last:.4g} on average, {first:.4g} at first",
-                    fix=advice,
-                )
+                f"SVI diverges: after {len(losses)} steps the loss is well above where it began",
+                where="loss",
+                found=f"{last:.4g} on average, {first:.4g} at first",
+                fix=advice,
             )
 
 

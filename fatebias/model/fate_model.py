@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fatebias import names
 from fatebias.config import PriorsConfig
-from fatebias.model.design import Design
 from fatebias.model.effects import gene_effects, guide_deviations, guide_table
+from fatebias.model.tensors import DesignTensors
 
 
 # Made once, not at every step: building them takes as long as evaluating them.
@@ -29,7 +29,7 @@ def _half_normal(sd: float, shape: tuple[int, ...], device: torch.device) -> Any
 
 
 def fate_model(
-    design: Design,
+    design: DesignTensors,
     priors: PriorsConfig,
     *,
     likelihood_weight: float = 1.0,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyro.distributions import Delta, LogNormal
 from torch import Tensor
 
-from fatebias.model.coefficients import Coefficients, walk_steps
+from fatebias.model.design_matrix import DesignMatrix, walk_steps
 
 COLD_SD = 0.1
 COLD_SCALE = 0.3
@@ -27,7 +27,7 @@ POOL = 64
 
 
 @dataclass(frozen=True)
-class Start:
+class VariationalInit:
     """Where the structured family starts.
 
     Attributes
@@ -48,7 +48,7 @@ class Start:
     scale_precision: NDArray[np.float64]
 
 
-def cold_start(coefficients: Coefficients) -> Start:
+def cold_start(coefficients: DesignMatrix) -> VariationalInit:
     """Start at zero with independent effects, for ``inference.warm_start=none``.
 
     Parameters
@@ -58,11 +58,11 @@ def cold_start(coefficients: Coefficients) -> Start:
 
     Returns
     -------
-    Start
+    VariationalInit
         Mean zero, SD 0.1, scales 0.3.
     """
     size, rows = coefficients.size, coefficients.rows
-    return Start(
+    return VariationalInit(
         mean=np.zeros(size),
         factor=torch.full((size,), 1 / COLD_SD, dtype=torch.float64),
         sd=np.full(size, COLD_SD),
@@ -92,8 +92,8 @@ class StructuredFamily:
 
     def __init__(
         self,
-        coefficients: Coefficients,
-        start: Start,
+        coefficients: DesignMatrix,
+        start: VariationalInit,
         generator: torch.Generator,
         device: torch.device | str = "cpu",
     ) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from fatebias import names
-from fatebias.artifacts import RunPaths, atomic_path
+from fatebias.files.atomic import atomic_path
+from fatebias.files.paths import RunPaths
 from fatebias.sweep.permutation import permutation_table
 from fatebias.sweep.record import Sweep
 from fatebias.sweep.search import score_of
@@ -39,7 +40,7 @@ def compare(sweep: Sweep) -> list[Path]:
     written = [_write(summary_table(found), sweep.root / SUMMARY_CSV)]
     ranked = {each.member.number: ranking for each in found if (ranking := _ranking(each)) is not None}
     if ranked:
-        from fatebias.sweep.picture import plot_sweep
+        from fatebias.pl.sweep import plot_sweep
 
         stability = hit_stability(ranked)
         written.append(_write(stability, sweep.root / STABILITY_CSV))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from fatebias.errors import FitError, explain
+from fatebias.errors import FitError
 
 
 def is_supported(capability: tuple[int, int], arch_list: Sequence[str]) -> bool:
@@ -57,23 +57,19 @@ def check_gpu() -> str:
 
     if not torch.cuda.is_available():
         raise FitError(
-            explain(
-                "this job has asked for a GPU, but torch sees none",
-                found=f"torch {torch.__version__}, built for "
-                + (f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs alone"),
-                fix="install a build of torch with CUDA; or take launcher=slurm_cpu, or device=cpu",
-            )
+            "this job has asked for a GPU, but torch sees none",
+            found=f"torch {torch.__version__}, built for "
+            + (f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs alone"),
+            fix="install a build of torch with CUDA; or take launcher=slurm_cpu, or device=cpu",
         )
     name, capability = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
     built_for = torch.cuda.get_arch_list()
     if not is_supported(capability, built_for):
         raise FitError(
-            explain(
-                "the installed torch has no kernels for this job's GPU",
-                found=f"{name}, compute capability {'.'.join(map(str, capability))}",
-                allowed=built_for,
-                fix="ask for another GPU, such as 'hydra.launcher.constraint=\"GPU_CC:8.0|GPU_CC:8.6\"' on "
-                "Sherlock, or install a build of torch for an older CUDA",
-            )
+            "the installed torch has no kernels for this job's GPU",
+            found=f"{name}, compute capability {'.'.join(map(str, capability))}",
+            allowed=built_for,
+            fix="ask for another GPU, such as 'hydra.launcher.constraint=\"GPU_CC:8.0|GPU_CC:8.6\"' on "
+            "Sherlock, or install a build of torch for an older CUDA",
         )
     return f"{name}, compute capability {'.'.join(map(str, capability))}"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fatebias.artifacts import RunPaths
+from fatebias.files.paths import RunPaths
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -65,11 +65,11 @@ class Job:
         from hydra import version
         from hydra.core.utils import JobRuntime, run_job, setup_globals
 
-        from fatebias import cli
+        from fatebias import compose
 
         version.setbase(HYDRA_VERSION)
         setup_globals()
-        cli.register()
+        compose.register()
         JobRuntime.instance().set("name", self.config.hydra.job.name)
         before, sys.argv = sys.argv, list(self.command)
         try:

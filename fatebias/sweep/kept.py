@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fatebias.artifacts import atomic_json
-from fatebias.errors import ConfigError, OutputError, explain
+from fatebias.errors import ConfigError, OutputError
+from fatebias.files.atomic import atomic_json
 from fatebias.sweep.record import Member, Sweep
 
 if TYPE_CHECKING:
@@ -80,24 +80,20 @@ def take_settings(sweep: Sweep, member: Member, config: DictConfig) -> list[str]
     known = {each.number: each for each in sweep.members}.get(member.number)
     if known is None or known.settings != member.settings:
         raise ConfigError(
-            explain(
-                "the command of the sweep no longer makes the runs that it made",
-                where=f"{sweep.path}, run {member.number}",
-                found=" ".join(member.settings) or "no overrides",
-                allowed=None if known is None else " ".join(known.settings) or "no overrides",
-                fix="undo what has changed in conf/, or start a new sweep in another folder",
-            )
+            "the command of the sweep no longer makes the runs that it made",
+            where=f"{sweep.path}, run {member.number}",
+            found=" ".join(member.settings) or "no overrides",
+            allowed=None if known is None else " ".join(known.settings) or "no overrides",
+            fix="undo what has changed in conf/, or start a new sweep in another folder",
         )
     before = _read(sweep.root / SETTINGS_JSON)
     kept = before.get("runs", {}).get(str(member.number)) if before.get("sweep") == sweep.id else None
     if kept is None:
         raise OutputError(
-            explain(
-                "the settings with which this run was submitted were not kept",
-                where=sweep.root / SETTINGS_JSON,
-                found=f"nothing of run {member.number}",
-                fix="type the sweep's command again, with conf/ as it is now",
-            )
+            "the settings with which this run was submitted were not kept",
+            where=sweep.root / SETTINGS_JSON,
+            found=f"nothing of run {member.number}",
+            fix="type the sweep's command again, with conf/ as it is now",
         )
     now = _settings(config)
     try:
@@ -108,12 +104,10 @@ def take_settings(sweep: Sweep, member: Member, config: DictConfig) -> list[str]
                 config.hydra.runtime.choices.update(kept["choices"])
     except OmegaConfBaseException as error:
         raise ConfigError(
-            explain(
-                "the settings with which this run was submitted do not fit the code any more",
-                where=sweep.root / SETTINGS_JSON,
-                found=str(error).partition("\n")[0],
-                fix="check out the commit of the submission (sweep.json names it), or start a new sweep",
-            )
+            "the settings with which this run was submitted do not fit the code any more",
+            where=sweep.root / SETTINGS_JSON,
+            found=str(error).partition("\n")[0],
+            fix="check out the commit of the submission (sweep.json names it), or start a new sweep",
         ) from error
     from fatebias.tracking.describe import flat
 

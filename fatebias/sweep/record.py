@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fatebias.artifacts import atomic_json, atomic_text
-from fatebias.errors import OutputError, explain
-from fatebias.record import git_state, now
+from fatebias.errors import OutputError
+from fatebias.files.atomic import atomic_json, atomic_text
+from fatebias.files.provenance import git_state, now
 
 SWEEP_JSON = "sweep.json"
 DIFF = "uncommitted.diff"
@@ -154,15 +154,13 @@ def read_sweep(root: Path) -> Sweep:
         return Sweep(root, content["launcher"], members, tuple(content["submissions"]), content["id"])
     except FileNotFoundError:
         raise OutputError(
-            explain(
-                f"there is no sweep in this folder: it has no {SWEEP_JSON}",
-                where=root,
-                fix="give the out_dir of a sweep: the folder above 0, 1, 2, ...",
-            )
+            f"there is no sweep in this folder: it has no {SWEEP_JSON}",
+            where=root,
+            fix="give the out_dir of a sweep: the folder above 0, 1, 2, ...",
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError(
-            explain(f"{SWEEP_JSON} cannot be read", where=path, found=f"{type(error).__name__}: {error}")
+            f"{SWEEP_JSON} cannot be read", where=path, found=f"{type(error).__name__}: {error}"
         ) from error
 
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fatebias.errors import ConfigError, OutputError, explain
+from fatebias.errors import ConfigError, OutputError
 from fatebias.sweep.record import Sweep
 from fatebias.sweep.status import NOT_STARTED, statuses
 
@@ -61,12 +61,10 @@ def retry_command(
     for word in more:
         if not word.lstrip("+").startswith(("hydra.launcher.", "launcher=")):
             raise ConfigError(
-                explain(
-                    "a retry keeps the settings of its runs",
-                    where=word,
-                    allowed="launcher=OPTION and hydra.launcher.KEY=VALUE",
-                    fix="start another sweep for other settings",
-                )
+                "a retry keeps the settings of its runs",
+                where=word,
+                allowed="launcher=OPTION and hydra.launcher.KEY=VALUE",
+                fix="start another sweep for other settings",
             )
     script, *words = submission["command"]
     typed = get_args_parser().parse_args(words).overrides
@@ -124,5 +122,5 @@ def retry(sweep: Sweep, more: Sequence[str] = ()) -> int:
         return subprocess.run(command, cwd=submission["cwd"], check=False).returncode
     except OSError as error:
         raise OutputError(
-            explain("the command of the sweep cannot be run any more", where=sweep.path, found=error)
+            "the command of the sweep cannot be run any more", where=sweep.path, found=error
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fatebias.errors import ConfigError, SweepError, explain
+from fatebias.errors import ConfigError, SweepError
 from fatebias.sweep.settings import PREFIX, LocalSettings
 from fatebias.sweep.status import MemberStatus, read_record
 
@@ -47,15 +47,13 @@ def check_search(settings: LocalSettings) -> None:
     """
     if getattr(settings, "wait", True) is False:
         raise ConfigError(
-            explain(
-                "a search waits for its runs: what to try next depends on their scores",
-                where=f"{PREFIX}wait=false",
-                fix=f"{PREFIX}wait=true, in a session that outlives your login (tmux), or a sweep",
-            )
+            "a search waits for its runs: what to try next depends on their scores",
+            where=f"{PREFIX}wait=false",
+            fix=f"{PREFIX}wait=true, in a session that outlives your login (tmux), or a sweep",
         )
     if settings.only is not None:
         raise ConfigError(
-            explain("a search starts all of its runs", where=f"{PREFIX}only={settings.only}", allowed="null")
+            "a search starts all of its runs", where=f"{PREFIX}only={settings.only}", allowed="null"
         )
 
 
@@ -82,7 +80,7 @@ def check_objective(config: DictConfig) -> ConfigError | None:
         return None
     where, fix = missing
     return ConfigError(
-        explain("a search needs the score of each run on cells left out of the fit", where=where, fix=fix)
+        "a search needs the score of each run on cells left out of the fit", where=where, fix=fix
     )
 
 

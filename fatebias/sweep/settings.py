@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fatebias.errors import ConfigError, explain
+from fatebias.errors import ConfigError
 
 PLUGINS = "hydra_plugins.fatebias_launcher"
 PREFIX = "hydra.launcher."
@@ -175,22 +175,15 @@ def unknown_launcher_key(key: str, where: str, kind: type[LocalSettings]) -> Con
     elif not near and key in keys_of(SlurmSettings):
         fix = "it belongs to launcher=slurm, slurm_cpu, sherlock and sherlock_owners"
     return ConfigError(
-        explain(
-            f"the launcher has no setting {key}",
-            where=where,
-            allowed=[PREFIX + each for each in keys],
-            fix=fix,
-        )
+        f"the launcher has no setting {key}", where=where, allowed=[PREFIX + each for each in keys], fix=fix
     )
 
 
 def _refuse(key: str, found: object, allowed: str, fix: str | None = None) -> ConfigError:
     return ConfigError(
-        explain(
-            f"{PREFIX}{key} has a value that cannot be used",
-            where=PREFIX + key,
-            found=found,
-            allowed=allowed,
-            fix=fix,
-        )
+        f"{PREFIX}{key} has a value that cannot be used",
+        where=PREFIX + key,
+        found=found,
+        allowed=allowed,
+        fix=fix,
     )

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fatebias.errors import OutputError, explain
-from fatebias.record import RunRecord
+from fatebias.errors import OutputError
+from fatebias.files.record import RunRecord
 from fatebias.sweep.job import Job, error_of
 from fatebias.sweep.record import PACKAGE, Member, Sweep
 from fatebias.sweep.settings import SlurmSettings
@@ -106,12 +106,10 @@ def submit(jobs: Sequence[Job], sweep: Sweep, settings: SlurmSettings) -> list[M
             executor = submitit.SlurmExecutor(sweep.root / FOLDER, max_num_timeout=settings.max_timeouts)
         except RuntimeError:
             raise OutputError(
-                explain(
-                    "there is no Slurm here: neither sbatch nor srun can be found",
-                    where="PATH",
-                    found=os.environ.get("PATH"),
-                    fix="submit from a login node of the cluster, or take launcher=local",
-                )
+                "there is no Slurm here: neither sbatch nor srun can be found",
+                where="PATH",
+                found=os.environ.get("PATH"),
+                fix="submit from a login node of the cluster, or take launcher=local",
             ) from None
         executor.update_parameters(**sbatch_parameters(settings))
         members = {member.number: member for member in sweep.members}
@@ -130,12 +128,10 @@ def submit(jobs: Sequence[Job], sweep: Sweep, settings: SlurmSettings) -> list[M
                 for job in jobs[start:]:
                     RunRecord(job.paths).fail("it could not be queued")
                 raise OutputError(
-                    explain(
-                        "Slurm has refused the jobs",
-                        found=_sbatch_words(error),
-                        where=f"{len(queued)} of {len(jobs)} were queued before",
-                        fix="python run.py launcher=slurm --cfg hydra -p hydra.launcher lists the settings",
-                    )
+                    "Slurm has refused the jobs",
+                    found=_sbatch_words(error),
+                    where=f"{len(queued)} of {len(jobs)} were queued before",
+                    fix="python run.py launcher=slurm --cfg hydra -p hydra.launcher lists the settings",
                 ) from error
             queued += [
                 dataclasses.replace(members[job.number], job_id=each.job_id, log=each.paths.stdout)

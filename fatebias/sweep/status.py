@@ -11,8 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from fatebias.artifacts import RunPaths
-from fatebias.record import STOPPED
+from fatebias.files.paths import RunPaths
+from fatebias.files.record import STOPPED
 from fatebias.slurm_queue import RUNS, WAITS
 from fatebias.sweep.record import Member, Sweep
 

@@ -16,9 +16,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fatebias.artifacts import digest
 from fatebias.config import Config
-from fatebias.record import git, git_state
+from fatebias.files.atomic import digest
+from fatebias.files.provenance import git, git_state
 
 # Settings that say where and in what manner a run is done, not what comes out of it. Paths of the data are
 # among them: the data count by their content.

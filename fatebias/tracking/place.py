@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from fatebias.config import TrackingConfig
-from fatebias.errors import ConfigError, explain
+from fatebias.errors import ConfigError
 from fatebias.tracking.describe import without_password
 
 DATABASE = "mlflow.db"
@@ -126,23 +126,19 @@ def resolve_place(tracking: TrackingConfig, base: Path | None = None) -> Place:
     path = uri.removeprefix("sqlite:///")
     if path == uri or path in ("", ":memory:"):
         raise ConfigError(
-            explain(
-                "tracking=local keeps runs in a SQLite file",
-                where="tracking.uri",
-                found=without_password(uri),
-                allowed="sqlite:///FILE, or null for sqlite:///mlflow.db where the command is typed",
-                fix="tracking=server for an http(s) address",
-            )
+            "tracking=local keeps runs in a SQLite file",
+            where="tracking.uri",
+            found=without_password(uri),
+            allowed="sqlite:///FILE, or null for sqlite:///mlflow.db where the command is typed",
+            fix="tracking=server for an http(s) address",
         )
     database = folder / path
     if any(sign in str(database) for sign in "%?"):
         raise ConfigError(
-            explain(
-                "SQLite's addresses cannot carry % or ?",
-                where="tracking.uri",
-                found=database,
-                fix="tracking.uri=sqlite:////ANOTHER/FOLDER/mlflow.db",
-            )
+            "SQLite's addresses cannot carry % or ?",
+            where="tracking.uri",
+            found=database,
+            fix="tracking.uri=sqlite:////ANOTHER/FOLDER/mlflow.db",
         )
     return Place(f"sqlite:///{database}", database, folder)
 
@@ -172,12 +168,10 @@ def check_place(tracking: TrackingConfig, base: Path | None = None) -> None:
     found = _obstacle(database)
     if found is not None:
         raise ConfigError(
-            explain(
-                "MLflow's database could not be written at the end of the run",
-                where=f"tracking.uri={without_password(tracking.uri)}" if tracking.uri else "tracking=local",
-                found=found,
-                fix="tracking.uri=sqlite:////ANOTHER/FOLDER/mlflow.db, or tracking=off",
-            )
+            "MLflow's database could not be written at the end of the run",
+            where=f"tracking.uri={without_password(tracking.uri)}" if tracking.uri else "tracking=local",
+            found=found,
+            fix="tracking.uri=sqlite:////ANOTHER/FOLDER/mlflow.db, or tracking=off",
         )
 
 
@@ -205,13 +199,11 @@ def _check_address(uri: str) -> None:
         usable = False
     if not usable:
         raise ConfigError(
-            explain(
-                "tracking.uri is no address of a server",
-                where="tracking.uri",
-                found=without_password(uri),
-                allowed="http(s)://HOST or http(s)://HOST:PORT",
-                fix="python run.py tracking=server tracking.uri=http://127.0.0.1:5000",
-            )
+            "tracking.uri is no address of a server",
+            where="tracking.uri",
+            found=without_password(uri),
+            allowed="http(s)://HOST or http(s)://HOST:PORT",
+            fix="python run.py tracking=server tracking.uri=http://127.0.0.1:5000",
         )
 
 

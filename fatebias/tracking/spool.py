@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fatebias.errors import OutputError, explain
+from fatebias.errors import OutputError
 from fatebias.tracking.journal import FAILED, FINISHED, JOURNAL, KILLED, read_journal
 
 FINAL = "final/"
@@ -242,11 +242,9 @@ def _text(value: object) -> str:
 
 def _unwritable(folder: Path, error: OSError) -> OutputError:
     return OutputError(
-        explain(
-            "the run's journal cannot be written",
-            where=folder / JOURNAL,
-            found=error.strerror or error,
-            fix="free some room or give another out_dir, then run the same command again: finished stages "
-            "are kept",
-        )
+        "the run's journal cannot be written",
+        where=folder / JOURNAL,
+        found=error.strerror or error,
+        fix="free some room or give another out_dir, then run the same command again: finished stages "
+        "are kept",
     )

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from fatebias.artifacts import digest, sha256_file
-from fatebias.errors import OutputError, explain
+from fatebias.errors import OutputError
+from fatebias.files.atomic import digest, sha256_file
 from fatebias.tracking.journal import FAILED, FINISHED, KILLED, RUNNING, Point, SpooledRun
 from fatebias.tracking.place import Place
 from fatebias.tracking.trace import LOSS, thin_trace
@@ -148,12 +148,10 @@ class Store:
             found = self.client.get_experiment_by_name(name)
             if found is not None and found.lifecycle_stage == "deleted":
                 raise OutputError(
-                    explain(
-                        "the MLflow experiment is deleted",
-                        where=self.place.shown,
-                        found=name,
-                        fix="restore it in MLflow, or give another one: tracking.experiment=NAME",
-                    )
+                    "the MLflow experiment is deleted",
+                    where=self.place.shown,
+                    found=name,
+                    fix="restore it in MLflow, or give another one: tracking.experiment=NAME",
                 )
             self._experiments[name] = (
                 self.client.create_experiment(name, artifact_location=self.place.artifacts)

@@ -189,7 +189,7 @@ def find_runs(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise OutputError(
-            explain("there is no such folder", where=folder, fix="give the out_dir of a run or of a sweep")
+            "there is no such folder", where=folder, fix="give the out_dir of a run or of a sweep"
         )
     found = []
     for here, below, files in os.walk(folder.resolve()):

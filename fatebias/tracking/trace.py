@@ -8,7 +8,7 @@ import dataclasses
 import math
 from pathlib import Path
 
-from fatebias.errors import OutputError, explain
+from fatebias.errors import OutputError
 from fatebias.tracking.journal import Point
 
 COLUMNS = ["step", "loss", "timestamp_ms"]
@@ -86,7 +86,7 @@ def _read(path: Path) -> list[tuple[int, float, int]]:
         return []
     if next(csv.reader(lines[:1])) != COLUMNS:
         raise OutputError(
-            explain("the loss trace has other columns", where=path, found=lines[0], allowed=",".join(COLUMNS))
+            "the loss trace has other columns", where=path, found=lines[0], allowed=",".join(COLUMNS)
         )
     rows = []
     for line in csv.reader(lines[1:]):

@@ -15,8 +15,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from fatebias.cli import to_config
-from fatebias.errors import ConfigError, FatebiasError, SweepError, explain
+from fatebias.compose import to_config
+from fatebias.errors import ConfigError, FatebiasError, SweepError
 from fatebias.sweep import record
 from fatebias.sweep.ending import end_of_sweep
 from fatebias.sweep.job import Job
@@ -132,21 +132,17 @@ class SweepLauncher(Launcher):
         sweep = record.read_sweep(root)
         if is_search(self.config):
             raise ConfigError(
-                explain(
-                    "a search cannot be retried: each of its runs depends on those before",
-                    where=sweep.path,
-                    fix="type its command again",
-                )
+                "a search cannot be retried: each of its runs depends on those before",
+                where=sweep.path,
+                fix="type its command again",
             )
         if len(sweep.members) != n_runs:
             raise ConfigError(
-                explain(
-                    "the command of the sweep no longer makes the runs that it made",
-                    where=sweep.path,
-                    found=f"{n_runs} runs",
-                    allowed=f"{len(sweep.members)} runs",
-                    fix="undo what has changed in conf/, or start a new sweep in another folder",
-                )
+                "the command of the sweep no longer makes the runs that it made",
+                where=sweep.path,
+                found=f"{n_runs} runs",
+                allowed=f"{len(sweep.members)} runs",
+                fix="undo what has changed in conf/, or start a new sweep in another folder",
             )
         return sweep
 

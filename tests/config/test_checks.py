@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from omegaconf import OmegaConf
 
-from fatebias import cli
+from fatebias import compose
 from fatebias.config import Config, TrackingConfig
 from fatebias.errors import ConfigError
 
@@ -129,7 +129,7 @@ def bare() -> DictConfig:
 )
 def test_a_value_that_cannot_be_used_is_refused(bare, word, message):
     with pytest.raises(ConfigError, match=message):
-        cli.to_config(OmegaConf.merge(bare, OmegaConf.from_dotlist([word])))
+        compose.to_config(OmegaConf.merge(bare, OmegaConf.from_dotlist([word])))
 
 
 def test_a_user_s_screen_needs_its_two_files(composed):

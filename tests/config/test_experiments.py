@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fatebias import cli
+from fatebias import compose
 
-EXPERIMENTS = list(cli.group_options([cli.CONF])["experiment"])
+EXPERIMENTS = list(compose.group_options([compose.CONF])["experiment"])
 TINY = [
     "data=simulated",
     "data.simulate.n_cells=300",

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fatebias import cli
+from fatebias import compose
 from fatebias.config import Config
 
 OPTIONS = [
     (group, option)
-    for group, options in cli.group_options([cli.CONF]).items()
+    for group, options in compose.group_options([compose.CONF]).items()
     for option in options
     if group not in ("experiment", "local")
 ]
@@ -51,7 +51,7 @@ def test_every_option_of_every_group_composes_and_passes_the_checks(composed, gr
     ],
 )
 def test_the_values_in_a_default_option_are_those_of_its_dataclass(group, option):
-    written = flat(yaml.safe_load((cli.CONF / group / f"{option}.yaml").read_text()))
+    written = flat(yaml.safe_load((compose.CONF / group / f"{option}.yaml").read_text()))
     schema = flat(dataclasses.asdict(getattr(Config(), group)))
     written.pop(OWN_CHOICE.get(group, ""), None)
     assert written
@@ -59,7 +59,7 @@ def test_the_values_in_a_default_option_are_those_of_its_dataclass(group, option
 
 
 def test_the_values_of_no_group_are_those_of_the_dataclass():
-    written = yaml.safe_load((cli.CONF / "base.yaml").read_text())
+    written = yaml.safe_load((compose.CONF / "base.yaml").read_text())
     del written["hydra"]
     schema = dataclasses.asdict(Config())
     assert set(written) == {key for key, value in schema.items() if not isinstance(value, dict)}
@@ -88,7 +88,7 @@ def test_ashr_differs_from_mashr_in_the_method_alone(composed):
 def test_every_option_says_in_its_first_comment_what_it_is():
     silent = [
         f"{group}={option}"
-        for group, options in cli.group_options([cli.CONF]).items()
+        for group, options in compose.group_options([compose.CONF]).items()
         for option, comment in options.items()
         if not comment
     ]
@@ -98,4 +98,4 @@ def test_every_option_says_in_its_first_comment_what_it_is():
 def test_a_comment_that_is_a_package_line_is_no_description(tmp_path: Path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\n# What it is for.\nseed: 1\n")
-    assert cli.group_options([tmp_path])["experiment"] == {"mine": "What it is for."}
+    assert compose.group_options([tmp_path])["experiment"] == {"mine": "What it is for."}

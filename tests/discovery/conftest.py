@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from fatebias.discovery.summary import GeneSummary, read_summary
+from fatebias.discovery.input import GeneSummary, read_summary
 
 Array = NDArray[np.float64]
 
-DATA = Path(__file__).parents[1] / "data" / "mash"
+DATA = Path(__file__).parents[1] / "golden" / "mash"
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fatebias.discovery.ash import ash, q_values
-from fatebias.discovery.covariances import canonical
-from fatebias.discovery.mash import mash
+from fatebias.mash.ash import ash, q_values
+from fatebias.mash.covariances import canonical
+from fatebias.mash.mash import mash
 
 
 def test_one_day_of_ash_is_mash_of_one_day(screen):

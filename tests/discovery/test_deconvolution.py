@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fatebias.discovery.deconvolution import data_driven, extreme_deconvolution, principal_components
+from fatebias.mash.deconvolution import data_driven, extreme_deconvolution, principal_components
 
 RNG = np.random.default_rng(3)
 

@@ -5,7 +5,7 @@ import pytest
 
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.engine import discover
-from fatebias.discovery.summary import read_summary
+from fatebias.discovery.input import read_summary
 from fatebias.errors import DiscoveryError, OutputError
 
 

@@ -8,9 +8,9 @@ from fatebias.config import DiscoveryConfig
 from fatebias.discovery import calls
 from fatebias.discovery.calls import any_effect, call_table, large
 from fatebias.discovery.detectable import least_detectable
-from fatebias.discovery.effects import Effects, Prior, posterior_mixture
 from fatebias.discovery.native import run_native
 from fatebias.discovery.ranking import CallRule
+from fatebias.mash.joint import Effects, Prior, posterior_mixture
 
 
 def lfsr_of(effects):

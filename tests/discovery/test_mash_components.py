@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from fatebias.discovery.ash import ash
-from fatebias.discovery.covariances import Components, canonical, normalised, select_scales
-from fatebias.discovery.likelihood import directions, log_likelihoods, moments, whiten
-from fatebias.discovery.mash import mash
-from fatebias.discovery.posterior import posterior
+from fatebias.mash.ash import ash
+from fatebias.mash.covariances import Components, canonical, normalised, select_scales
+from fatebias.mash.likelihood import directions, log_likelihoods, moments, whiten
+from fatebias.mash.mash import mash
+from fatebias.mash.moments import posterior
 
 RNG = np.random.default_rng(5)
 BHAT, SHAT = RNG.normal(size=(6, 3)), RNG.uniform(0.2, 2, (6, 3))

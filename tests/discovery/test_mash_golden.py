@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.covariances import Components, canonical, normalised, select_scales
 from fatebias.discovery.native import run_native
+from fatebias.mash.covariances import Components, canonical, normalised, select_scales
 
 
 def test_agrees_with_mashr(golden):

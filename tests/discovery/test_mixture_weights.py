@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fatebias.discovery import mixture
-from fatebias.discovery.mixture import maximise, penalised_weights, quadratic_minimum
 from fatebias.errors import DiscoveryError
+from fatebias.mash import mixture
+from fatebias.mash.mixture import maximise, penalised_weights, quadratic_minimum
 
 # Among 3,000 problems of this kind, the one on which full Newton steps without a line search fail.
 NEEDS_DAMPING = 1524

@@ -7,8 +7,8 @@ import pytest
 from fatebias import names
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.correlation import error_correlation, from_fit, simple
+from fatebias.discovery.input import GeneSummary
 from fatebias.discovery.native import run_native
-from fatebias.discovery.summary import GeneSummary
 
 
 def test_is_the_correlation_of_null_z_scores_only():

@@ -11,7 +11,7 @@ import torch
 from fatebias.config import Config, DataConfig, InferenceConfig
 from fatebias.inference.checkpoint import Checkpoint, StopSignals
 from fatebias.inference.fit import fit_screen
-from fatebias.posterior import summarise
+from fatebias.inference.posterior import summarise
 from tests.screens import NARROW, small_screen
 
 WAYS = {

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fatebias.config import Config, DataConfig, InferenceConfig, SimulateConfig
-from fatebias.data.simulate import simulate_screen
+from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.inference.fit import fit_screen
-from fatebias.posterior import summarise
+from fatebias.inference.posterior import summarise
 from tests.screens import NARROW
 
 SCREENS = 30

@@ -6,7 +6,7 @@ from fatebias.data.collapse import collapse
 from fatebias.inference.diagnostics import gene_k_hats, judge, k_hat, loss_drift
 from fatebias.inference.laplace import fit_laplace
 from fatebias.inference.result import LossTrace
-from fatebias.model.coefficients import Coefficients
+from fatebias.model.design_matrix import DesignMatrix
 from tests.screens import NARROW, small_screen
 
 
@@ -34,7 +34,7 @@ def test_equal_ratios_have_no_tail():
 
 
 def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
-    coefficients = Coefficients(collapse(small_screen(4000)))
+    coefficients = DesignMatrix(collapse(small_screen(4000)))
     fit = fit_laplace(coefficients, NARROW)
     good = gene_k_hats(coefficients, fit, None, Config(priors=NARROW))
     assert len(good["k_hat"]) == coefficients.rows.n_genes

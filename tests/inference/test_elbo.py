@@ -8,17 +8,17 @@ from pyro.infer.autoguide import AutoNormal
 
 from fatebias.data.collapse import collapse
 from fatebias.inference.elbo import ReparameterisedELBO
-from fatebias.model.coefficients import Coefficients
-from fatebias.model.design import build_design
+from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
+from fatebias.model.tensors import design_tensors
 from fatebias.model.variational import StructuredFamily, cold_start
 from tests.screens import NARROW, small_screen
 
 
 @pytest.mark.parametrize("kind", ["structured", "normal"])
 def test_value_and_gradients_are_those_of_trace_elbo(kind):
-    coefficients = Coefficients(collapse(small_screen(300)))
-    design = build_design(coefficients.rows, dtype=torch.float64)
+    coefficients = DesignMatrix(collapse(small_screen(300)))
+    design = design_tensors(coefficients.rows, dtype=torch.float64)
     model = partial(fate_model, priors=NARROW)
     found = []
     for elbo in (Trace_ELBO(), ReparameterisedELBO()):

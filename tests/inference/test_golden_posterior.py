@@ -1,4 +1,4 @@
-"""Means and standard errors against NUTS on 20,000 cells (tests/data/posterior/README.md)."""
+"""Means and standard errors against NUTS on 20,000 cells (tests/golden/posterior/README.md)."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ import pytest
 from fatebias.config import Config, DataConfig, InferenceConfig, PriorsConfig
 from fatebias.data.load import load_screen
 from fatebias.inference.fit import fit_screen
-from fatebias.posterior import summarise
+from fatebias.inference.posterior import summarise
 
-FOLDER = Path(__file__).parents[1] / "data" / "posterior"
+FOLDER = Path(__file__).parents[1] / "golden" / "posterior"
 
 
 @pytest.fixture(scope="module")

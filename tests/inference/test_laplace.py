@@ -9,13 +9,13 @@ from fatebias.data.collapse import collapse
 from fatebias.errors import FitError
 from fatebias.inference import scales
 from fatebias.inference.laplace import fit_laplace
-from fatebias.model.coefficients import Coefficients
+from fatebias.model.design_matrix import DesignMatrix
 from tests.screens import NARROW, small_screen
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["random", "centred"])
 def solved(request):
-    coefficients = Coefficients(collapse(small_screen()), centred=request.param)
+    coefficients = DesignMatrix(collapse(small_screen()), centred=request.param)
     return coefficients, fit_laplace(coefficients, NARROW, likelihood_weight=0.7, max_rounds=60)
 
 
@@ -78,7 +78,7 @@ def test_scale_update_maximises_its_density():
 
 
 def test_few_rounds_are_reported_as_not_converged():
-    fit = fit_laplace(Coefficients(collapse(small_screen())), PriorsConfig(), max_rounds=1)
+    fit = fit_laplace(DesignMatrix(collapse(small_screen())), PriorsConfig(), max_rounds=1)
     assert not fit.converged
     assert fit.scale_change > scales.SCALE_TOLERANCE
 
@@ -87,20 +87,20 @@ def test_extreme_labels_still_find_a_mode():
     """Every label one-hot and the same: the mode is far out, held by the priors alone."""
     screen = small_screen(300)
     screen.p[:] = np.array([0.0, 1.0, 0.0])
-    fit = fit_laplace(Coefficients(collapse(screen)), PriorsConfig(), max_rounds=30)
+    fit = fit_laplace(DesignMatrix(collapse(screen)), PriorsConfig(), max_rounds=30)
     assert np.isfinite(fit.mean).all()
     assert (fit.factor.diagonal() > 0).all()
 
 
 def test_an_overflowing_weight_ends_in_one_clear_error():
     with pytest.raises(FitError, match=r"the Laplace solution could not be found(.|\n)*likelihood_weight"):
-        fit_laplace(Coefficients(collapse(small_screen(300))), NARROW, likelihood_weight=1e308)
+        fit_laplace(DesignMatrix(collapse(small_screen(300))), NARROW, likelihood_weight=1e308)
 
 
 def test_recovery_within_its_own_error():
     """Screens drawn from the priors that fit them: z-scores of theta have unit spread."""
     from fatebias.config import DataConfig, SimulateConfig
-    from fatebias.data.simulate import simulate_screen
+    from fatebias.data.simulation.simulate import simulate_screen
 
     z = []
     for seed in range(8):
@@ -114,7 +114,7 @@ def test_recovery_within_its_own_error():
             seed=seed,
         )
         screen, truth = simulate_screen(settings, DataConfig(), NARROW)
-        coefficients = Coefficients(collapse(screen))
+        coefficients = DesignMatrix(collapse(screen))
         fit = fit_laplace(coefficients, NARROW)
         sd = covariance_of(fit).diagonal().sqrt().numpy()[coefficients.theta_index]
         z.append((coefficients.split(fit.mean)[0] - truth.theta) / sd)
@@ -129,7 +129,7 @@ def test_little_information_does_not_make_the_scales_collapse(weight):
 
     tight = PriorsConfig(s_alpha=1.25, s_rep=0.4, s_gamma=0.4, s_tau=2.0, s_time=0.4, s_guide=0.75)
     screen = load_screen(DataConfig(), tight, Path())
-    fit = fit_laplace(Coefficients(collapse(screen)), tight, likelihood_weight=weight)
+    fit = fit_laplace(DesignMatrix(collapse(screen)), tight, likelihood_weight=weight)
     assert fit.converged
     assert max(fit.log_evidence) - fit.log_evidence[-1] < 0.5
     assert fit.scale_precision[0, 0] ** -0.5 > 0.12  # tau of MES; a quarter of the genes have effects

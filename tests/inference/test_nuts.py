@@ -8,10 +8,10 @@ from fatebias.data.collapse import collapse
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.laplace import fit_laplace
 from fatebias.inference.nuts import Potential
-from fatebias.model.coefficients import Coefficients
-from fatebias.model.design import build_design
+from fatebias.inference.posterior import summarise
+from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
-from fatebias.posterior import summarise
+from fatebias.model.tensors import design_tensors
 from tests.screens import NARROW, small_screen
 
 
@@ -19,10 +19,10 @@ from tests.screens import NARROW, small_screen
 @pytest.mark.parametrize("n_days", [1, 3])
 def test_the_potential_is_that_of_the_model(n_days, centred):
     """Differences of the potential between two points against Pyro's own log density of the model."""
-    coefficients = Coefficients(collapse(small_screen(200, n_days=n_days)), centred=centred)
+    coefficients = DesignMatrix(collapse(small_screen(200, n_days=n_days)), centred=centred)
     laplace = fit_laplace(coefficients, NARROW)
     potential = Potential(coefficients, NARROW, 0.8, laplace, torch.device("cpu"))
-    design = build_design(coefficients.rows, dtype=torch.float64)
+    design = design_tensors(coefficients.rows, dtype=torch.float64)
 
     def model_density(point):
         steps, theta, delta, shared, scales = potential.effects(point)

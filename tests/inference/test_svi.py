@@ -9,13 +9,13 @@ from fatebias.config import Config, DataConfig, InferenceConfig, ModelConfig
 from fatebias.data.collapse import collapse, each_cell
 from fatebias.errors import ConfigError, FitError
 from fatebias.inference.fit import choose_device, fit_screen
+from fatebias.inference.posterior import summarise
 from fatebias.inference.result import LossTrace
 from fatebias.inference.svi import run_svi
-from fatebias.model.coefficients import Coefficients
-from fatebias.model.design import build_design
+from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
+from fatebias.model.tensors import design_tensors
 from fatebias.model.variational import StructuredFamily, cold_start
-from fatebias.posterior import summarise
 from tests.screens import NARROW, small_screen
 
 
@@ -88,9 +88,9 @@ def test_the_structured_family_ends_higher_than_mean_field(screen):
 
 def run(screen, cfg, *, model=None, design=None):
     pyro.clear_param_store()
-    coefficients = Coefficients(collapse(screen))
+    coefficients = DesignMatrix(collapse(screen))
     family = StructuredFamily(coefficients, cold_start(coefficients), torch.Generator().manual_seed(0))
-    design = build_design(coefficients.rows) if design is None else design
+    design = design_tensors(coefficients.rows) if design is None else design
     model = partial(fate_model, priors=NARROW) if model is None else model
     return run_svi(model, family, design, cfg.inference, seed=0)
 
@@ -131,7 +131,7 @@ def test_minibatches_see_every_cell_once_before_any_twice(screen):
         seen.append((design.n_rows, scale, float(design.p.sum())))
         fate_model(design, NARROW, scale=scale)
 
-    design = build_design(each_cell(screen), sparse=False)
+    design = design_tensors(each_cell(screen), sparse=False)
     run(screen, config(batch_size=300, num_steps=5), model=watching, design=design)
     assert {(rows, scale) for rows, scale, _ in seen} == {(300, screen.N / 300)}
     assert sum(total for *_, total in seen) == pytest.approx(screen.N, rel=1e-5)

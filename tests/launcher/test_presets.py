@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 
 import pytest
-from hydra import compose, initialize_config_dir
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from fatebias import cli
+from fatebias import compose
 from fatebias.sweep.settings import SlurmSettings, launcher_settings
 
 CLUSTER = ["slurm", "slurm_cpu", "sherlock", "sherlock_owners"]
 
 
 def hydra_config(*words: str):
-    cli.register()
-    with initialize_config_dir(str(cli.CONF), version_base="1.3"):
-        return compose("config", overrides=[*words], return_hydra_config=True)
+    compose.register()
+    with initialize_config_dir(str(compose.CONF), version_base="1.3"):
+        return hydra_compose("config", overrides=[*words], return_hydra_config=True)
 
 
 def slurm(option: str, *words: str) -> SlurmSettings:

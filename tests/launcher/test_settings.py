@@ -7,13 +7,7 @@ import dataclasses
 import pytest
 
 from fatebias.errors import ConfigError
-from fatebias.sweep.settings import (
-    BY_NAME,
-    LocalSettings,
-    ParallelSettings,
-    SlurmSettings,
-    launcher_settings,
-)
+from fatebias.sweep.settings import BY_NAME, LocalSettings, ParallelSettings, SlurmSettings, launcher_settings
 from fatebias.sweep.slurm import outside_of_jobs, sbatch_parameters
 
 

@@ -5,13 +5,13 @@ import torch
 from fatebias import names
 from fatebias.config import PriorsConfig
 from fatebias.data.collapse import collapse
-from fatebias.model.design import build_design
 from fatebias.model.fate_model import fate_model
+from fatebias.model.tensors import design_tensors
 from tests.screens import small_screen
 
 
 def sites_of(screen, **more):
-    design = build_design(collapse(screen))
+    design = design_tensors(collapse(screen))
     trace = pyro.poutine.trace(fate_model).get_trace(design, PriorsConfig(), **more)
     return {name: site for name, site in trace.nodes.items() if site["type"] == "sample"}
 

@@ -7,9 +7,9 @@ import torch
 
 from fatebias.config import PriorsConfig
 from fatebias.data.collapse import collapse, each_cell
-from fatebias.model.design import build_design
 from fatebias.model.effects import gene_effects
 from fatebias.model.fate_model import fate_model
+from fatebias.model.tensors import design_tensors
 from tests.screens import plain_log_likelihood, small_screen
 
 
@@ -56,24 +56,24 @@ def factor(design, values, **more):
 @pytest.mark.parametrize("weight", [1.0, 0.25])
 def test_collapsed_full_batch_counts_every_cell_once(screen, weight):
     values = latent_values(screen)
-    design = build_design(collapse(screen), dtype=torch.float64)
+    design = design_tensors(collapse(screen), dtype=torch.float64)
     assert factor(design, values, likelihood_weight=weight) == pytest.approx(weight * plain(screen, values))
 
 
 def test_cell_by_cell_gives_the_same(screen):
     values = latent_values(screen)
-    design = build_design(each_cell(screen), dtype=torch.float64)
+    design = design_tensors(each_cell(screen), dtype=torch.float64)
     assert factor(design, values) == pytest.approx(plain(screen, values))
 
 
 def test_single_precision_data_agree_to_single_precision(screen):
     values = latent_values(screen)
-    assert factor(build_design(collapse(screen)), values) == pytest.approx(plain(screen, values), rel=1e-5)
+    assert factor(design_tensors(collapse(screen)), values) == pytest.approx(plain(screen, values), rel=1e-5)
 
 
 def test_minibatches_are_unbiased(screen):
     values = latent_values(screen)
-    design = build_design(each_cell(screen), dtype=torch.float64, sparse=False)
+    design = design_tensors(each_cell(screen), dtype=torch.float64, sparse=False)
     order = torch.randperm(screen.N, generator=torch.Generator().manual_seed(0))
     batches = order.split(80)  # one pass over all cells in five equal batches
     found = [factor(design.batch(rows), values, scale=screen.N / len(rows)) for rows in batches]
@@ -83,7 +83,7 @@ def test_minibatches_are_unbiased(screen):
 
 def test_a_minibatch_is_scaled_by_n_over_b_once(screen):
     values = latent_values(screen)
-    design = build_design(each_cell(screen), dtype=torch.float64, sparse=False)
+    design = design_tensors(each_cell(screen), dtype=torch.float64, sparse=False)
     rows = torch.arange(10)
     unscaled = factor(design.batch(rows), values)
     assert factor(design.batch(rows), values, scale=screen.N / 10) == pytest.approx(unscaled * screen.N / 10)
@@ -92,13 +92,13 @@ def test_a_minibatch_is_scaled_by_n_over_b_once(screen):
 def test_one_day_works():
     screen = small_screen(200, n_days=1)
     values = latent_values(screen)
-    design = build_design(collapse(screen), dtype=torch.float64)
+    design = design_tensors(collapse(screen), dtype=torch.float64)
     assert factor(design, values) == pytest.approx(plain(screen, values))
 
 
 def test_gradients_of_both_products_agree(screen):
-    sparse = build_design(each_cell(screen), dtype=torch.float64)
-    plainly = build_design(each_cell(screen), dtype=torch.float64, sparse=False)
+    sparse = design_tensors(each_cell(screen), dtype=torch.float64)
+    plainly = design_tensors(each_cell(screen), dtype=torch.float64, sparse=False)
     generator = torch.Generator().manual_seed(0)
     table = torch.randn(screen.G * screen.D, 2, dtype=torch.float64, generator=generator, requires_grad=True)
     shared = torch.randn(

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fatebias.data.collapse import collapse
-from fatebias.model.coefficients import Coefficients, walk_steps
-from fatebias.model.variational import Start, StructuredFamily, cold_start
+from fatebias.model.design_matrix import DesignMatrix, walk_steps
+from fatebias.model.variational import StructuredFamily, VariationalInit, cold_start
 from tests.screens import small_screen
 
 
@@ -18,12 +18,12 @@ def fresh_store():
 
 def family_of(n_days=3, seed=0):
     """A family whose starting normal has correlations between all effects."""
-    coefficients = Coefficients(collapse(small_screen(300, n_days=n_days)))
+    coefficients = DesignMatrix(collapse(small_screen(300, n_days=n_days)))
     rng = np.random.default_rng(seed)
     root = 0.05 * rng.normal(size=(coefficients.size, coefficients.size)) + np.eye(coefficients.size)
     covariance = 0.04 * root @ root.T
     factor = np.linalg.cholesky(np.linalg.inv(covariance))
-    start = Start(
+    start = VariationalInit(
         mean=rng.normal(size=coefficients.size),
         factor=torch.from_numpy(factor),
         sd=np.sqrt(np.diag(covariance)),
@@ -111,12 +111,12 @@ def test_draws_and_pyros_own_samples_are_of_one_distribution():
 
 def test_genes_with_fewer_guides_are_padded_without_a_trace():
     screen = small_screen(300)
-    coefficients = Coefficients(collapse(screen))
+    coefficients = DesignMatrix(collapse(screen))
     rows = coefficients.rows
     gene = rows.gene_of_guide.copy()
     gene[-1] = 1  # one guide moves to the first gene, which then has four while others have three or two
     object.__setattr__(rows, "gene_of_guide", gene)
-    uneven = Coefficients(rows)
+    uneven = DesignMatrix(rows)
     family = StructuredFamily(uneven, cold_start(uneven), torch.Generator().manual_seed(0))
     assert (uneven.block_index == uneven.size).sum() == 2 * (6 * 4 - 18)
     trace = pyro.poutine.trace(family).get_trace()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from fatebias.pl.sweep import plot_sweep
 from fatebias.sweep.compare import compare, hit_stability, summary_table
-from fatebias.sweep.picture import plot_sweep
 from fatebias.sweep.status import statuses
 
 DONE = {

@@ -9,7 +9,7 @@ import pytest
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
-from fatebias.overrides import composition_message
+from fatebias.app.overrides import composition_message
 
 TINY = [
     "data=simulated",

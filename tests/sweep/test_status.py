@@ -6,7 +6,7 @@ import pytest
 from filelock import FileLock
 
 from fatebias.errors import OutputError
-from fatebias.record import STOPPED
+from fatebias.files.record import STOPPED
 from fatebias.sweep.record import read_sweep
 from fatebias.sweep.slurm import wait
 from fatebias.sweep.status import MemberStatus, statuses, table

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fatebias import names, pipeline
+from fatebias import names
 from fatebias.config import (
     Config,
     DataConfig,
@@ -22,6 +22,7 @@ from fatebias.config import (
     TrackingConfig,
 )
 from fatebias.errors import OutputError
+from fatebias.run import pipeline
 from tests.conftest import NO_LOCAL, RUN_PY
 from tests.tracking.spooled import finished_run
 from tests.tracking.stored import Stored

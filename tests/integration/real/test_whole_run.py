@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fatebias import names, pipeline
+from fatebias import names
 from fatebias.config import Config, DataConfig, DiscoveryConfig, InferenceConfig, TrackingConfig
+from fatebias.run import pipeline
 
 FOLDER = os.environ.get("FATEBIAS_REAL_DATA")
 pytestmark = [

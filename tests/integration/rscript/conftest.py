@@ -12,7 +12,7 @@ import pytest
 
 from fatebias.discovery.rscript import script_path
 
-DATA = Path(__file__).parents[2] / "data" / "mash"
+DATA = Path(__file__).parents[2] / "golden" / "mash"
 
 Ran = subprocess.CompletedProcess[str]
 

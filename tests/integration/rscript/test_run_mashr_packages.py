@@ -13,7 +13,7 @@ from fatebias.discovery.rscript import rscript_has, script_path
 
 pytestmark = pytest.mark.r_package
 
-DATA = Path(__file__).parents[2] / "data" / "mash"
+DATA = Path(__file__).parents[2] / "golden" / "mash"
 CASES = pd.read_csv(DATA / "cases.csv", index_col="case")
 QUANTITIES = ("postmean", "postsd", "lfsr")
 

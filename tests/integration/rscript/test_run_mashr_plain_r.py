@@ -10,7 +10,7 @@ from fatebias.discovery.engine import discover
 from fatebias.discovery.rscript import rscript_has, script_path
 from fatebias.errors import DiscoveryError
 
-DATA = Path(__file__).parents[2] / "data" / "mash"
+DATA = Path(__file__).parents[2] / "golden" / "mash"
 TINY = DATA / "tiny12_in.csv"
 HEAD = "gene,betahat_d0,se_d0\n"
 

@@ -1,0 +1,131 @@
+"""``python -m fatebias.checks.pool DIR``: the bootstraps of a sweep over seeds as one.
+
+For screens whose refits go out as an array of jobs (``calibration.bootstrap_seed=0,1,2,3``): the refits that
+the runs below DIR kept are put together, and DIR gets the ``bootstrap.csv`` of them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fatebias import names
+from fatebias.checks.refit import Refits
+from fatebias.checks.resample import of_refits
+from fatebias.checks.resample_stage import bootstrap_table
+from fatebias.config import Config
+from fatebias.data.load import load_screen
+from fatebias.errors import FatebiasError, OutputError
+from fatebias.files.atomic import atomic_path
+from fatebias.files.paths import RunPaths, prepare_out_dir
+
+# Runs on different machines find the same mode up to rounding.
+SAME_MODE = 1e-3
+
+
+def pool(folder: Path) -> Path:
+    """Put the refits of several runs together.
+
+    Parameters
+    ----------
+    folder
+        With runs of one screen and one set of settings below it, each with a ``bootstrap_seed`` of its own.
+
+    Returns
+    -------
+    Path
+        The table, as `resample_stage.bootstrap_table` has it.
+
+    Raises
+    ------
+    OutputError
+        When there are no refits, or they are not of one fit under different seeds.
+    DataError, DiscoveryError
+        As reading the screen and the discovery.
+    """
+    found = sorted(
+        path.parent
+        for path in folder.glob(f"**/{names.BOOTSTRAP_NPZ}")
+        if path.parent.name != names.SUPERSEDED_DIR
+    )
+    if not found:
+        raise _refused(folder, "no run with refits", "run with calibration.bootstrap=B first")
+    kept = []
+    for run in found:
+        with np.load(run / names.BOOTSTRAP_NPZ) as arrays:
+            kept.append({name: arrays[name] for name in arrays.files})
+    first = kept[0]
+    seeds = [int(each["seed"]) for each in kept]
+    if len(set(seeds)) < len(seeds):
+        raise _refused(folder, f"the seeds {seeds}", "give each run a calibration.bootstrap_seed of its own")
+    for run, each in zip(found, kept, strict=True):
+        same = (
+            str(each["fingerprint"]) == str(first["fingerprint"])
+            and str(each["unit"]) == str(first["unit"])
+            and np.allclose(each["mode"], first["mode"], atol=SAME_MODE)
+        )
+        if not same:
+            raise _refused(
+                folder,
+                f"other data, units or fit in {run.name} than in {found[0].name}",
+                "put together runs that differ in calibration.bootstrap_seed alone",
+            )
+    paths = RunPaths(found[0])
+    cfg = _config(paths.config)
+    screen = load_screen(cfg.data, cfg.priors, paths.root)
+    together = Refits(
+        *(np.concatenate([each[part] for each in kept]) for part in ("values", "steps", "converged"))
+    )
+    given = pd.read_csv(paths.gene_summary, dtype={names.GENE: str}, keep_default_na=False)
+    whole = of_refits(together, first["mode"], first["model"], first["prior"])
+    to = prepare_out_dir(folder)
+    table, _ = bootstrap_table(screen, cfg, given, whole, to.root)
+    with atomic_path(to.bootstrap) as draft:
+        table.to_csv(draft, index=False)
+    return to.bootstrap
+
+
+def _config(path: Path) -> Config:
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path)))
+    assert isinstance(config, Config)
+    return config
+
+
+def _refused(folder: Path, found: str, fix: str) -> OutputError:
+    return OutputError("there are no bootstraps to put together", where=folder, found=found, fix=fix)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    arguments
+        Words after ``python -m fatebias.checks.pool``; None for those of the process.
+
+    Returns
+    -------
+    int
+        0, or 1 when it could not be done.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m fatebias.checks.pool", description="The bootstraps of a sweep over seeds as one."
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="out_dir of the sweep")
+    try:
+        print(pool(parser.parse_args(arguments).folder))
+    except FatebiasError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From files and AnnData objects to a `Screen`."""

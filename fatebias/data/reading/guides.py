@@ -1,0 +1,239 @@
+"""Which guides each cell holds: entries checked, columns matched with the guide map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from fatebias.config import DataConfig
+from fatebias.data.reading.raw import RawScreen
+from fatebias.errors import DataError, some
+
+
+@dataclass(frozen=True, eq=False)
+class Assignments:
+    """Every guide that a cell holds, with guides ranked: gene guides by gene and name, then NTC by name.
+
+    Parameters
+    ----------
+    cell, rank
+        Cell and guide of each assignment, (E,), sorted by cell; each pair once.
+    guide_names, genes_of_guides
+        Names and genes of the gene guides, rank 0 on.
+    ntc_names
+        Names of the NTC guides; their ranks follow those of the gene guides.
+    missing_genes, missing_guides
+        Genes and guides of the map for which the matrix has no column.
+    unmapped
+        Guide columns that the map lacks, with the number of cells that hold each.
+    notes, warnings
+        What the user should know.
+    """
+
+    cell: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    guide_names: tuple[str, ...]
+    genes_of_guides: tuple[str, ...]
+    ntc_names: tuple[str, ...]
+    missing_genes: tuple[str, ...]
+    missing_guides: tuple[str, ...]
+    unmapped: dict[str, int]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
+    """Find the guides of each cell.
+
+    Parameters
+    ----------
+    raw
+        What the file holds.
+    data
+        ``guide_threshold`` and ``unmapped_guides`` are used.
+
+    Returns
+    -------
+    Assignments
+        Present guides that the map knows.
+
+    Raises
+    ------
+    DataError
+        When entries are NaN, negative or, without a threshold, fractional; when column names are
+        missing, padded or repeated; when columns and map do not match.
+    """
+    columns = _column_names(raw, data)
+    cell, column, notes = _present(raw, data)
+    known = np.array([name in raw.guide_map.gene_of for name in columns], dtype=bool)
+    _check_overlap(columns, known, raw, data)
+    held = np.bincount(column, minlength=len(columns))
+    unmapped = {columns[i]: int(held[i]) for i in np.flatnonzero(~known)}
+    if unmapped:
+        concerned = int(np.unique(cell[~known[column]]).size)
+        if data.unmapped_guides == "refuse":
+            raise DataError(
+                f"{len(unmapped)} guides of the matrix are not in the guide map",
+                where=f"{raw.at('obsm', data.guide_key)} and {raw.guide_map.source}",
+                found=f"{some(unmapped)}, held by {concerned} cells",
+                allowed="every guide column listed in the guide map",
+                fix="add them to the guide map, or data.unmapped_guides=ignore: they then count "
+                "neither as effect nor as burden",
+            )
+        notes.append(f"{len(unmapped)} guides that the map lacks were ignored; {concerned} cells hold one")
+
+    gene_of, ntc = raw.guide_map.gene_of, raw.guide_map.ntc
+    mapped = [name for name in columns if name in gene_of]
+    targeting = sorted((name for name in mapped if name not in ntc), key=lambda name: (gene_of[name], name))
+    controls = sorted(name for name in mapped if name in ntc)
+    if not targeting:
+        raise DataError(
+            "no guide of the matrix targets a gene",
+            where=raw.guide_map.source,
+            found=f"{len(controls)} guides of the matrix, all with is_ntc 1",
+            fix="set is_ntc to 0 for guides that target genes",
+        )
+    rank_of = {name: rank for rank, name in enumerate([*targeting, *controls])}
+    ranks = np.array([rank_of.get(name, -1) for name in columns], dtype=np.int64)
+    rank = ranks[column]
+    kept = rank >= 0
+    present = set(columns)
+    genes_present = {gene_of[name] for name in targeting}
+    genes_wanted = {gene for name, gene in gene_of.items() if name not in ntc}
+    return Assignments(
+        cell=cell[kept],
+        rank=rank[kept],
+        guide_names=tuple(targeting),
+        genes_of_guides=tuple(gene_of[name] for name in targeting),
+        ntc_names=tuple(controls),
+        missing_genes=tuple(sorted(genes_wanted - genes_present)),
+        missing_guides=tuple(name for name in gene_of if name not in present),
+        unmapped=unmapped,
+        notes=tuple(notes),
+        warnings=_control_warnings(raw, controls, targeting),
+    )
+
+
+def _control_warnings(raw: RawScreen, controls: list[str], targeting: list[str]) -> tuple[str, ...]:
+    if not raw.guide_map.ntc:
+        return ("no NTC guide in the guide map: every guide gets an effect, none serves as baseline",)
+    if not controls:
+        return ("no NTC guide of the guide map has a column in the matrix: none serves as baseline",)
+    gene_of = raw.guide_map.gene_of
+    both = {gene_of[name] for name in controls} & {gene_of[name] for name in targeting}
+    if both:
+        return (f"genes with both NTC and targeting guides in the map: {some(sorted(both))}",)
+    return ()
+
+
+def _column_names(raw: RawScreen, data: DataConfig) -> list[str]:
+    where = f"{raw.at('obsm', data.guide_key)}, names from {raw.guide_columns_from}"
+    count = raw.guides.shape[1]
+    if len(raw.guide_columns) != count:
+        raise DataError(
+            f"{len(raw.guide_columns)} guide names for {count} guide columns",
+            where=where,
+            found=some(raw.guide_columns, 5),
+            allowed="one name a column",
+            fix=f"write the names to {raw.guide_columns_from} again",
+        )
+    missing = [i for i, name in enumerate(raw.guide_columns) if _is_missing(name)]
+    if missing:
+        raise DataError(
+            f"{len(missing)} guide columns have no name",
+            where=where,
+            found=f"columns {some(missing)} (counted from 0)",
+            allowed="a name for every column",
+        )
+    columns = [str(name) for name in raw.guide_columns]
+    padded = [name for name in columns if name != name.strip()]
+    if padded:
+        matching = sum(name.strip() in raw.guide_map.gene_of for name in padded)
+        raise DataError(
+            f"{len(padded)} guide names begin or end with spaces",
+            where=where,
+            found=some(padded),
+            fix=f"strip the names in the file: stripping would match {matching} of {len(padded)}",
+        )
+    twice = sorted({name for name, times in _tally(columns).items() if times > 1})
+    if twice:
+        raise DataError(
+            "guide columns share a name",
+            where=where,
+            found=some(twice),
+            allowed="each guide once",
+            fix="sum or remove the repeated columns",
+        )
+    return columns
+
+
+def _is_missing(name: Any) -> bool:
+    return name is None or name != name or not str(name).strip() or str(name) in ("nan", "<NA>")
+
+
+def _tally(names: list[str]) -> dict[str, int]:
+    tally: dict[str, int] = {}
+    for name in names:
+        tally[name] = tally.get(name, 0) + 1
+    return tally
+
+
+def _present(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """List the cell and column of every entry above the threshold."""
+    matrix: csr_matrix = raw.guides
+    entries = matrix.data
+    where = raw.at("obsm", data.guide_key)
+    wrong = ~np.isfinite(entries) | (entries < 0) if entries.dtype.kind == "f" else entries < 0
+    if wrong.any():
+        cells = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[wrong]
+        raise DataError(
+            f"{int(wrong.sum())} entries of the guide matrix are NaN, infinite or negative",
+            where=where,
+            found=f"{some(np.unique(entries[wrong]).tolist(), 5)}; "
+            f"first cells {some(raw.cells[np.unique(cells)[:5]].tolist())}",
+            allowed="counts or 0/1, zero where a cell does not hold the guide",
+        )
+    if data.guide_threshold is None and entries.dtype.kind == "f":
+        fractional = entries != np.floor(entries)
+        if fractional.any():
+            raise DataError(
+                f"{int(fractional.sum())} entries of the guide matrix are fractions",
+                where=where,
+                found=f"values from {entries.min():.4g} to {entries.max():.4g}",
+                allowed="whole numbers, or a threshold above which a guide counts as present",
+                fix="data.guide_threshold=0.5 if these are assignment probabilities",
+            )
+    above = entries > (data.guide_threshold or 0)
+    notes = []
+    stored = entries[entries > 0]
+    if stored.size and stored.max() > 1:
+        single = float((stored == 1).mean())
+        notes.append(
+            f"the guide matrix holds counts up to {stored.max():g}; {single:.1%} of its entries are 1: "
+            + (
+                f"present means above {data.guide_threshold:g}"
+                if data.guide_threshold is not None
+                else "each counts as present (data.guide_threshold=N asks for more)"
+            )
+        )
+    cell = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))[above]
+    return cell, matrix.indices[above].astype(np.int64), notes
+
+
+def _check_overlap(columns: list[str], known: NDArray[np.bool_], raw: RawScreen, data: DataConfig) -> None:
+    if known.any():
+        return
+    in_map = {name.casefold() for name in raw.guide_map.gene_of}
+    case = sum(name.casefold() in in_map for name in columns)
+    hint = f"; {case} would match if case were ignored" if case else ""
+    raise DataError(
+        "no guide of the matrix is in the guide map",
+        where=f"{raw.at('obsm', data.guide_key)} and {raw.guide_map.source}",
+        found=f"matrix {some(columns, 5)}; map {some(raw.guide_map.gene_of, 5)}{hint}",
+        allowed="the same guide names in both",
+        fix="name the guides alike in data.guide_map_csv and the matrix",
+    )

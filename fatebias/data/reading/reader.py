@@ -1,0 +1,236 @@
+"""From an AnnData on disk or in memory to a `RawScreen`: the elements that the model needs, and no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fatebias.config import DataConfig
+from fatebias.data.reading.anndata_file import MemoryStore, Store, open_store
+from fatebias.data.reading.elements import (
+    as_series,
+    dense_matrix,
+    frame_columns,
+    frame_index,
+    frame_series,
+    sparse_matrix,
+)
+from fatebias.data.reading.fates import terminal_key
+from fatebias.data.reading.guide_map import GuideMap, read_guide_map
+from fatebias.data.reading.raw import RawScreen
+from fatebias.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from scipy.sparse import csr_matrix
+
+GUIDE_NAMES = "guide_names"
+
+
+def read_file(path: Path, guide_map: Path, data: DataConfig) -> RawScreen:
+    """Read what a screen needs from a file.
+
+    Parameters
+    ----------
+    path
+        .h5ad file or .zarr folder; X and layers are never touched.
+    guide_map
+        CSV of the guide map.
+    data
+        Keys under which the parts stand.
+
+    Returns
+    -------
+    RawScreen
+        Nothing of it judged yet but the guide map.
+
+    Raises
+    ------
+    DataError
+        When a file or key is absent or cannot be read; the message lists the keys that are there.
+    """
+    with open_store(path) as store:
+        return read_store(store, read_guide_map(guide_map), data)
+
+
+def read_anndata(adata: AnnData, guide_map: Path, data: DataConfig) -> RawScreen:
+    """Read the same from an AnnData object in memory, where fates may still be a CellRank Lineage.
+
+    Parameters
+    ----------
+    adata
+        The object.
+    guide_map
+        CSV of the guide map.
+    data
+        Keys under which the parts stand.
+
+    Returns
+    -------
+    RawScreen
+        Nothing of it judged yet but the guide map.
+    """
+    return read_store(MemoryStore(adata), read_guide_map(guide_map), data)
+
+
+def read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen:
+    """Read the elements of an open store.
+
+    Parameters
+    ----------
+    store
+        Where they lie.
+    guide_map
+        Which gene each guide targets.
+    data
+        Keys under which the parts stand.
+
+    Returns
+    -------
+    RawScreen
+        Nothing of it judged yet.
+    """
+    cells = store.cells()
+    for part, key, setting in (
+        ("obsm", data.fate_prob_key, "fate_prob_key"),
+        ("obsm", data.guide_key, "guide_key"),
+        ("obsm", data.covar_key, "covar_key"),
+        ("obs", data.day_key, "day_key"),
+        *((("obs", data.weights, "weights"),) if data.weights else ()),
+        *((("obs", data.cluster_key, "cluster_key"),) if data.cluster_key else ()),
+        *((("obs", data.commitment_key, "commitment_key"),) if data.commitment_key else ()),
+    ):
+        _check_key(store, part, key, setting)
+    fates = store.raw_element(data.fate_prob_key)
+    guides = store.raw_element(data.guide_key)
+    columns, columns_from = _guide_columns(store, guides, data)
+    raw = RawScreen(
+        source=store.source,
+        cells=cells,
+        fate_values=dense_matrix(fates, f"{store.source}: obsm[{data.fate_prob_key!r}]"),
+        fate_names=_fate_names(store, fates, data),
+        terminal=_terminal_states(store, data),
+        guides=sparse_matrix(guides, f"{store.source}: obsm[{data.guide_key!r}]"),
+        guide_columns=columns,
+        guide_columns_from=columns_from,
+        day=as_series(store.value("obs", data.day_key)),
+        rep=_replicates(store, data),
+        weight=as_series(store.value("obs", data.weights)) if data.weights else None,
+        guide_map=guide_map,
+        cluster=as_series(store.value("obs", data.cluster_key)) if data.cluster_key else None,
+        graph=_graph(store, data),
+        commitment=as_series(store.value("obs", data.commitment_key)) if data.commitment_key else None,
+    )
+    _check_lengths(store, raw, data)
+    return raw
+
+
+def _check_key(store: Store, part: str, key: str, setting: str) -> None:
+    present = store.keys(part)
+    if key in present:
+        return
+    fix = f"data.{setting}=KEY with one of these"
+    if part == "obsm" and key in store.keys("obs"):
+        fix = f"obs has a column {key!r}: write it as adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
+    raise DataError(
+        f"{part}[{key!r}] is absent",
+        where=f"{store.source}: {part}",
+        found=f"{part} has {', '.join(present) or 'nothing'}",
+        fix=f"{fix}; if it should be there, see whether the file was written to its end",
+    )
+
+
+def _fate_names(store: Store, fates: Any, data: DataConfig) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Collect the names that the file gives the fate columns, the ones to trust first in front."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    columns = frame_columns(fates)
+    if columns is not None:
+        found.append(("the DataFrame", tuple(str(column) for column in columns)))
+    lineage = getattr(fates, "names", None) if isinstance(fates, np.ndarray) else None
+    if lineage is not None:
+        found.append(("the Lineage", tuple(str(name) for name in lineage)))
+    key = f"{data.fate_prob_key}_names"
+    if key in store.keys("uns"):
+        found.append((f"uns[{key!r}]", tuple(str(name) for name in np.ravel(store.value("uns", key)))))
+    return tuple(found)
+
+
+def _terminal_states(store: Store, data: DataConfig) -> pd.Categorical | None:
+    key = terminal_key(data.fate_prob_key)
+    if key not in store.keys("obs"):
+        return None
+    column = as_series(store.value("obs", key))
+    return column.array if hasattr(column, "cat") else None
+
+
+def _graph(store: Store, data: DataConfig) -> csr_matrix | None:
+    """Read the neighbour graph where it is there and no column takes its place."""
+    if data.cluster_key or data.connectivities_key not in store.keys("obsp"):
+        return None
+    where = f"{store.source}: obsp[{data.connectivities_key!r}]"
+    return sparse_matrix(store.value("obsp", data.connectivities_key), where)
+
+
+def _guide_columns(store: Store, guides: Any, data: DataConfig) -> tuple[tuple[Any, ...], str]:
+    columns = frame_columns(guides)
+    if columns is not None:
+        return columns, "the DataFrame's columns"
+    for key in (f"{data.guide_key}_names", GUIDE_NAMES):
+        if key in store.keys("uns"):
+            return tuple(np.ravel(store.value("uns", key)).tolist()), f"uns[{key!r}]"
+    raise DataError(
+        "the names of the guide columns are unknown",
+        where=f"{store.source}: obsm[{data.guide_key!r}]",
+        found=f"a matrix without column names; uns has {', '.join(store.keys('uns')) or 'nothing'}",
+        allowed=f"a DataFrame, or a matrix with uns[{GUIDE_NAMES!r}]",
+        fix=f"adata.uns[{GUIDE_NAMES!r}] = the guide names in the order of the columns",
+    )
+
+
+def _replicates(store: Store, data: DataConfig) -> pd.Series[Any]:
+    covar = store.raw_element(data.covar_key)
+    where = f"{store.source}: obsm[{data.covar_key!r}]"
+    columns = frame_columns(covar)
+    if columns is None:
+        raise DataError(
+            "the covariates have no column names",
+            where=where,
+            found="a matrix",
+            allowed=f"a DataFrame with a column {data.rep_key!r}",
+            fix=f"adata.obsm[{data.covar_key!r}] = adata.obs[[{data.rep_key!r}]]",
+        )
+    if data.rep_key not in columns:
+        raise DataError(
+            f"the covariates have no column {data.rep_key!r}",
+            where=where,
+            found=columns,
+            fix="data.rep_key=COLUMN with one of these",
+        )
+    return next(column for _, column in frame_series(covar, where, only=data.rep_key))
+
+
+def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
+    """See that every part speaks of the same cells in the same order."""
+    n_cells = raw.cells.size
+    if n_cells == 0:
+        raise DataError("the file has no cells", where=store.source)
+    lengths = {
+        raw.at("obsm", data.fate_prob_key): raw.fate_values.shape[0],
+        raw.at("obsm", data.guide_key): raw.guides.shape[0],
+        raw.at("obsm", data.covar_key): raw.rep.size,
+        raw.at("obs", data.day_key): raw.day.size,
+    }
+    for where, length in lengths.items():
+        if length != n_cells:
+            raise DataError(f"{length} rows for {n_cells} cells", where=where, fix="write the file again")
+    for key in (data.fate_prob_key, data.guide_key, data.covar_key):
+        index = frame_index(store.raw_element(key), raw.at("obsm", key))
+        if index is not None and not np.array_equal(index.astype(str), raw.cells.astype(str)):
+            raise DataError(
+                "the rows of a DataFrame are other cells than those of obs, or stand in another order",
+                where=raw.at("obsm", key),
+                fix=f"adata.obsm[{key!r}] = adata.obsm[{key!r}].loc[adata.obs_names], then write again",
+            )

@@ -1,0 +1,1 @@
+"""What mash is given: estimates, their errors, and the weight of a soft label."""

@@ -1,0 +1,313 @@
+"""The likelihood weight that the data suggest, by three ways that look at different things.
+
+``dispersion``: one over the Pearson dispersion, how much labels scatter around the fit. ``information``: the
+matching of information of Lyddon, Holmes and Walker 2019 (doi 10.1093/biomet/asz006), which sees noise that
+cells share within clusters. ``controls``: the weight at which pseudo-genes of NTC guides have z scores of
+unit spread, which sees whatever else moves a gene without effect.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+
+from fatebias.config import AUTO, Config
+from fatebias.data.collapse import collapse
+from fatebias.data.screen import Screen
+from fatebias.data.synthetic import FEWEST_NTC, pseudo_genes
+from fatebias.estimates.sandwich import FEWEST_CLUSTERS, Sandwich, fit_broad, linearise
+from fatebias.model.design_matrix import DesignMatrix
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+PILOT_ROUNDS = 2
+# One screen in two hundred would take a smaller weight by chance alone.
+SURE = 0.99
+
+
+@dataclass(frozen=True)
+class WeightEstimate:
+    """One way's weight.
+
+    Attributes
+    ----------
+    weight
+        What it suggests; None where the data do not allow it.
+    low, high
+        Its 99 % interval; None where there is none.
+    note
+        Why there is no weight, or what limits it.
+    parts
+        What it was made of, plain content that JSON can hold.
+    """
+
+    weight: float | None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+    parts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    """The suggested weight with its parts.
+
+    Attributes
+    ----------
+    weight
+        The suggestion.
+    method
+        The way that it was taken from.
+    estimates
+        All ways by name.
+    n_clusters, cluster_source
+        What was taken for groups of cells that share noise.
+    notes
+        What the reader must know.
+    """
+
+    weight: float
+    method: str
+    estimates: dict[str, WeightEstimate]
+    n_clusters: int
+    cluster_source: str
+    notes: tuple[str, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Give content that JSON can hold."""
+        return asdict(self)
+
+    def words(self) -> str:
+        """Say it in a line for the terminal."""
+        parts = [
+            f"{name} {found.weight:.3g}" for name, found in self.estimates.items() if found.weight is not None
+        ]
+        return f"suggested likelihood_weight {self.weight:.3g} by {self.method} ({', '.join(parts)})"
+
+
+def estimate_weight(screen: Screen, cfg: Config) -> WeightReport:
+    """Estimate the likelihood weight from a screen, without a fit of its own having been made before.
+
+    Gene effects are fitted free by gene and day, so that what a random walk would shrink away is not taken
+    for scatter; the weight found is used in the next round.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cfg
+        Priors, ``model.guide_effects``, ``calibration.method`` and the seed; its likelihood weight is not
+        used.
+
+    Returns
+    -------
+    WeightReport
+        The weight by ``calibration.method`` and the others; ``controls``, which takes fits of its own,
+        only where a weight is asked for.
+
+    Raises
+    ------
+    FitError
+        When the pilot fit fails.
+    """
+    centred = cfg.model.guide_effects == "centred"
+    coefficients = DesignMatrix(collapse(screen), centred=centred)
+    weight, mean = 1.0, None
+    for _ in range(PILOT_ROUNDS):
+        pilot = fit_broad(coefficients, cfg.priors, weight, mean=mean)
+        mean = pilot.mean
+        cells = linearise(screen, mean, pilot.scale_precision, cfg.priors, weight, centred=centred)
+        found = dispersion_weight(cells, screen)
+        assert found.weight is not None
+        weight = found.weight
+    pilot = fit_broad(coefficients, cfg.priors, weight, mean=mean)
+    cells = linearise(screen, pilot.mean, pilot.scale_precision, cfg.priors, weight, centred=centred)
+    estimates = {
+        "dispersion": dispersion_weight(cells, screen),
+        "information": information_weight(cells),
+    }
+    if cfg.likelihood_weight == AUTO or cfg.calibration.method == "controls":
+        estimates["controls"] = controls_weight(screen, cfg, weight)
+    return choose(estimates, cfg.calibration.method, cells.n_clusters, screen.cluster_source)
+
+
+def choose(
+    estimates: dict[str, WeightEstimate], method: str, n_clusters: int, cluster_source: str
+) -> WeightReport:
+    """Take the way asked for; under ``auto`` the smallest, and one with an interval if it is surely smaller.
+
+    Parameters
+    ----------
+    estimates
+        All ways by name; dispersion has a weight always.
+    method
+        ``auto`` or the name of a way.
+    n_clusters, cluster_source
+        For the report.
+
+    Returns
+    -------
+    WeightReport
+        With a note where the way asked for could not be gone.
+    """
+    notes = [f"{name}: {found.note}" for name, found in estimates.items() if found.note]
+    chosen = "dispersion" if method == "auto" else method
+    if estimates[chosen].weight is None:
+        notes.append(f"calibration.method={method} cannot be gone here; dispersion instead")
+        chosen = "dispersion"
+    if method == "auto":
+        for name, found in estimates.items():
+            best = estimates[chosen].weight
+            assert best is not None
+            upper = found.weight if found.high is None else found.high
+            if found.weight is not None and upper is not None and upper < best:
+                chosen = name
+    weight = estimates[chosen].weight
+    assert weight is not None
+    return WeightReport(weight, chosen, estimates, n_clusters, cluster_source, tuple(notes))
+
+
+def dispersion_weight(cells: Sandwich, screen: Screen) -> WeightEstimate:
+    """Take one over the Pearson dispersion, overall, with that of each day beside it.
+
+    Parameters
+    ----------
+    cells
+        Around a fit.
+    screen
+        For the days.
+
+    Returns
+    -------
+    WeightEstimate
+        For Dirichlet(c pi) labels c + 1.
+    """
+    whole = cells.dispersion()
+    by_day = {label: round(cells.dispersion(screen.day == d), 6) for d, label in enumerate(screen.day_labels)}
+    return WeightEstimate(
+        1 / whole,
+        parts={
+            "dispersion": whole,
+            "dispersion_by_day": by_day,
+            "effective_parameters": round(cells.n_effective, 1),
+        },
+    )
+
+
+def information_weight(cells: Sandwich) -> WeightEstimate:
+    """Match informations, coefficient by coefficient of theta with everything else profiled out.
+
+    For each theta with direction u (its column of the inverse Hessian), a = u' A u is what the model says of
+    the variance of its score at weight 1, b = sum_c (u' s_c)^2 what the clusters say. The weight is
+    tr(A J^-1 A) / tr(A) with diagonal A = 1 / a and J = b / a^2, and 1 / b corrected for its upward bias with
+    few clusters (1 - 2 / C of those that hold the gene).
+
+    Parameters
+    ----------
+    cells
+        Around a fit.
+
+    Returns
+    -------
+    WeightEstimate
+        For Dirichlet(c pi) labels c + 1, less where clusters share noise.
+    """
+    theta = cells.coefficients.theta_index.ravel()
+    model, seen, held = np.empty((3, len(theta)))
+    for start in range(0, len(theta), 64):
+        chosen = theta[start : start + 64]
+        u = np.ascontiguousarray(cells.covariance[:, chosen])
+        model[start : start + 64] = np.einsum("pn,pn->n", u, cells.information @ u)
+        along = cells.along(u)
+        square = along**2
+        seen[start : start + 64] = square.sum(axis=0)
+        held[start : start + 64] = _number_of_clusters(square)
+    good = (model > 0) & (seen > 0) & (held > 4)
+    if not good.any():
+        return WeightEstimate(None, note="no gene is held by enough cells")
+    model, seen, held = model[good], seen[good], held[good]
+    single = model / seen * (1 - 2 / held)
+    weight = float(np.average(single, weights=1 / model))
+    share = (1 / model) / (1 / model).sum()
+    error = float(np.sqrt((share**2 * (single - weight) ** 2).sum()))
+    note = ""
+    if not cells.clustered:
+        note = (
+            f"{cells.n_clusters} clusters are fewer than {FEWEST_CLUSTERS}, too few to see shared noise; "
+            "each cell counted by itself (data.cluster_key, or a neighbour graph in obsp, gives more)"
+        )
+    return WeightEstimate(
+        weight,
+        low=weight - norm.ppf((1 + SURE) / 2) * error,
+        high=weight + norm.ppf((1 + SURE) / 2) * error,
+        note=note,
+        parts={"clustered": cells.clustered, "coefficients": int(good.sum())},
+    )
+
+
+def _number_of_clusters(square: Array) -> Array:
+    """Count the clusters that matter for each coefficient: (sum x)^2 / sum x^2 of normal squares, times 3."""
+    total = square.sum(axis=0)
+    return 3 * total**2 / np.maximum((square**2).sum(axis=0), 1e-300)
+
+
+def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimate:
+    """Find the weight at which NTC pseudo-genes' z scores have unit spread.
+
+    Each part of the NTC guides is in turn grouped into pseudo-genes of the panel's usual size, which are
+    fitted free like the genes.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cfg
+        Priors and ``calibration.control_splits``.
+    weight
+        Where to begin.
+
+    Returns
+    -------
+    WeightEstimate
+        With the interval of a variance of that many z scores; None with fewer than 6 NTC guides.
+    """
+    if len(screen.ntc_guide_names) < FEWEST_NTC:
+        return WeightEstimate(None, note=f"{len(screen.ntc_guide_names)} NTC guides; {FEWEST_NTC} are needed")
+    centred = cfg.model.guide_effects == "centred"
+    estimate: list[Array] = []
+    labels: list[Array] = []
+    spread: list[Array] = []
+    correlated = 0.0
+    n_parts = max(2, cfg.calibration.control_splits)
+    for part in range(n_parts):
+        split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=cfg.seed)
+        coefficients = DesignMatrix(collapse(split), centred=centred)
+        fit = fit_broad(coefficients, cfg.priors, weight)
+        cells = linearise(split, fit.mean, fit.scale_precision, cfg.priors, weight, centred=centred)
+        index = coefficients.theta_index[screen.L :, screen.contrast_index]
+        u = np.ascontiguousarray(cells.covariance[:, index.ravel()])
+        shared = weight**2 * (u.T @ (cells.information @ u))  # if a cell were one draw
+        of_labels = np.diagonal(shared).copy()
+        correlated += float((shared**2 / np.outer(of_labels, of_labels)).sum())
+        estimate.append(fit.mean[index].ravel())
+        labels.append(of_labels)
+        spread.append(np.diagonal(cells.covariance)[index.ravel()])
+    theta, of_labels, variance = (np.concatenate(each) for each in (estimate, labels, spread))
+    known = variance < 1.0  # a pseudo-gene without cells on a day says nothing
+    n = int(known.sum())
+    if n < 2 * screen.D:
+        return WeightEstimate(None, note="fewer than two pseudo-genes have cells enough")
+    # the labels' part of a variance goes as one over the weight
+    square = float((theta[known] ** 2 / of_labels[known]).mean())
+    # days of a pseudo-gene share its guides' deviations, so there are fewer independent squares than scores
+    free = n * len(known) / correlated
+    low, high = chi2.ppf([(1 - SURE) / 2, (1 + SURE) / 2], free) / free / square
+    parts = {"z_scores": n, "independent": round(free, 1), "pseudo_genes": n // screen.D}
+    return WeightEstimate(1 / square, float(low), float(high), parts=parts)

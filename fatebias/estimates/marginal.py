@@ -1,0 +1,212 @@
+"""Average marginal effects: what knocking a gene down does to the probabilities of fates, mean over cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fatebias import names
+from fatebias.config import Config
+from fatebias.data.collapse import collapse
+from fatebias.data.screen import Screen
+from fatebias.estimates.estimates import GeneEstimates
+from fatebias.estimates.sandwich import flat_of
+from fatebias.files.atomic import atomic_path
+from fatebias.files.paths import RunPaths
+from fatebias.inference.posterior import Posterior
+from fatebias.model.design_matrix import DesignMatrix
+
+Array = NDArray[np.float64]
+
+# Entries of a matrix of rows by genes that is held at once.
+ENTRIES_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True)
+class MarginalEffects:
+    """Changes of probability, 0.05 being five points of a hundred.
+
+    Attributes
+    ----------
+    mean
+        Shape (L, D, F), fates as in `Screen.fates`; they sum to zero over fates. NaN where every cell of the
+        day carries the gene.
+    se
+        Standard errors, same shape.
+    """
+
+    mean: Array
+    se: Array
+
+
+def marginal_effects(
+    screen: Screen, cfg: Config, posterior: Posterior, given: GeneEstimates
+) -> MarginalEffects:
+    """Average each gene's effect on the fates' probabilities over the cells that do not carry it.
+
+    On each day the mean over those cells of ``pi(eta + theta[gene, :, day]) - pi(eta)``, all fates' theta,
+    as mash is given them, moving together and eta, with the cell's own guides, at the posterior mean
+    (Williams 2012, doi 10.1177/1536867X1201200209, of a discrete change). Errors are by the delta method from
+    the covariance of the gene's theta across fates on that day; that of eta is left out, being shared by
+    thousands of cells.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    cfg
+        For ``model.guide_effects``.
+    posterior
+        Of the fit.
+    given
+        What mash is given.
+
+    Returns
+    -------
+    MarginalEffects
+        Of every gene, day and fate.
+    """
+    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
+    mean, slope = average_change(coefficients, flat_of(posterior, coefficients), given.mean)
+    across_fates = np.einsum("lfdgd->ldfg", given.covariance)
+    variance = np.einsum("ldfa,ldab,ldfb->ldf", slope, across_fates, slope)
+    return MarginalEffects(mean, np.sqrt(variance))
+
+
+def average_change(coefficients: DesignMatrix, flat: Array, theta: Array) -> tuple[Array, Array]:
+    """Average the change that an effect makes to the probabilities of cells that do not carry the gene.
+
+    Parameters
+    ----------
+    coefficients
+        The design, of collapsed rows.
+    flat
+        All effects in flat order, which give eta, shape (size,).
+    theta
+        Effects to add to eta, shape (L, F*, D).
+
+    Returns
+    -------
+    mean : ndarray
+        Shape (L, D, F).
+    slope : ndarray
+        Its derivative in the theta of each non-reference fate, shape (L, D, F, F*).
+    """
+    rows = coefficients.rows
+    n_fates = rows.n_effects
+    logits = coefficients.matrix @ flat.reshape(n_fates, -1).T  # (M, F*)
+    mean = np.empty((rows.n_genes, rows.n_days, n_fates + 1))
+    slope = np.empty((rows.n_genes, rows.n_days, n_fates + 1, n_fates))
+    for day in range(rows.n_days):
+        here = np.flatnonzero(rows.day == day)
+        carried = coefficients.matrix[here][:, day : coefficients.n_theta : rows.n_days].tocsc()  # (M_d, L)
+        day_of = _Day(logits[here], rows.n_cells[here].astype(float))
+        step = max(1, ENTRIES_AT_ONCE // max(len(here), 1))
+        for start in range(0, rows.n_genes, step):
+            genes = slice(start, start + step)
+            mean[genes, day], slope[genes, day] = day_of.change(theta[genes, :, day], carried[:, genes])
+    return mean, slope
+
+
+class _Day:
+    """The rows of one day, whose exponentials serve all genes: ``exp(eta + theta) = exp(eta) exp(theta)``."""
+
+    def __init__(self, logits: Array, cells: Array) -> None:
+        top = np.maximum(logits.max(axis=1), 0)
+        self.raised = np.exp(logits - top[:, None])  # (M_d, F*)
+        self.reference = np.exp(-top)
+        self.cells = cells
+
+    def change(self, theta: Array, carried: NDArray[np.float64]) -> tuple[Array, Array]:
+        """Give mean (l, F) and slope (l, F, F*) of l genes with effects of shape (l, F*)."""
+        factor = np.exp(theta)
+        total = self._sums(self.raised @ factor.T, factor)
+        # what the gene's own cells have put into the sums over all cells
+        row, gene = carried.nonzero()
+        own = self._sums_of_pairs(row, gene, factor)
+        n, before, after, squares = (whole - part for whole, part in zip(total, own, strict=True))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            left = np.where(n > 0, n, np.nan)
+            moved = (after - before) / left[:, None]
+            bent = -squares / left[:, None, None]
+            bent[:, np.arange(bent.shape[1]), np.arange(bent.shape[1])] += after / left[:, None]
+        mean = np.concatenate([-moved.sum(axis=1, keepdims=True), moved], axis=1)
+        return mean, np.concatenate([-bent.sum(axis=1, keepdims=True), bent], axis=1)
+
+    def _sums(self, others: Array, factor: Array) -> tuple[Array, Array, Array, Array]:
+        """Sum over all rows: cells (l,), pi before and after (l, F*), products of pi after (l, F*, F*)."""
+        size, n_fates = factor.shape
+        total = self.reference[:, None] + others
+        pi = [self.raised[:, f, None] * factor[:, f] / total for f in range(n_fates)]  # each (M_d, l)
+        before = self.cells @ (self.raised / (self.reference + self.raised.sum(axis=1))[:, None])
+        after = np.stack([self.cells @ each for each in pi], axis=1)
+        squares = np.empty((size, n_fates, n_fates))
+        for one in range(n_fates):
+            for other in range(one, n_fates):
+                squares[:, one, other] = squares[:, other, one] = self.cells @ (pi[one] * pi[other])
+        return np.full(size, self.cells.sum()), np.tile(before, (size, 1)), after, squares
+
+    def _sums_of_pairs(
+        self, row: NDArray[np.integer], gene: NDArray[np.integer], factor: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """Sum the same over pairs of a gene and a row that carries it."""
+        size = len(factor)
+        plain, moved = self.raised[row], self.raised[row] * factor[gene]
+        before = plain / (self.reference[row] + plain.sum(axis=1))[:, None]
+        after = moved / (self.reference[row] + moved.sum(axis=1))[:, None]
+        cells = self.cells[row]
+
+        def add(values: Array) -> Array:
+            flat = values.reshape(len(row), -1)
+            sums = np.empty((size, flat.shape[1]))
+            for column, each in enumerate(flat.T):
+                sums[:, column] = np.bincount(gene, cells * each, minlength=size)
+            return sums.reshape(size, *values.shape[1:])
+
+        products = after[:, :, None] * after[:, None, :]
+        return add(np.ones(len(row))), add(before), add(after), add(products)
+
+
+def marginal_table(effects: MarginalEffects, screen: Screen) -> pd.DataFrame:
+    """Lay the effects out, the contrast fate in front.
+
+    Parameters
+    ----------
+    effects
+        Of `marginal_effects`.
+    screen
+        Names.
+
+    Returns
+    -------
+    DataFrame
+        ``gene, ame_d*, ame_se_d*`` of the contrast, then ``ame_FATE_d*, ame_se_FATE_d*`` of the others.
+    """
+    columns = {names.GENE: np.asarray(screen.gene_names, dtype=object)}
+    others = [f for f in range(len(screen.fates)) if screen.fates[f] != screen.contrast]
+    for fate in (screen.contrast_index + 1, *others):
+        infix = "" if screen.fates[fate] == screen.contrast else f"{screen.fates[fate]}_"
+        for prefix, values in ((names.AME, effects.mean), (names.AME_SE, effects.se)):
+            for day in range(screen.D):
+                columns[f"{prefix}{infix}d{day}"] = values[:, day, fate]
+    return pd.DataFrame(columns)
+
+
+def write_marginal(
+    screen: Screen, cfg: Config, posterior: Posterior, given: GeneEstimates, paths: RunPaths
+) -> None:
+    """Write ``marginal_effects.csv``.
+
+    Parameters
+    ----------
+    screen, cfg, posterior, given
+        As in `marginal_effects`.
+    paths
+        Where to write.
+    """
+    table = marginal_table(marginal_effects(screen, cfg, posterior, given), screen)
+    with atomic_path(paths.marginal_effects) as draft:
+        table.to_csv(draft, index=False)

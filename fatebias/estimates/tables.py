@@ -1,0 +1,140 @@
+"""Tables and arrays of estimates, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fatebias import names
+from fatebias.data.screen import Screen
+from fatebias.estimates.estimates import GeneEstimates, GuideEstimates
+from fatebias.files.atomic import atomic_path
+from fatebias.files.paths import RunPaths
+from fatebias.inference.posterior import Posterior
+
+Array = NDArray[np.float64]
+
+
+def gene_table(betahat: Array, se: Array, genes: Sequence[str]) -> pd.DataFrame:
+    """Daywise effects of one contrast, exactly the columns that mash is given.
+
+    Parameters
+    ----------
+    betahat, se
+        Estimates and standard errors, shape (L, D).
+    genes
+        Names, L of them.
+
+    Returns
+    -------
+    DataFrame
+        ``gene, betahat_d0.., se_d0..``, one row a gene, in logits.
+    """
+    return pd.concat([pd.DataFrame({names.GENE: list(genes)}), _by_day(betahat, se)], axis=1)
+
+
+def guide_table(posterior: Posterior, screen: Screen, given: GuideEstimates | None = None) -> pd.DataFrame:
+    """Daywise effects of each CRISPR guide, gene effect plus the guide's own deviation.
+
+    Parameters
+    ----------
+    posterior
+        Means and SDs.
+    screen
+        Names, contrast and cells.
+    given
+        Effects of guides that may be dead, where that was asked, in place of the posterior's.
+
+    Returns
+    -------
+    DataFrame
+        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits, and ``p_dead`` where `given`.
+    """
+    contrast = screen.contrast_index
+    cells = np.bincount(screen.guide_ids[screen.guide_ids > 0], minlength=len(screen.guide_names) + 1)[1:]
+    head = pd.DataFrame(
+        {
+            names.GUIDE: screen.guide_names,
+            names.GENE: np.asarray(screen.gene_names, dtype=object)[screen.gene_of_guide[1:] - 1],
+            names.CELLS: cells,
+        }
+    )
+    mean, sd = (posterior.beta_mean, posterior.beta_sd) if given is None else (given.mean, given.sd)
+    table = pd.concat([head, _by_day(mean[:, contrast], sd[:, contrast])], axis=1)
+    return table if given is None else table.assign(**{names.P_DEAD: given.dead})
+
+
+def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
+    n_days = mean.shape[1]
+    columns = names.day_columns(names.BETAHAT, n_days) + names.day_columns(names.SE, n_days)
+    return pd.DataFrame(np.concatenate([mean, sd], axis=1), columns=columns)
+
+
+def write_posterior(
+    posterior: Posterior, given: GeneEstimates, screen: Screen, paths: RunPaths
+) -> list[Path]:
+    """Write the gene table, the guide table and the arrays behind both contrasts.
+
+    Parameters
+    ----------
+    posterior
+        Means and SDs.
+    given
+        What mash is given (`fatebias.estimates.from_fit`).
+    screen
+        Names.
+    paths
+        Where to write.
+
+    Returns
+    -------
+    list of Path
+        The files written, the gene table last.
+    """
+    contrast = screen.contrast_index
+    own = given.contrast(np.eye(screen.n_fates_star)[contrast])
+    labels = {
+        "effect_fates": screen.fates[1:],
+        "reference_fate": screen.fates[0],
+        "contrast": screen.contrast,
+        "gene_names": screen.gene_names,
+        "guide_names": screen.guide_names,
+        "day_labels": screen.day_labels,
+        "rep_labels": screen.rep_labels,
+    }
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
+    arrays |= {f"export_{name}": getattr(given, name) for name in ("mean", "covariance", "flip")}
+    arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
+    with atomic_path(paths.posterior) as draft:
+        np.savez_compressed(draft, gene_of_guide=screen.gene_of_guide, **arrays)
+    for path, table in (
+        (paths.guide_summary, guide_table(posterior, screen, given.guides)),
+        (paths.gene_summary, gene_table(own.betahat, own.se, screen.gene_names)),
+    ):
+        with atomic_path(path) as draft:
+            table.to_csv(draft, index=False)
+    return [paths.posterior, paths.guide_summary, paths.gene_summary]
+
+
+def read_posterior(path: Path) -> Posterior:
+    """Read the moments back from ``posterior.npz``.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Posterior
+        As it was written.
+    """
+    with np.load(path) as arrays:
+        found = {f.name: arrays[f.name] for f in fields(Posterior) if f.name in arrays}
+    return Posterior(**(found | {"n_draws": int(found["n_draws"])}))

@@ -1,0 +1,219 @@
+"""run.json, the run's own record: what ran with which versions, on which inputs, and how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fatebias.errors import OutputError
+from fatebias.files.atomic import atomic_json, sha256_file
+from fatebias.files.paths import RunPaths
+from fatebias.files.provenance import git_state, now, package_versions, peak_memory_mb
+
+STOPPED = "stopped by a signal; the next run in this folder goes on from where it was"
+
+
+class RunRecord:
+    """run.json: status, what ran with which versions, and which stage stands on which inputs.
+
+    Every change is written at once, so the file tells the truth whatever dies.
+
+    Parameters
+    ----------
+    paths
+        The run's files.
+    """
+
+    def __init__(self, paths: RunPaths) -> None:
+        self.paths = paths
+        self.content: dict[str, Any] = self._previous()
+
+    def _previous(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self.paths.record.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {"stages": {}}
+        except OSError as error:
+            raise OutputError(
+                "run.json cannot be read",
+                where=self.paths.record,
+                found=error.strerror or error,
+                fix="move it away, or give another out_dir",
+            ) from error
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            return {"stages": {}}
+        stages = found.get("stages") if isinstance(found, dict) else None
+        if not isinstance(stages, dict):
+            return {"stages": {}}
+        whole = {name: entry for name, entry in stages.items() if isinstance(entry, dict)}
+        return {**found, "stages": whole}
+
+    def update(self, **parts: Any) -> None:
+        """Set top-level entries and write the file.
+
+        Parameters
+        ----------
+        **parts
+            The entries.
+        """
+        self.content.update(parts)
+        atomic_json(self.paths.record, self.content)
+
+    def start(self, *, command: list[str], seed: int) -> None:
+        """Note that a run begins: versions, command line, seed, host.
+
+        Parameters
+        ----------
+        command
+            The command line as typed.
+        seed
+            The run's seed.
+        """
+        self.content = {"stages": self.content["stages"]}
+        self.update(
+            status="running",
+            why=None,
+            started=now(),
+            ended=None,
+            command=command,
+            seed=seed,
+            host=platform.node(),
+            git=git_state(Path(__file__).parents[1]),
+            versions=package_versions(),
+        )
+
+    def finish(self) -> None:
+        """Note that every stage asked for is done, and what most readers look for first."""
+        fit, found = (self.content["stages"].get(name, {}) for name in ("fit", "discover"))
+        report = found.get("report", {})
+        self.update(
+            data_fingerprint=fit.get("screen", {}).get("fingerprint"),
+            day_labels=fit.get("screen", {}).get("day_labels"),
+            converged=not fit["warnings"] if "warnings" in fit else None,
+            engine=report.get("engine"),
+            n_hits=report.get("n_hits"),
+            seconds={name: stage.get("seconds") for name, stage in self.content["stages"].items()},
+            peak_memory_mb=self.peak_memory_mb(),
+            status="done",
+            ended=now(),
+        )
+
+    def wall_seconds(self) -> float:
+        """Tell how long the stages took, those that an earlier run has done among them.
+
+        Returns
+        -------
+        float
+            Seconds, with reading the screen and the attempts that a stage went on from; the same however
+            often the run is repeated.
+        """
+        parts = ("seconds", "load_seconds")
+        taken = [stage.get(part) or 0.0 for stage in self.content["stages"].values() for part in parts]
+        return round(sum(taken), 3)
+
+    def peak_memory_mb(self) -> float:
+        """Tell the largest memory of the stages, those that an earlier run has done among them.
+
+        Returns
+        -------
+        float
+            Megabytes (10^6 bytes); of this process where no stage was done.
+        """
+        noted = [
+            stage["peak_memory_mb"] for stage in self.content["stages"].values() if "peak_memory_mb" in stage
+        ]
+        return max(noted) if noted else round(peak_memory_mb(), 1)
+
+    def fail(self, why: str) -> None:
+        """Note that the run ended early.
+
+        Parameters
+        ----------
+        why
+            The error's message.
+        """
+        self.update(status="failed", why=why, ended=now())
+
+    def is_current(self, stage: str, key: str) -> bool:
+        """Tell whether a stage was done with the same inputs and settings and its files are still whole.
+
+        Parameters
+        ----------
+        stage
+            ``fit`` or ``discover``.
+        key
+            Digest of the stage's inputs and settings.
+
+        Returns
+        -------
+        bool
+            True only when the key matches and every output has the hash written down.
+        """
+        entry = self.content["stages"].get(stage)
+        if not entry or entry.get("status") != "done" or entry.get("key") != key:
+            return False
+        files: Mapping[str, str] = entry.get("outputs", {})
+        return bool(files) and all(
+            (self.paths.root / name).is_file() and sha256_file(self.paths.root / name) == expected
+            for name, expected in files.items()
+        )
+
+    @contextlib.contextmanager
+    def stage(self, stage: str, key: str, outputs: list[Path]) -> Iterator[dict[str, Any]]:
+        """Time a stage and note its outcome.
+
+        Where an earlier attempt at the same was stopped and left a checkpoint, to go on from, its time counts
+        too: from its start to the checkpoint.
+
+        Parameters
+        ----------
+        stage
+            ``fit`` or ``discover``.
+        key
+            Digest of the stage's inputs and settings.
+        outputs
+            Files that the stage must have written.
+
+        Yields
+        ------
+        dict
+            The stage's entry, to which the stage adds what it has to tell.
+        """
+        earlier = self._seconds_gone_on_from(stage, key)
+        entry: dict[str, Any] = {"status": "running", "key": key, "started": now()}
+        if earlier:
+            entry["seconds_before"] = earlier
+        self.content["stages"][stage] = entry
+        self.update()
+        begun = time.perf_counter()
+        try:
+            yield entry
+        except BaseException:
+            entry["status"] = "failed"
+            raise
+        finally:
+            entry["seconds"] = round(earlier + time.perf_counter() - begun, 3)
+            entry["peak_memory_mb"] = round(peak_memory_mb(), 1)
+        entry["outputs"] = {
+            str(path.relative_to(self.paths.root)): sha256_file(path) for path in outputs if path.is_file()
+        }
+        entry["status"] = "done"
+        self.update()
+
+    def _seconds_gone_on_from(self, stage: str, key: str) -> float:
+        """Tell the time that earlier attempts put into the checkpoint, 0 without one."""
+        entry = self.content["stages"].get(stage, {})
+        if entry.get("key") != key or entry.get("status") == "done":
+            return 0.0
+        try:
+            saved = self.paths.checkpoint.stat().st_mtime
+            took = saved - datetime.fromisoformat(entry["started"]).timestamp()
+        except (OSError, KeyError, TypeError, ValueError):
+            return 0.0
+        return round(max(took, 0.0) + float(entry.get("seconds_before", 0.0)), 3)

@@ -1,0 +1,1 @@
+"""Multivariate adaptive shrinkage on plain arrays (Urbut et al. 2019); knows nothing of screens."""

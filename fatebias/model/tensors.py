@@ -1,0 +1,237 @@
+"""The likelihood's data on a device: who carries which guide on which day, and the soft labels."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fatebias.data.collapse import CollapsedRows
+from fatebias.model.effects import cross_entropy_and_slope, soft_cross_entropy
+
+
+class _LogLikelihood(torch.autograd.Function):
+    """Value and gradient of the full-batch log-likelihood in one pass, without a graph in between.
+
+    One product with the CSR matrix a fate gives the logits, one with its transpose the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, shared_effects: Tensor, design: DesignTensors) -> Tensor:
+        value, slope = cross_entropy_and_slope(
+            design.logits(table.detach(), shared_effects.detach()), design.p, design.n
+        )
+        by_table = torch.stack([design.transposed @ each for each in slope], dim=1)
+        ctx.save_for_backward(by_table.to(table.dtype), (design.shared @ slope.T).to(shared_effects.dtype))
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        by_table, by_shared = ctx.saved_tensors
+        return grad_outputs[0] * by_table, grad_outputs[0] * by_shared, None
+
+
+@dataclass(frozen=True)
+class DesignTensors:
+    """Rows of the likelihood as tensors of one dtype on one device.
+
+    Attributes
+    ----------
+    slots
+        Entries ``guide * D + day`` of all rows, shape (nnz,), guides from 0; NTC and padding left out.
+    indptr
+        Row m owns ``slots[indptr[m]:indptr[m + 1]]``, shape (M + 1,).
+    shared
+        What multiplies the effects that all genes share: one-hot day, one-hot replicate, centred burden,
+        shape (D + R + 1, M).
+    p
+        Summed fate probabilities, shape (F, M), reference first.
+    n
+        Their sum over fates, shape (M,).
+    gene_of_guide
+        Index from 0 of each guide's gene, shape (G,).
+    n_genes, n_days, n_reps
+        L, D, R.
+    csr, transposed
+        The matrix of the embedding sum, shape (M, G * D), and its transpose; None in a minibatch.
+    """
+
+    slots: Tensor
+    indptr: Tensor
+    shared: Tensor
+    p: Tensor
+    n: Tensor
+    gene_of_guide: Tensor
+    n_genes: int
+    n_days: int
+    n_reps: int
+    csr: Tensor | None = None
+    transposed: Tensor | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """M."""
+        return len(self.n)
+
+    @property
+    def n_guides(self) -> int:
+        """G."""
+        return len(self.gene_of_guide)
+
+    @property
+    def n_effects(self) -> int:
+        """F*."""
+        return len(self.p) - 1
+
+    def logits(self, table: Tensor, shared_effects: Tensor) -> Tensor:
+        """Logits of every row.
+
+        Parameters
+        ----------
+        table
+            Guide effects by day, shape (G * D, F*).
+        shared_effects
+            alpha, b and gamma stacked, shape (D + R + 1, F*).
+
+        Returns
+        -------
+        Tensor
+            Shape (F*, M), in the dtype of the data.
+        """
+        table, shared_effects = table.to(self.p.dtype), shared_effects.to(self.p.dtype)
+        common = shared_effects.T @ self.shared
+        if self.csr is not None:
+            return common + torch.stack([self.csr @ effects for effects in table.T.contiguous()])
+        summed = torch.nn.functional.embedding_bag(
+            self.slots, table, self.indptr, mode="sum", include_last_offset=True
+        )
+        return common + summed.T
+
+    def log_likelihood(self, table: Tensor, shared_effects: Tensor) -> Tensor:
+        """Soft-label multinomial log-likelihood of SPEC 3, weight 1.
+
+        Parameters
+        ----------
+        table
+            Guide effects by day, shape (G * D, F*).
+        shared_effects
+            alpha, b and gamma stacked, shape (D + R + 1, F*).
+
+        Returns
+        -------
+        Tensor
+            A float64 scalar.
+        """
+        if self.csr is not None:
+            return _LogLikelihood.apply(table, shared_effects, self)
+        return soft_cross_entropy(self.logits(table, shared_effects), self.p, self.n)
+
+    def batch(self, rows: Tensor) -> DesignTensors:
+        """Pick rows for a minibatch.
+
+        Parameters
+        ----------
+        rows
+            Indices, shape (B,).
+
+        Returns
+        -------
+        DesignTensors
+            B rows that share everything else.
+        """
+        starts, counts = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
+        indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        within = torch.arange(int(indptr[-1]), device=rows.device) - indptr[:-1].repeat_interleave(counts)
+        return DesignTensors(
+            slots=self.slots[starts.repeat_interleave(counts) + within],
+            indptr=indptr,
+            shared=self.shared[:, rows].contiguous(),
+            p=self.p[:, rows].contiguous(),
+            n=self.n[rows],
+            gene_of_guide=self.gene_of_guide,
+            n_genes=self.n_genes,
+            n_days=self.n_days,
+            n_reps=self.n_reps,
+        )
+
+
+def design_tensors(
+    rows: CollapsedRows,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    sparse: bool = True,
+) -> DesignTensors:
+    """Put rows on a device.
+
+    Parameters
+    ----------
+    rows
+        What `collapse` or `each_cell` made of a screen.
+    device
+        Where the tensors shall live.
+    dtype
+        Of the data; sums are accumulated in float64 all the same.
+    sparse
+        Keep the embedding sum as a CSR matrix with its transpose (full batches); without it the design
+        serves to pick minibatches from.
+
+    Returns
+    -------
+    DesignTensors
+        The tensors.
+    """
+    counts = np.diff(rows.indptr)
+    slots = (rows.guides - 1) * rows.n_days + np.repeat(rows.day, counts)
+    shared = np.zeros((rows.n_days + rows.n_reps + 1, rows.n_rows))
+    everyone = np.arange(rows.n_rows)
+    shared[rows.day, everyone] = 1
+    shared[rows.n_days + rows.rep, everyone] = 1
+    shared[-1] = rows.k_centered
+
+    def put(values: np.ndarray, kind: torch.dtype) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device=device, dtype=kind)
+
+    csr = transposed = None
+    if sparse:
+        csr, transposed = _csr_pair(rows, slots, put, dtype)
+    return DesignTensors(
+        slots=put(slots, torch.int64),
+        indptr=put(rows.indptr, torch.int64),
+        shared=put(shared, dtype),
+        p=put(rows.p.T, dtype),
+        n=put(rows.p.sum(axis=1), dtype),
+        gene_of_guide=put(rows.gene_of_guide[1:] - 1, torch.int64),
+        n_genes=rows.n_genes,
+        n_days=rows.n_days,
+        n_reps=rows.n_reps,
+        csr=csr,
+        transposed=transposed,
+    )
+
+
+def _csr_pair(rows: CollapsedRows, slots: np.ndarray, put: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    from scipy import sparse
+
+    shape = (rows.n_rows, rows.n_guides * rows.n_days)
+    forward = sparse.csr_matrix((np.ones(len(slots), dtype=np.float32), slots, rows.indptr), shape=shape)
+    pair = []
+    for each in (forward, forward.T.tocsr()):
+        each.sort_indices()
+        with warnings.catch_warnings():
+            # torch calls its CSR support beta; the product is held to a plain sum by our tests
+            warnings.filterwarnings("ignore", message=r"Sparse (CSR tensor|invariant)")
+            pair.append(
+                torch.sparse_csr_tensor(
+                    put(each.indptr, torch.int32),
+                    put(each.indices, torch.int32),
+                    put(each.data, dtype),
+                    size=each.shape,
+                    check_invariants=False,
+                )
+            )
+    return pair[0], pair[1]

@@ -1,0 +1,1 @@
+"""Pictures: each function takes results and draws them."""

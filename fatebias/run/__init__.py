@@ -1,0 +1,1 @@
+"""One run: the stages, their order, and the closing lines."""

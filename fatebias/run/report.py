@@ -1,0 +1,91 @@
+"""What a run says on the terminal when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fatebias import names
+from fatebias.files.paths import RunPaths
+
+SHOWN_GENES = 10
+
+
+def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
+    """Say which genes lead, what speaks against the fit, and where everything lies.
+
+    Parameters
+    ----------
+    paths
+        The run's files.
+    record
+        Content of run.json.
+
+    Returns
+    -------
+    str
+        Several lines.
+    """
+    ranked = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
+    lines = _ranking(paths, record) if ranked else []
+    warnings = record["stages"].get("fit", {}).get("warnings", [])
+    lines += [f"NOT CONVERGED: {each}" for each in warnings]
+    lines += _calibration(record)
+    lines.append(f"results in {paths.root}")
+    for path, what in (
+        (paths.hits, "ranked hits"),
+        (paths.hits_plot, "their picture"),
+        (paths.calls, "active days, time course, sign changes, what could have been missed"),
+        (paths.gene_summary, "daywise effects and standard errors"),
+        (paths.guide_summary, "the same for each guide"),
+        (paths.marginal_effects, "effects in probability, averaged over cells"),
+        (paths.posterior, "effects on all fates, with their covariance"),
+        (paths.calibration, "how much a soft label counts, by the data"),
+        (paths.controls, "NTC pseudo-genes and their calls"),
+        (paths.commitment, "effects on commitment: bias or delay"),
+        (paths.spike_in, "known effects in NTC pseudo-genes and their calls"),
+        (paths.heldout, "score on cells left out of the fit"),
+        (paths.bootstrap, "errors, signs and calls by the bootstrap"),
+        (paths.jackknife, "errors by leaving out replicates or clusters"),
+        (paths.concordance, "replicates fitted apart, compared"),
+        (paths.record, "what ran, and how it went"),
+    ):
+        if path.is_file():
+            lines.append(f"  {path.name:<28} {what}")
+    further = record["stages"].get("discover", {}).get("report", {}).get("contrasts", {})
+    for name, found in further.items():
+        folder = paths.contrast(name).root.relative_to(paths.root)
+        lines.append(f"  {f'{folder}/':<28} the same for {name}: {found['n_hits']} hits")
+    return "\n".join(lines)
+
+
+def _calibration(record: Mapping[str, Any]) -> list[str]:
+    """Say which weight the data suggest, and what negative controls came to."""
+    fit = record["stages"].get("fit", {})
+    lines = []
+    if "calibration" in fit:
+        lines.append(f"likelihood_weight {fit['likelihood_weight']:.3g} was used; {fit['calibration']}")
+    for stage in ("commitment", "spike_in", "controls", "heldout", "resample"):
+        lines += record["stages"].get(stage, {}).get("words", "").splitlines()
+    return lines
+
+
+def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
+    import pandas as pd
+
+    ranked = pd.read_csv(paths.hits, dtype={names.GENE: str}, keep_default_na=False)
+    labels = record["stages"].get("fit", {}).get("screen", {}).get("day_labels")
+    hits = int(ranked[names.HIT_ANYDAY].sum())
+    width = max(4, *(len(str(gene)) for gene in ranked[names.GENE].head(SHOWN_GENES)))
+    lines = [
+        f"{hits} of {len(ranked)} genes are hits (*); the top of the ranking:",
+        f"  {'gene':<{width}}  best day   effect      sd      lfsr",
+    ]
+    for row in ranked.head(SHOWN_GENES).to_dict("records"):
+        day = int(row[names.BEST_DAY])
+        effect, sd = (row.get(f"{part}{day}", float("nan")) for part in (names.POSTMEAN, names.POSTSD))
+        mark = "*" if row[names.HIT_ANYDAY] else " "
+        label = labels[day] if labels and day < len(labels) else f"d{day}"
+        figures = f"{effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"
+        lines.append(f"{mark} {row[names.GENE]!s:<{width}}  {label:>8} {figures}")
+    return lines

@@ -1,0 +1,91 @@
+"""Negative controls through the whole pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from fatebias.config import (
+    Config,
+    DataConfig,
+    DiscoveryConfig,
+    InferenceConfig,
+    SimulateConfig,
+    TrackingConfig,
+)
+from fatebias.files.record import RunRecord
+from fatebias.run import pipeline
+
+
+def settings(out_dir, **changed):
+    simulate = SimulateConfig(n_cells=2000, n_genes=10, concentration=30.0)
+    cfg = Config(
+        data=DataConfig(source="simulated", simulate=simulate),
+        inference=InferenceConfig(method="laplace", num_posterior_draws=200),
+        discovery=DiscoveryConfig(engine="native"),
+        tracking=TrackingConfig(backend="off"),
+        likelihood_weight="auto",
+        out_dir=str(out_dir),
+    )
+    return dataclasses.replace(cfg, **changed)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    cfg = settings(tmp_path_factory.mktemp("whole"))
+    return cfg, pipeline.run(cfg)
+
+
+def test_pseudo_genes_are_counted_and_not_called(whole):
+    _, paths = whole
+    report = RunRecord(paths).content["stages"]["controls"]["report"]
+    table = pd.read_csv(paths.controls)
+    assert report["pseudo_genes"] == len(table) == 4  # 20 NTC guides in two parts, four guides a pseudo-gene
+    assert report["called"] == int(table["hit_anyday"].sum()) == 0
+    assert report["rate_low"] == 0 < report["rate_high"] < 1
+    assert paths.controls_plot.stat().st_size > 1000
+
+
+def test_real_genes_are_the_same_without_controls(whole, tmp_path):
+    cfg, paths = whole
+    other = pipeline.run(dataclasses.replace(cfg, out_dir=str(tmp_path), stages=["fit", "discover"]))
+    assert not other.controls.exists()
+    for name in ("gene_summary", "mash_out", "hits"):
+        assert getattr(paths, name).read_bytes() == getattr(other, name).read_bytes()
+
+
+def test_controls_that_are_done_are_kept(whole):
+    cfg, paths = whole
+    before = paths.controls.stat().st_mtime_ns
+    pipeline.run(cfg)
+    assert paths.controls.stat().st_mtime_ns == before
+    assert "controls" in RunRecord(paths).content["stages"]
+
+
+def test_the_weight_from_the_data_is_used_and_written_down(whole):
+    _, paths = whole
+    fit = RunRecord(paths).content["stages"]["fit"]
+    assert fit["likelihood_weight"] == fit["suggested_weight"] == pytest.approx(31, rel=0.1)
+    assert '"dispersion_by_day"' in paths.calibration.read_text()
+
+
+def test_too_few_ntc_guides_leave_controls_out(tmp_path):
+    cfg = settings(tmp_path)
+    simulate = dataclasses.replace(cfg.data.simulate, n_ntc_guides=4, n_cells=600)
+    paths = pipeline.run(dataclasses.replace(cfg, data=dataclasses.replace(cfg.data, simulate=simulate)))
+    assert paths.hits.is_file()
+    assert not paths.controls.exists()
+
+
+def test_the_fits_correlation_reaches_mash_and_its_file_is_asked_for(whole, tmp_path):
+    cfg, _ = whole
+    fit = dataclasses.replace(cfg.discovery, null_correlation="fit")
+    paths = pipeline.run(dataclasses.replace(cfg, out_dir=str(tmp_path), discovery=fit))
+    record = RunRecord(paths).content["stages"]["discover"]["report"]
+    assert record["V"][0][1] > 0.2
+    paths.posterior.unlink()
+    again = dataclasses.replace(cfg, out_dir=str(tmp_path), discovery=fit, stages=["discover"], resume=False)
+    with pytest.raises(Exception, match="needs what the fit says of its errors"):
+        pipeline.run(again)

@@ -1,0 +1,156 @@
+"""The weight that the data suggest, robust errors and exports, on screens whose answer is known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fatebias.config import Config, DataConfig, ExportConfig, InferenceConfig, SimulateConfig
+from fatebias.data.collapse import collapse
+from fatebias.data.simulation.simulate import simulate_screen
+from fatebias.estimates.from_fit import contrast_estimates
+from fatebias.estimates.likelihood_weight import WeightEstimate, choose, estimate_weight
+from fatebias.estimates.sandwich import fit_broad, linearise
+from fatebias.inference.fit import fit_screen
+from fatebias.inference.posterior import summarise
+from fatebias.model.design_matrix import DesignMatrix
+
+
+def simulated(**changed):
+    settings = {"n_cells": 4000, "n_genes": 20, **changed}
+    cfg = Config(
+        data=DataConfig(source="simulated", simulate=SimulateConfig(**settings)),
+        likelihood_weight="auto",
+        inference=InferenceConfig(method="laplace", num_posterior_draws=400),
+    )
+    screen, _ = simulate_screen(cfg.data.simulate, cfg.data, cfg.priors)
+    return screen, cfg
+
+
+@pytest.mark.parametrize("concentration", [1.0, 20.0])
+def test_dirichlet_labels_weigh_one_more_than_their_concentration(concentration):
+    screen, cfg = simulated(concentration=concentration)
+    report = estimate_weight(screen, cfg)
+    for way in ("dispersion", "information"):
+        assert report.estimates[way].weight == pytest.approx(concentration + 1, rel=0.06)
+    controls = report.estimates["controls"]
+    assert controls.low < concentration + 1 < controls.high
+    assert report.weight == pytest.approx(concentration + 1, rel=0.06)
+
+
+def test_noise_shared_within_clusters_is_seen_by_the_clustered_information_alone():
+    """Every cell is there eight times: the labels are worth an eighth of what single cells seem to say."""
+    screen, cfg = simulated(concentration=5.0, n_cells=1500, n_genes=6)
+    by_cell = (
+        "p",
+        "guide_ids",
+        "mask",
+        "ntc_slots",
+        "n_guides",
+        "k_centered",
+        "day",
+        "rep",
+        "weight",
+        "cells",
+    )
+    copies = dataclasses.replace(
+        screen,
+        **{name: np.repeat(getattr(screen, name), 8, axis=0) for name in by_cell},
+        cluster=np.repeat(np.arange(screen.N, dtype=np.int32), 8),
+    )
+    report = estimate_weight(copies, dataclasses.replace(cfg, likelihood_weight=1.0))
+    assert report.estimates["dispersion"].weight == pytest.approx(6, rel=0.1)
+    assert report.estimates["information"].weight == pytest.approx(6 / 8, rel=0.12)
+    assert report.method == "information"
+
+
+def test_few_clusters_are_said_to_be_too_few():
+    screen, cfg = simulated(n_cells=1000, n_genes=5)
+    report = estimate_weight(screen, dataclasses.replace(cfg, likelihood_weight=1.0))
+    assert any("8 clusters are fewer than 12" in note for note in report.notes)
+    assert "controls" not in report.estimates  # fits of its own, only where a weight is asked for
+
+
+def test_auto_takes_the_smallest_that_is_surely_smaller():
+    ways = {
+        "dispersion": WeightEstimate(10.0),
+        "information": WeightEstimate(9.0, 8.0, 11.0),
+        "controls": WeightEstimate(4.0, 2.0, 7.0),
+    }
+    assert choose(ways, "auto", 20, "x").method == "controls"
+    ways["controls"] = WeightEstimate(4.0, 1.0, 12.0)
+    assert choose(ways, "auto", 20, "x").method == "dispersion"
+    assert choose(ways, "information", 20, "x").weight == 9.0
+
+
+def test_a_way_that_cannot_be_gone_is_said():
+    found = choose(
+        {"dispersion": WeightEstimate(3.0), "controls": WeightEstimate(None, note="2 NTC guides")},
+        "controls",
+        8,
+        "x",
+    )
+    assert found.weight == 3.0
+    assert any("cannot be gone" in note for note in found.notes)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    screen, cfg = simulated(concentration=10.0)
+    cfg = dataclasses.replace(cfg, likelihood_weight=11.0)
+    return screen, cfg, summarise(fit_screen(screen, cfg).draw, 400, screen.gene_of_guide)
+
+
+@pytest.mark.parametrize("estimates", ["posterior", "unshrunken"])
+def test_robust_errors_agree_with_the_models_where_the_model_is_right(fitted, estimates):
+    screen, cfg, posterior = fitted
+
+    def se(kind):
+        return contrast_estimates(
+            screen, dataclasses.replace(cfg, export=ExportConfig(estimates, kind)), posterior
+        ).se
+
+    ratio = se("sandwich") / se("posterior")
+    assert np.median(ratio) == pytest.approx(1, abs=0.06)
+    assert 0.6 < ratio.min()
+    assert ratio.max() < 1.6
+
+
+def test_robust_errors_grow_where_cells_are_copies(fitted):
+    """Four copies of each cell, counted as one cluster: the model's errors halve, the robust ones do not."""
+    screen, cfg, _ = fitted
+    by_cell = (
+        "p",
+        "guide_ids",
+        "mask",
+        "ntc_slots",
+        "n_guides",
+        "k_centered",
+        "day",
+        "rep",
+        "weight",
+        "cells",
+    )
+    copies = dataclasses.replace(
+        screen,
+        **{name: np.repeat(getattr(screen, name), 4, axis=0) for name in by_cell},
+        cluster=np.repeat(np.arange(screen.N, dtype=np.int32), 4),
+    )
+    coefficients = DesignMatrix(collapse(copies))
+    fit = fit_broad(coefficients, cfg.priors, 11.0, 0.01)
+    cells = linearise(copies, fit.mean, fit.scale_precision, cfg.priors, 11.0, centred=False)
+    index = coefficients.theta_index[:, 0]
+    model = np.sqrt(np.diagonal(cells.covariance)[index])
+    robust = np.sqrt(np.diagonal(cells.robust(index), axis1=1, axis2=2))
+    assert np.median(robust / model) == pytest.approx(2, rel=0.12)
+
+
+def test_unshrunken_estimates_move_away_from_their_neighbours(fitted):
+    screen, cfg, posterior = fitted
+    free = contrast_estimates(screen, dataclasses.replace(cfg, export=ExportConfig("unshrunken")), posterior)
+    kept = contrast_estimates(screen, cfg, posterior)
+    np.testing.assert_array_equal(kept.betahat, posterior.theta_mean[:, screen.contrast_index])
+    assert np.diff(free.betahat, axis=1).std() > np.diff(kept.betahat, axis=1).std()
+    assert (free.se >= kept.se * 0.98).all()
