@@ -17,9 +17,10 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from fatebias.tracking.spool import Spool
+
 from fatebias.config import Config, PriorsConfig
 from fatebias.tracking.describe import describe_run, run_key
-from fatebias.tracking.spool import Spool
 
 T0 = 1_700_000_000_000  # ms
 

@@ -163,11 +163,6 @@ class RunPaths:
         """Held while a run is at work in the folder."""
         return self.root / ".lock"
 
-    @property
-    def tracking(self) -> Path:
-        """What the run has to tell MLflow, before it is told."""
-        return self.root / names.TRACKING_DIR
-
 
 def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:
     """Move what belongs to an earlier fit out of the way, so that it does not pass for results of this one.

@@ -75,7 +75,8 @@ class RunRecord:
         seed
             The run's seed.
         """
-        self.content = {"stages": self.content["stages"]}
+        kept = ("stages", "tracking")  # the latter is MLflow's; see fatebias.tracking.tracker
+        self.content = {name: self.content[name] for name in kept if name in self.content}
         self.update(
             status="running",
             why=None,

@@ -61,7 +61,7 @@ def until(
 
 
 def seen(stored: Stored, experiment: str) -> int:
-    """Give the last step that the server shows, -1 before there is one."""
+    """Return the last step that the server shows, -1 before there is one."""
     runs = stored.runs(experiment)
     return max(stored.loss(runs[0]), default=-1) if runs else -1
 
