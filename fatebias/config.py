@@ -124,7 +124,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Check the fates against each other and the paths for presence in the config."""
-        _one_of("data.source", self.source, ("demo", "simulated", "anndata"))
+        _one_of("data.source", self.source, ("demo", "simulated", "anndata", "memory"))
         _one_of("data.unmapped_guides", self.unmapped_guides, ("refuse", "ignore"))
         _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop"))
         _check_cell_weights(self)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from fatebias import names
+from fatebias.api.fit import config_yaml, describe_screen
+from fatebias.run.continued import continue_from
 from fatebias.checks.registry import CHECKS, Check
 from fatebias.config import Config
 from fatebias.discovery import stage
@@ -50,7 +52,7 @@ KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 def run(
     config: Config,
     *,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | None = None,
     choices: Mapping[str, str] | None = None,
     sweep_id: str | None = None,
 ) -> RunPaths:
@@ -61,7 +63,8 @@ def run(
     config
         Checked settings; `out_dir` must be set.
     overrides
-        What the user typed, for the run's name in MLflow.
+        The settings that the user typed. A run without the stage fit takes all others from the fit in its
+        folder; None takes `config` as it is.
     choices
         Config group to the option chosen, for MLflow.
     sweep_id
@@ -82,7 +85,11 @@ def run(
     paths = prepare_out_dir(Path(config.out_dir))
     try:
         with FileLock(paths.lock, blocking=False):
-            return _Run(config, paths, describe_run(config, overrides, choices or {}, sweep_id=sweep_id)).go()
+            fitted = RunRecord(paths).content["stages"].get("fit", {}).get("settings")
+            if "fit" not in config.stages and overrides is not None and fitted:
+                config = continue_from(config, overrides, fitted)
+            description = describe_run(config, overrides or (), choices or {}, sweep_id=sweep_id)
+            return _Run(config, paths, description).go()
     except Timeout:
         raise OutputError(
             "another run is at work in this folder",
@@ -105,11 +112,8 @@ class _Run:
 
     def go(self) -> RunPaths:
         """Run the stages, and leave word of how it went whatever happens."""
-        from omegaconf import OmegaConf
-
         self.record.start(command=[without_password(word) for word in sys.argv], seed=self.config.seed)
-        settings = OmegaConf.to_yaml(OmegaConf.structured(self.config))
-        atomic_text(self.paths.config, without_password(settings))
+        atomic_text(self.paths.config, without_password(config_yaml(self.config)))
         try:
             if "fit" in self.config.stages:
                 self._fit()
@@ -142,7 +146,9 @@ class _Run:
         return self.screen
 
     def _fit(self) -> None:
-        from fatebias.checks.resample_stage import check
+        from fatebias.api.fit import config_yaml, describe_screen
+from fatebias.run.continued import continue_from
+from fatebias.checks.resample_stage import check
         from fatebias.data.load import source_files
         from fatebias.data.reading.summary import render_summary
 
@@ -151,14 +157,14 @@ class _Run:
         log.info("the screen\n%s", render_summary(screen.summary))
         if "resample" in config.stages:
             check(screen, config.calibration)
-        described = fit_stage.describe_screen(screen)
+        described = describe_screen(screen)
         self._open_journal(described["fingerprint"])
         key = self._fit_key(described["fingerprint"])
         if config.resume and self.record.is_current("fit", key):
             log.info(KEPT, "fit")
             return
         files = source_files(config.data, config.priors, self.paths.root)
-        with self._stage("fit", key, fit_stage.fit_outputs(self.paths)) as entry:
+        with self._stage("fit", key, self.paths.stage("fit")) as entry:
             entry |= {"screen": described, "load_seconds": round(self.loading, 3)}
             sources = {"data": files.adata, "guide_map": files.guide_map}
             entry |= fit_stage.fit(screen, config, self.paths, sources, key)
@@ -221,7 +227,7 @@ class _Run:
         found = self.record.content["stages"].get("discover")
         if found is None or found.get("summary") == self._gene_summary_hash():
             return
-        aside = set_aside(self.paths, [*fit_stage.discover_outputs(self.paths), self.paths.contrasts])
+        aside = set_aside(self.paths, [*self.paths.discovery(), self.paths.contrasts])
         del self.record.content["stages"]["discover"]
         self.record.update()
         log.warning("the hits in this folder were those of an earlier fit; they are now in %s", aside)
@@ -247,7 +253,7 @@ class _Run:
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
-        with self._stage("discover", key, fit_stage.discover_outputs(self.paths, config.contrasts)) as entry:
+        with self._stage("discover", key, self.paths.discovery(config.contrasts)) as entry:
             entry["summary"] = summary
             entry["report"] = stage.discover(config, self.paths, screen, se)
 
@@ -313,8 +319,8 @@ class _Run:
         spool.metrics(
             {"final/wall_s": record.wall_seconds(), "final/peak_memory_mb": record.peak_memory_mb()}
         )
-        files = [self.paths.config, *fit_stage.fit_outputs(self.paths)]
-        files += fit_stage.discover_outputs(self.paths, self.config.discovery.contrasts) if report else []
+        files = [self.paths.config, *self.paths.stage("fit")]
+        files += self.paths.discovery(self.config.discovery.contrasts) if report else []
         for check in CHECKS:
             if checked := self._noted(check.name).get("report"):
                 figures = check.figures(checked)
