@@ -1,7 +1,7 @@
-"""One run from its config to ranked hits: load, fit, summarise, discover, rank.
+"""One run from its config to ranked hits: read, fit, discover, check.
 
-A stage whose inputs, settings and code are unchanged, and whose files are still whole, is not done again.
-What a run has to tell goes to run.json and to the journal in out_dir first, and to MLflow at the end.
+A stage whose inputs, settings and code are unchanged, and whose files are still whole, is not done again. Results
+go to files in out_dir first, then to MLflow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fatebias.files.atomic import atomic_text, digest, sha256_file
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 from fatebias.files.record import STOPPED, RunRecord
 from fatebias.run import fit_stage
-from fatebias.run.report import closing_words
+from fatebias.run.report import closing_lines
 from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key, without_password
 from fatebias.tracking.follow import PATIENCE_S, Follower
 from fatebias.tracking.spool import Spool
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Without these an entry of run.json is taken for that of no stage.
+# An entry of run.json that lacks one of these was written by another version: the stage counts as not done.
 PARTS_OF_A_STAGE = {
     "fit": {"screen", "files", "diagnostics", "warnings", "likelihood_weight"},
     "discover": {"report"},
@@ -56,29 +56,11 @@ def run(
     choices: Mapping[str, str] | None = None,
     sweep_id: str | None = None,
 ) -> RunPaths:
-    """Do the stages that the config names.
+    """Do the stages that the config names and return the run's files.
 
-    Parameters
-    ----------
-    config
-        Checked settings; `out_dir` must be set.
-    overrides
-        The settings that the user typed. A run without the stage fit takes all others from the fit in its
-        folder; None takes `config` as it is.
-    choices
-        Config group to the option chosen, for MLflow.
-    sweep_id
-        The same for all runs of a sweep, for MLflow.
-
-    Returns
-    -------
-    RunPaths
-        The run's files.
-
-    Raises
-    ------
-    FatebiasError
-        Whatever stopped the run; run.json and MLflow say so too.
+    `overrides` are the settings that the user typed: a run without the stage fit takes all others from the fit in
+    its folder (None takes `config` as it is). `choices` (config group to option) and `sweep_id` are for MLflow.
+    Raises FatebiasError, which run.json and MLflow record too.
     """
     if config.out_dir is None:
         raise ValueError("out_dir must be set before the pipeline runs")
@@ -92,14 +74,14 @@ def run(
             return _Run(config, paths, description).go()
     except Timeout:
         raise OutputError(
-            "another run is at work in this folder",
+            "another run is working in this folder",
             where=paths.root,
             fix="wait for it, or give another out_dir",
         ) from None
 
 
 class _Run:
-    """State that the stages of one run share."""
+    """What the stages of one run share."""
 
     def __init__(self, config: Config, paths: RunPaths, description: RunDescription) -> None:
         self.config, self.paths, self.description = config, paths, description
@@ -111,7 +93,7 @@ class _Run:
         self.loading = 0.0
 
     def go(self) -> RunPaths:
-        """Run the stages, and leave word of how it went whatever happens."""
+        """Run the stages, and record how the run ended whatever happens."""
         self.record.start(command=[without_password(word) for word in sys.argv], seed=self.config.seed)
         atomic_text(self.paths.config, without_password(config_yaml(self.config)))
         try:
@@ -126,14 +108,14 @@ class _Run:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
                 why = STOPPED if isinstance(error, SystemExit) else "interrupted from the keyboard"
-            with contextlib.suppress(OutputError):  # no room: the error that ended the run is to be told
+            with contextlib.suppress(OutputError):  # a full disk must not hide the error that ended the run
                 self.record.fail(why)
                 self._track("failed" if isinstance(error, Exception) else "killed", why)
             raise
         self.record.finish()
         self._track("finished")
         log.info("done in %.1f s", time.perf_counter() - self.begun)
-        log.info("%s", closing_words(self.paths, self.record.content))
+        log.info("%s", closing_lines(self.paths, self.record.content))
         return self.paths
 
     def _load(self) -> Screen:
@@ -146,9 +128,7 @@ class _Run:
         return self.screen
 
     def _fit(self) -> None:
-        from fatebias.api.fit import config_yaml, describe_screen
-from fatebias.run.continued import continue_from
-from fatebias.checks.resample_stage import check
+        from fatebias.checks.resample_stage import check
         from fatebias.data.load import source_files
         from fatebias.data.reading.summary import render_summary
 
@@ -172,7 +152,7 @@ from fatebias.checks.resample_stage import check
             self._set_stale_hits_aside()
 
     def _fit_key(self, fingerprint: str) -> str:
-        """Hash all that decides what the fit gives."""
+        """Return the digest of everything that decides the fit."""
         settings: dict[str, Any] = dataclasses.asdict(self.config)
         groups = ("priors", "model", "likelihood_weight", "seed", "device", "export")
         deciding = {name: settings[name] for name in groups}
@@ -181,7 +161,7 @@ from fatebias.checks.resample_stage import check
         return digest({**deciding, "data": fingerprint, "code": code_version()})
 
     def _check(self, check: Check) -> None:
-        """Hold the fit against something, as far as asked for and possible."""
+        """Do one check of the fit, where it is asked for and the screen allows it."""
         if check.name not in self.config.stages or not check.wanted(self.config):
             return
         absent = [stage for stage in check.needs if not self._noted(stage)]
@@ -207,11 +187,11 @@ from fatebias.checks.resample_stage import check
             log.info("%s", line)
 
     def _keys(self, names: Sequence[str]) -> dict[str, str]:
-        """Look up what stands for the outcome of stages that are done."""
+        """Return the digests of the finished stages among `names`."""
         return {name: entry["key"] for name in names if (entry := self._noted(name))}
 
     def _set_outdated_checks_aside(self) -> None:
-        """Keep checks of an earlier fit or discovery from passing for those of this one."""
+        """Move checks of an earlier fit or discovery out of the way of this one's."""
         for check in CHECKS:
             entry = self.record.content["stages"].get(check.name)
             if entry is None or entry.get("of", {}).items() <= self._keys(check.follows).items():
@@ -220,17 +200,17 @@ from fatebias.checks.resample_stage import check
             aside = set_aside(self.paths, outputs)
             del self.record.content["stages"][check.name]
             self.record.update()
-            log.info("%s: that of an earlier fit or discovery is now in %s", check.name, aside)
+            log.info("%s: results of an earlier fit or discovery are now in %s", check.name, aside)
 
     def _set_stale_hits_aside(self) -> None:
-        """Keep hits of an earlier fit from passing for those of this one."""
+        """Move hits of an earlier fit out of the way of this one's."""
         found = self.record.content["stages"].get("discover")
         if found is None or found.get("summary") == self._gene_summary_hash():
             return
         aside = set_aside(self.paths, [*self.paths.discovery(), self.paths.contrasts])
         del self.record.content["stages"]["discover"]
         self.record.update()
-        log.warning("the hits in this folder were those of an earlier fit; they are now in %s", aside)
+        log.warning("the hits in this folder belonged to an earlier fit; they are now in %s", aside)
 
     def _discover(self) -> None:
         from fatebias.discovery.engine import choose_engine
@@ -262,13 +242,13 @@ from fatebias.checks.resample_stage import check
             return sha256_file(self.paths.gene_summary)
         except FileNotFoundError:
             raise DiscoveryError(
-                f"there is no {names.GENE_SUMMARY_CSV} to work from",
+                f"there is no {self.paths.gene_summary.name} to discover from",
                 where=self.paths.root,
                 fix="run the fit first: stages=[fit,discover], or give the out_dir of a finished fit",
             ) from None
 
     def _noted(self, stage: str) -> dict[str, Any]:
-        """Look up what run.json says of a stage that is done, in this run or an earlier one."""
+        """Return run.json's entry of a finished stage, of this run or an earlier one; empty where there is none."""
         entry: dict[str, Any] = self.record.content["stages"].get(stage, {})
         whole = entry.get("status") == "done" and set(entry) >= PARTS_OF_A_STAGE[stage]
         return entry if whole else {}

@@ -1,4 +1,4 @@
-"""What a run says on the terminal when it ends."""
+"""The closing lines of a run."""
 
 from __future__ import annotations
 
@@ -12,21 +12,8 @@ from fatebias.files.paths import RunPaths
 SHOWN_GENES = 10
 
 
-def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
-    """Say which genes lead, what speaks against the fit, and where everything lies.
-
-    Parameters
-    ----------
-    paths
-        The run's files.
-    record
-        Content of run.json.
-
-    Returns
-    -------
-    str
-        Several lines.
-    """
+def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
+    """Return the top of the ranking, what speaks against the fit, and the files that the run wrote."""
     ranked = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
     lines = _ranking(paths, record) if ranked else []
     warnings = record["stages"].get("fit", {}).get("warnings", [])
@@ -44,7 +31,7 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
 
 
 def _calibration(record: Mapping[str, Any]) -> list[str]:
-    """Say which weight the data suggest, and what negative controls came to."""
+    """Return the weight that was used and suggested, and one line for each check."""
     fit = record["stages"].get("fit", {})
     lines = []
     if "calibration" in fit:
