@@ -115,6 +115,11 @@ class Screen:
         return len(self.rep_labels)
 
     @property
+    def guide_gene(self) -> NDArray[np.int64]:
+        """Gene of each guide that targets one, from 0, (G,)."""
+        return self.gene_of_guide[1:].astype(np.int64) - 1
+
+    @property
     def n_fates_star(self) -> int:
         """Number of non-reference fates, F*."""
         return len(self.fates) - 1

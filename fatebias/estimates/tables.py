@@ -61,7 +61,7 @@ def guide_table(posterior: Posterior, screen: Screen, given: GuideEstimates | No
     head = pd.DataFrame(
         {
             names.GUIDE: screen.guide_names,
-            names.GENE: np.asarray(screen.gene_names, dtype=object)[screen.gene_of_guide[1:] - 1],
+            names.GENE: np.asarray(screen.gene_names, dtype=object)[screen.guide_gene],
             names.CELLS: cells,
         }
     )
