@@ -89,7 +89,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "calibrated_dead": {
         **CALIBRATED,
-        "export": ExportConfig(estimates="unshrunken", dead_guides=True),
+        "export": ExportConfig(estimates="unshrunken", inactive_guides=True),
         "discovery": DiscoveryConfig(engine="native", null_correlation="fit"),
     },
     "per_gene": {**CALIBRATED, "discovery": DiscoveryConfig(engine="native", null_correlation="per_gene")},

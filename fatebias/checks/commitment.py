@@ -49,7 +49,7 @@ class _Fitted:
 def _fit(own: Screen, cfg: Config) -> _Fitted:
     own, cfg = weighted(own, cfg)
     # The bias that was taken out is that of guides that all live.
-    live = dataclasses.replace(cfg.export, dead_guides=False)
+    live = dataclasses.replace(cfg.export, inactive_guides=False)
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     cfg = dataclasses.replace(cfg, inference=laplace, export=live)
     fit = fit_screen(own, cfg)

@@ -150,3 +150,8 @@ class Screen:
             hashed.update(f"{name} {getattr(self, name)!r}\n".encode())
         hashed.update(f"contrast {self.contrast!r}\n".encode())
         return hashed.hexdigest()
+
+
+def centre_burden(n_guides: NDArray[np.integer], day: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the number of guides of each cell minus its mean on the cell's day, (N,)."""
+    return np.asarray(n_guides - (np.bincount(day, n_guides) / np.bincount(day))[day])

@@ -63,7 +63,7 @@ def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEst
         if cfg.export.se == "posterior":
             inverse = torch.cholesky_inverse(fit.factor).cpu().numpy()
             covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
-            if cfg.export.dead_guides:
+            if cfg.export.inactive_guides:
                 live = fit_live(design, flat, covariance, cfg.likelihood_weight, guides)
                 return GeneEstimates(live.mean, live.covariance, notes=live.notes, guides=live.guides)
             return GeneEstimates(mean, covariance)

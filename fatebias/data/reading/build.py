@@ -16,7 +16,7 @@ from fatebias.data.reading.fates import fate_probabilities
 from fatebias.data.reading.guides import Assignments, assignments
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.summary import Account, summarise
-from fatebias.data.screen import Screen
+from fatebias.data.screen import Screen, centre_burden
 from fatebias.data.synthetic import permute, sharpness
 from fatebias.errors import DataError, some
 
@@ -87,7 +87,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         mask=slots.mask,
         ntc_slots=slots.ntc_slots,
         n_guides=slots.n_guides,
-        k_centered=slots.n_guides - (np.bincount(day, slots.n_guides) / np.bincount(day))[day],
+        k_centered=centre_burden(slots.n_guides, day),
         day=day,
         rep=rep,
         weight=_scaled(
