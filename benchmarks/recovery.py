@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.labs import guide_regression, rank_test
 from benchmarks.recovery_table import plot, pooled
 from fatebias import names
+from fatebias.api.fit import with_weight
 from fatebias.checks.call import call_exported
 from fatebias.config import (
     Config,
@@ -38,8 +39,7 @@ from fatebias.discovery.engine import call_rule
 from fatebias.discovery.ranking import active
 from fatebias.estimates.likelihood_weight import estimate_weight
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
-from fatebias.run.fit_stage import with_weight
+from fatebias.inference.posterior import posterior_moments
 
 Array = NDArray[np.float64]
 
@@ -153,7 +153,7 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     if cfg.likelihood_weight == "auto":
         cfg = with_weight(cfg, estimate_weight(screen, cfg).weight)
     fit = fit_screen(screen, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
     with tempfile.TemporaryDirectory() as folder:
         table = call_exported(screen, cfg, posterior, Path(folder))
     seconds = time.perf_counter() - begun

@@ -42,7 +42,9 @@ def parse_contrast(word: str, fates: Sequence[str], reference: str) -> Contrast:
     if len(pairs) != 1 or pairs[0][0] == pairs[0][1]:
         others = [fate for fate in fates if fate != reference]
         raise ConfigError(
-            "this is not a contrast of two different fates" if len(pairs) < 2 else "this can be read in two ways",
+            "this is not a contrast of two different fates"
+            if len(pairs) < 2
+            else "this can be read in two ways",
             where="discovery.contrasts",
             found=word,
             allowed=[*others, *(f"{a}-{b}" for a in others for b in others if a != b)],

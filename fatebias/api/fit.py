@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,24 +209,23 @@ def fit_with(
     import numpy as np
     import pandas as pd
 
-    from fatebias.estimates.estimates import own_contrast
     from fatebias.estimates.from_fit import gene_estimates
     from fatebias.estimates.likelihood_weight import estimate_weight
     from fatebias.estimates.marginal import marginal_effects, marginal_table
     from fatebias.estimates.tables import gene_table, guide_table, posterior_arrays
     from fatebias.inference.fit import fit_screen
-    from fatebias.inference.posterior import summarise
+    from fatebias.inference.posterior import posterior_moments
 
     begun = time.perf_counter()
     suggested = estimate_weight(screen, config)
-    log.info("%s", suggested.summary_line())
-    weight = suggested.weight if config.likelihood_weight == AUTO else float(config.likelihood_weight)
+    log.info("%s", suggested.words())
+    weighted = with_weight(config, suggested.weight)
     calibrating = time.perf_counter() - begun
-    fitted = fit_screen(screen, config, weight, on_step=on_step, checkpoint=checkpoint)
+    fitted = fit_screen(screen, weighted, on_step=on_step, checkpoint=checkpoint)
     begun = time.perf_counter()
-    posterior = summarise(fitted.draw, config.inference.num_posterior_draws, screen.guide_gene)
-    estimates = gene_estimates(screen, config, posterior, weight)
-    own = own_contrast(estimates, screen)
+    posterior = posterior_moments(fitted.draw, config.inference.num_posterior_draws, screen.guide_gene)
+    estimates = gene_estimates(screen, weighted, posterior)
+    own = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
     notes = (*suggested.notes, *estimates.notes)
     for note in notes:
         log.warning("%s", note)
@@ -237,8 +236,8 @@ def fit_with(
         marginal=marginal_table(marginal_effects(screen, config, posterior, estimates), screen),
         estimates=estimates,
         posterior=posterior,
-        likelihood_weight=weight,
-        weight={"summary": suggested.summary_line(), **suggested.plain()},
+        likelihood_weight=float(weighted.likelihood_weight),
+        weight={"summary": suggested.words(), **suggested.plain()},
         diagnostics=fitted.diagnostics,
         warnings=fitted.warnings,
         notes=notes,
@@ -254,12 +253,16 @@ def fit_with(
     return result
 
 
+def with_weight(config: Config, weight: float) -> Config:
+    """Return the settings with the weight that was found where ``likelihood_weight=auto`` asked for it."""
+    return replace(config, likelihood_weight=weight) if config.likelihood_weight == AUTO else config
+
+
 def write_fit(result: FitResult, paths: RunPaths) -> None:
     """Write the files of the stage ``fit``, but for the screen's summary and the loss, which come before."""
     import numpy as np
 
-    from fatebias.pl.loss import loss
-    from fatebias.pl.save import save_png
+    from fatebias.pl.pictures import plot_loss
 
     suggested = {name: value for name, value in result.weight.items() if name != "summary"}
     atomic_json(paths.calibration, {"likelihood_weight": result.config.likelihood_weight, **suggested})
@@ -272,7 +275,7 @@ def write_fit(result: FitResult, paths: RunPaths) -> None:
     ):
         with atomic_path(path) as draft:
             table.to_csv(draft, index=False)
-    save_png(loss(result.loss), paths.loss_plot)
+    plot_loss(paths.loss, paths.loss_plot)
 
 
 def load(folder: str | Path) -> FitResult:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fatebias.api.fit import with_weight
 from fatebias.config import Config
 from fatebias.files.atomic import atomic_json, sha256_file
 from fatebias.files.paths import RunPaths
-from fatebias.run import fit_stage
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
@@ -60,7 +60,7 @@ class Check(ABC):
 
     def config(self, config: Config, fit: Mapping[str, Any]) -> Config:
         """Give the run's settings with the likelihood weight of its fit."""
-        return fit_stage.with_weight(config, float(fit["likelihood_weight"]))
+        return with_weight(config, float(fit["likelihood_weight"]))
 
     @abstractmethod
     def do(self, screen: Screen, config: Config, paths: RunPaths) -> Report:

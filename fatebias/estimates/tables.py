@@ -61,7 +61,7 @@ def guide_table(posterior: Posterior, screen: Screen, given: GuideEstimates | No
     head = pd.DataFrame(
         {
             names.GUIDE: screen.guide_names,
-            names.GENE: np.asarray(screen.gene_names, dtype=object)[screen.gene_of_guide[1:] - 1],
+            names.GENE: np.asarray(screen.gene_names, dtype=object)[screen.guide_gene],
             names.CELLS: cells,
         }
     )
@@ -97,8 +97,20 @@ def write_posterior(
     list of Path
         The files written, the gene table last.
     """
-    contrast = screen.contrast_index
-    own = given.contrast(np.eye(screen.n_fates_star)[contrast])
+    own = given.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
+    with atomic_path(paths.posterior) as draft:
+        np.savez_compressed(draft, **posterior_arrays(posterior, given, screen))
+    for path, table in (
+        (paths.guide_summary, guide_table(posterior, screen, given.guides)),
+        (paths.gene_summary, gene_table(own.betahat, own.se, screen.gene_names)),
+    ):
+        with atomic_path(path) as draft:
+            table.to_csv(draft, index=False)
+    return [paths.posterior, paths.guide_summary, paths.gene_summary]
+
+
+def posterior_arrays(posterior: Posterior, given: GeneEstimates, screen: Screen) -> dict[str, Any]:
+    """Return what ``posterior.npz`` holds: moments, what mash is given (``export_*``), names."""
     labels = {
         "effect_fates": screen.fates[1:],
         "reference_fate": screen.fates[0],
@@ -111,15 +123,17 @@ def write_posterior(
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
     arrays |= {f"export_{name}": getattr(given, name) for name in ("mean", "covariance", "flip")}
     arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
-    with atomic_path(paths.posterior) as draft:
-        np.savez_compressed(draft, gene_of_guide=screen.gene_of_guide, **arrays)
-    for path, table in (
-        (paths.guide_summary, guide_table(posterior, screen, given.guides)),
-        (paths.gene_summary, gene_table(own.betahat, own.se, screen.gene_names)),
-    ):
-        with atomic_path(path) as draft:
-            table.to_csv(draft, index=False)
-    return [paths.posterior, paths.guide_summary, paths.gene_summary]
+    return {"gene_of_guide": screen.gene_of_guide, **arrays}
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of this project: names of genes and guides as text (a gene may be called NA), the rest numbers."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    figures = [column for column in table if column not in (names.GENE, names.GUIDE)]
+    # from text to number by Python's float, which reads back the very bits that were written
+    numbers = {c: pd.to_numeric(table[c].map(lambda cell: float(cell) if cell else np.nan)) for c in figures}
+    whole = [c for c in figures if table[c].str.fullmatch(r"-?\d+").all()]
+    return table.assign(**numbers).astype({c: np.int64 for c in whole})
 
 
 def read_posterior(path: Path) -> Posterior:

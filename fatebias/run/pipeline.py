@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fatebias import names
 from fatebias.api.fit import config_yaml, describe_screen
-from fatebias.run.continued import continue_from
 from fatebias.checks.registry import CHECKS, Check
 from fatebias.config import Config
 from fatebias.discovery import stage
@@ -29,6 +27,7 @@ from fatebias.files.atomic import atomic_text, digest, sha256_file
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 from fatebias.files.record import STOPPED, RunRecord
 from fatebias.run import fit_stage
+from fatebias.run.continued import continue_from
 from fatebias.run.report import closing_lines
 from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key, without_password
 from fatebias.tracking.follow import PATIENCE_S, Follower

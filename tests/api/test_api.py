@@ -65,7 +65,9 @@ def test_the_command_line_and_python_give_the_same_tables(
     ):
         assert table.to_csv(index=False) == (tmp_path / name).read_text(), name
     for name, further in hits.further.items():
-        assert further.table.to_csv(index=False) == (tmp_path / f"contrasts/{name}/hits_ranked.csv").read_text()
+        assert (
+            further.table.to_csv(index=False) == (tmp_path / f"contrasts/{name}/hits_ranked.csv").read_text()
+        )
     assert set(hits.further) == {path.name for path in tmp_path.glob("contrasts/*")}
 
 
@@ -91,7 +93,16 @@ def test_a_saved_fit_is_read_back(fitted, folder):
     again = fb.load(folder)
     for name in ("effects", "guides", "marginal", "loss"):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(fitted, name), check_exact=True)
-    for name in ("likelihood_weight", "diagnostics", "warnings", "notes", "screen", "summary", "config", "weight"):
+    for name in (
+        "likelihood_weight",
+        "diagnostics",
+        "warnings",
+        "notes",
+        "screen",
+        "summary",
+        "config",
+        "weight",
+    ):
         assert getattr(again, name) == getattr(fitted, name), name
     np.testing.assert_array_equal(again.posterior.theta_joint, fitted.posterior.theta_joint)
     first, second = (fb.discover(each, engine="native").table for each in (fitted, again))
@@ -173,7 +184,9 @@ def test_hits_are_drawn_into_the_axes_given(fitted):
 
 def test_the_example_runs():
     script = Path(__file__).parents[2] / "examples/first_screen.py"
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "8000 cells, 60 genes" in done.stdout
 

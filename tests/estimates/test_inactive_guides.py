@@ -24,7 +24,7 @@ from fatebias.errors import ConfigError
 from fatebias.estimates import inactive_guides
 from fatebias.estimates.from_fit import gene_estimates
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.run import pipeline
 
 
@@ -44,7 +44,7 @@ def analysed(**simulate):
         likelihood_weight=50.0,
     )
     screen, truth = simulate_screen(data.simulate, data, PriorsConfig())
-    posterior = summarise(fit_screen(screen, cfg).draw, 200, screen.gene_of_guide)
+    posterior = posterior_moments(fit_screen(screen, cfg).draw, 200, screen.guide_gene)
     usual = gene_estimates(screen, cfg, posterior)
     allowed = dataclasses.replace(cfg, export=ExportConfig(estimates="unshrunken", inactive_guides=True))
     place = [truth.gene_names.index(gene) for gene in screen.gene_names]
