@@ -1,3 +1,5 @@
+"""A notebook in jupytext's percent form; see the first cell."""
+
 # ---
 # jupyter:
 #   jupytext:
@@ -9,9 +11,9 @@
 # %% [markdown]
 # # A first screen
 #
-# From an AnnData file to ranked hits. The bundled screen has 8,000 cells, 60 genes with four CRISPR guides each,
-# 20 non-targeting guides and days 0, 2, 4 and 6; one gene in four has an effect. Open this file in Jupyter
-# (`jupytext --to notebook examples/first_screen.py`) or run it with Python.
+# From an AnnData file to ranked hits. The bundled screen has 8,000 cells, 60 genes with four CRISPR guides
+# each, 20 non-targeting guides and days 0, 2, 4 and 6; one gene in four has an effect. Open this file in
+# Jupyter (`jupytext --to notebook examples/first_screen.py`) or run it with Python.
 
 # %%
 import fatebias as fb
@@ -21,8 +23,8 @@ screen = fb.read_screen(adata, guides=guides)
 print(screen.N, "cells,", screen.L, "genes,", "days", ", ".join(screen.day_labels))
 
 # %% [markdown]
-# The preset `calibrated` takes the weight of a soft label from the data and hands mash effects that the random
-# walk has not shrunk. `inference="laplace"` is quick; leave it out for the default, which refines it by SVI.
+# The preset `calibrated` takes the weight of a soft label from the data and hands mash effects that the
+# random walk has not shrunk. `inference="laplace"` is quick; leave it out for the default, which refines it by SVI.
 
 # %%
 fit = fb.fit(screen, preset="calibrated", inference="laplace", progress=False)

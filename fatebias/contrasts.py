@@ -22,7 +22,7 @@ class Contrast:
     against: str
 
     def weights(self, fates: Sequence[str]) -> NDArray[np.float64]:
-        """Return the factors of the effects on the non-reference fates, shape (F*,); `fates` has the reference first."""
+        """Return factors of the effects on the non-reference fates, (F*,); `fates`: reference first."""
         import numpy as np  # here, since config imports this module and must be quick
 
         both = np.array([float(each == self.fate) - float(each == self.against) for each in fates])

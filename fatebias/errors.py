@@ -53,7 +53,7 @@ def explain(
     allowed: object = None,
     fix: str | None = None,
 ) -> str:
-    """Return an error's message: `what` without a full stop, then one line for each other part that is given."""
+    """Return an error's message: `what` without its full stop, then one line for each part given."""
     lines = [what]
     for label, part in (("where", where), ("found", found), ("allowed", allowed), ("fix", fix)):
         if part is not None:

@@ -1,4 +1,4 @@
-"""What `import fatebias` offers: read a screen, fit it, call hits, draw them. The command line calls the same."""
+"""What `import fatebias` offers: read a screen, fit it, call hits; the command line calls the same."""
 
 from __future__ import annotations
 

@@ -50,8 +50,8 @@ class FitResult:
     guides
         The same for each CRISPR guide (G rows): ``guide, gene, cells, betahat_d0.., se_d0..``.
     marginal
-        Each gene's effect as a change of the fates' probabilities (0.05 is five points of a hundred), averaged
-        over the cells that do not carry it: ``gene, ame_d*, ame_se_d*``, then those of the other fates.
+        Each gene's effect as a change of the fates' probabilities (0.05 is five points of a hundred),
+        averaged over the cells that do not carry it: ``gene, ame_d*, ame_se_d*``, then those of the other fates.
     estimates
         All fates and the covariance of errors, from which any contrast follows.
     posterior
@@ -230,7 +230,7 @@ def fit_with(
     for note in notes:
         log.warning("%s", note)
     trace = fitted.trace
-    result = FitResult(
+    return FitResult(
         effects=gene_table(own.betahat, own.se, screen.gene_names),
         guides=guide_table(posterior, screen, estimates.guides),
         marginal=marginal_table(marginal_effects(screen, config, posterior, estimates), screen),
@@ -250,7 +250,6 @@ def fit_with(
         seconds={"calibration": calibrating, **fitted.seconds, "summary": time.perf_counter() - begun},
         arrays=posterior_arrays(posterior, estimates, screen),
     )
-    return result
 
 
 def with_weight(config: Config, weight: float) -> Config:

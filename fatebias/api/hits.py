@@ -23,8 +23,8 @@ class Hits:
     Attributes
     ----------
     table
-        All L genes, the surest first, as in ``hits_ranked.csv``: ``gene``; ``betahat_d*``, ``se_d*`` (estimate
-        and standard error, logits); ``postmean_d*``, ``postsd_d*`` (after sharing between days);
+        All L genes, the surest first, as in ``hits_ranked.csv``: ``gene``; ``betahat_d*``, ``se_d*``
+        (estimate and standard error, logits); ``postmean_d*``, ``postsd_d*`` (after sharing between days);
         ``lfsr_d*`` (probability that the sign is wrong); ``plarge_d*``, ``lfsr_min``, ``best_day``,
         ``hit_anyday``.
     calls

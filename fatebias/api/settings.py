@@ -1,4 +1,4 @@
-"""Settings by name in Python: the options in conf/ and keywords become one checked `Config`, without Hydra."""
+"""Settings by name in Python: options of conf/ and keywords become one checked `Config`, without Hydra."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def posterior_arrays(posterior: Posterior, given: GeneEstimates, screen: Screen)
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of this project: names of genes and guides as text (a gene may be called NA), the rest numbers."""
+    """Read a table that a run wrote: names as text (a gene may be called NA), the rest numbers."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     figures = [column for column in table if column not in (names.GENE, names.GUIDE)]
     # from text to number by Python's float, which reads back the very bits that were written

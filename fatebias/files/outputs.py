@@ -22,9 +22,7 @@ class Output(NamedTuple):
 OUTPUTS: tuple[Output, ...] = (
     Output("hits", "hits_ranked.csv", "discover", "ranked hits"),
     Output("hits_plot", "hits.png", "discover", "picture of the top of the ranking"),
-    Output(
-        "calls", "gene_calls.csv", "discover", "active days, time course, sign changes, least effects found"
-    ),
+    Output("calls", "gene_calls.csv", "discover", "active days, time course, sign changes, least effects"),
     Output("mash_out", "gene_summary_mash_out.csv", "discover", "posterior of every effect", closing=False),
     Output("gene_summary", "gene_summary_for_mash.csv", "fit", "daywise effects and standard errors"),
     Output("guide_summary", "guide_summary.csv", "fit", "the same for each CRISPR guide"),
@@ -33,16 +31,12 @@ OUTPUTS: tuple[Output, ...] = (
     Output("calibration", "calibration.json", "fit", "likelihood weight that the data suggest"),
     Output("loss", "loss_trace.csv", "fit", "loss of every step", closing=False),
     Output("loss_plot", "loss.png", "fit", "picture of the loss", closing=False),
-    Output(
-        "screen_summary", "screen_summary.json", "fit", "what was read and dropped, and why", closing=False
-    ),
+    Output("screen_summary", "screen_summary.json", "fit", "what was read and dropped", closing=False),
     Output("controls", "controls.csv", "controls", "calibration check: NTC pseudo-genes and their calls"),
     Output("controls_plot", "controls.png", "controls", "QQ plot of their z scores", closing=False),
     Output("commitment", "commitment.csv", "commitment", "effects on commitment: bias or delay"),
     Output("spike_in", "spike_in.csv", "spike_in", "power check: known effects and their calls"),
-    Output(
-        "spike_in_plot", "spike_in.png", "spike_in", "share of them that is called, by size", closing=False
-    ),
+    Output("spike_in_plot", "spike_in.png", "spike_in", "share of them called, by size", closing=False),
     Output("heldout", "heldout.json", "heldout", "score on cells left out of the fit"),
     Output("bootstrap", "bootstrap.csv", "resample", "errors, signs and calls by the bootstrap"),
     Output("bootstrap_refits", "bootstrap_refits.npz", "resample", "effects in each refit", closing=False),

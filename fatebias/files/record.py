@@ -100,7 +100,7 @@ class RunRecord:
         self.update(status="failed", why=why, ended=now())
 
     def is_current(self, stage: str, key: str) -> bool:
-        """Return whether a stage was done with the same `key` (inputs and settings) and its files are whole."""
+        """Return whether a stage was done with the same `key` (inputs, settings) and its files are whole."""
         entry = self.content["stages"].get(stage)
         if not entry or entry.get("status") != "done" or entry.get("key") != key:
             return False

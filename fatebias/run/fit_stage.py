@@ -24,8 +24,8 @@ def fit(
 ) -> dict[str, Any]:
     """Fit the screen, write the files of the stage, and return what run.json keeps of it.
 
-    `sources` are the files that the screen came from, hashed meanwhile. An interrupted fit with the same `key`
-    (a digest of data, settings and code) continues from its checkpoint.
+    `sources` are the files that the screen came from, hashed meanwhile. An interrupted fit with the same
+    `key` (a digest of data, settings and code) continues from its checkpoint.
     """
     from fatebias.inference.checkpoint import Checkpoint
 

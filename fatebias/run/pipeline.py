@@ -1,7 +1,7 @@
 """One run from its config to ranked hits: read, fit, discover, check.
 
-A stage whose inputs, settings and code are unchanged, and whose files are still whole, is not done again. Results
-go to files in out_dir first, then to MLflow.
+A stage whose inputs, settings and code are unchanged, and whose files are still whole, is not done again.
+Results go to files in out_dir first, then to MLflow.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def run(
 ) -> RunPaths:
     """Do the stages that the config names and return the run's files.
 
-    `overrides` are the settings that the user typed: a run without the stage fit takes all others from the fit in
-    its folder (None takes `config` as it is). `choices` (config group to option) and `sweep_id` are for MLflow.
-    Raises FatebiasError, which run.json and MLflow record too.
+    `overrides` are the settings that the user typed: a run without the stage fit takes all others from the
+    fit in its folder (None takes `config` as it is). `choices` (config group to option) and `sweep_id` are
+    for MLflow. Raises FatebiasError, which run.json and MLflow record too.
     """
     if config.out_dir is None:
         raise ValueError("out_dir must be set before the pipeline runs")
@@ -247,7 +247,7 @@ class _Run:
             ) from None
 
     def _noted(self, stage: str) -> dict[str, Any]:
-        """Return run.json's entry of a finished stage, of this run or an earlier one; empty where there is none."""
+        """Return run.json's entry of a finished stage, of this run or an earlier one; else empty."""
         entry: dict[str, Any] = self.record.content["stages"].get(stage, {})
         whole = entry.get("status") == "done" and set(entry) >= PARTS_OF_A_STAGE[stage]
         return entry if whole else {}

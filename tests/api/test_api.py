@@ -1,4 +1,4 @@
-"""The four verbs: the same results as the command line, nothing of the caller's changed, saved and read back."""
+"""The four verbs: the command line's results, the caller's state left alone, saved and read back."""
 
 from __future__ import annotations
 
