@@ -24,7 +24,8 @@ print(screen.N, "cells,", screen.L, "genes,", "days", ", ".join(screen.day_label
 
 # %% [markdown]
 # The preset `calibrated` takes the weight of a soft label from the data and hands mash effects that the
-# random walk has not shrunk. `inference="laplace"` is quick; leave it out for the default, which refines it by SVI.
+# random walk has not shrunk. `inference="laplace"` is quick; leave it out for the default, which refines
+# it by SVI.
 
 # %%
 fit = fb.fit(screen, preset="calibrated", inference="laplace", progress=False)

@@ -51,7 +51,8 @@ class FitResult:
         The same for each CRISPR guide (G rows): ``guide, gene, cells, betahat_d0.., se_d0..``.
     marginal
         Each gene's effect as a change of the fates' probabilities (0.05 is five points of a hundred),
-        averaged over the cells that do not carry it: ``gene, ame_d*, ame_se_d*``, then those of the other fates.
+        averaged over the cells that do not carry it: ``gene, ame_d*, ame_se_d*``, then those of the other
+        fates.
     estimates
         All fates and the covariance of errors, from which any contrast follows.
     posterior
@@ -237,7 +238,7 @@ def fit_with(
         estimates=estimates,
         posterior=posterior,
         likelihood_weight=float(weighted.likelihood_weight),
-        weight={"summary": suggested.words(), **suggested.plain()},
+        weight={"summary": suggested.words(), **json.loads(json.dumps(suggested.plain()))},
         diagnostics=fitted.diagnostics,
         warnings=fitted.warnings,
         notes=notes,
