@@ -46,9 +46,8 @@ def compare(sweep: Sweep) -> list[Path]:
         stability = hit_stability(ranked)
         written.append(_write(stability, sweep.root / STABILITY_CSV))
         picture = sweep.root / PICTURE
-        save_png(
-            pl.sweep(stability, {sweep.label(number): table for number, table in ranked.items()}), picture
-        )
+        by_label = {sweep.label(number): table for number, table in ranked.items()}
+        save_png(pl.sweep(stability, by_label), picture)
         written.append(picture)
         shuffles = permutation_table(found, ranked)
         if shuffles is not None:

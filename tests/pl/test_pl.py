@@ -76,7 +76,8 @@ def test_the_example_in_the_docstring_runs(name):
 
 def test_pictures_need_no_pyplot_and_importing_pl_needs_no_matplotlib():
     words = (
-        "import sys; from fatebias import pl; assert not {'matplotlib', 'pandas', 'numpy'} & set(sys.modules);"
+        "import sys; from fatebias import pl\n"
+        "assert not {'matplotlib', 'pandas', 'numpy'} & set(sys.modules)\n"
         "pl.controls([0.1, -0.3, 1.0]); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", words], check=True, timeout=120)
