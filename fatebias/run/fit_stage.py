@@ -83,7 +83,7 @@ def fit(
     from fatebias.files.loss_trace import LossLog
     from fatebias.inference.checkpoint import Checkpoint
     from fatebias.inference.fit import fit_screen
-    from fatebias.inference.posterior import summarise
+    from fatebias.inference.posterior import posterior_moments
     from fatebias.pl._loss import loss_figure
     from fatebias.pl.save import save_png
 
@@ -100,7 +100,7 @@ def fit(
         with LossLog(paths.loss) as losses:
             found = fit_screen(screen, config, on_step=losses.add, checkpoint=checkpoint)
         begun = time.perf_counter()
-        posterior = summarise(found.draw, config.inference.num_posterior_draws, screen.gene_of_guide)
+        posterior = posterior_moments(found.draw, config.inference.num_posterior_draws, screen.guide_gene)
         given = gene_estimates(screen, config, posterior)
         write_posterior(posterior, given, screen, paths)
         write_marginal(screen, config, posterior, given, paths)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.reader import read_anndata
+from fatebias.data.reading.reader import read_raw
 from fatebias.errors import DataError
 
 KEY = "obsm['lineages_fwd']"
@@ -106,7 +106,7 @@ def test_categories_unlike_the_columns(parts, load, categories, how):
 
 def test_states_as_plain_text_name_nothing(parts, write):
     obs = parts.obs.assign(term_states_fwd=["EC", "MES", "NEU"] * 12)
-    raw = read_anndata(
+    raw = read_raw(
         parts.but(fates=bare(parts), obs=obs).adata(), Path(write(parts).guide_map_csv), DataConfig()
     )
     assert raw.terminal is None

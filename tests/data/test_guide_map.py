@@ -51,7 +51,7 @@ def test_blank_lines_are_passed_over(read):
         ),
         (
             "Guide_name,gene_name ,is_ntc\ng1,SOX2,0\n",
-            "rename 'Guide_name' for guide_name, 'gene_name ' for gene_name",
+            "rename 'Guide_name' to guide_name, 'gene_name ' to gene_name",
         ),
         ("guide_name\tgene_name\tis_ntc\ng1\tSOX2\t0\n", "separate the fields with commas"),
         (f"{HEADER}g1,SOX2,0\ng1,SOX2,0\n", "duplicate guides in the guide map\n.*\n  found: 'g1'"),

@@ -11,12 +11,12 @@ from fatebias.config import DataConfig
 from fatebias.data.assignment import Slots, pad
 from fatebias.data.reading.clusters import GRAPH_BLOCKS, REPLICATE_AND_DAY, column_clusters, graph_blocks
 from fatebias.data.reading.covariates import Levels, day_levels, replicate_levels
-from fatebias.data.reading.elements import numbers
+from fatebias.data.reading.elements import numeric_column
 from fatebias.data.reading.fates import fate_probabilities
 from fatebias.data.reading.guides import Assignments, assignments
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.summary import Account, summarise
-from fatebias.data.screen import Screen
+from fatebias.data.screen import Screen, centre_burden
 from fatebias.data.synthetic import permute, sharpness
 from fatebias.errors import DataError, some
 
@@ -87,7 +87,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         mask=slots.mask,
         ntc_slots=slots.ntc_slots,
         n_guides=slots.n_guides,
-        k_centered=slots.n_guides - (np.bincount(day, slots.n_guides) / np.bincount(day))[day],
+        k_centered=centre_burden(slots.n_guides, day),
         day=day,
         rep=rep,
         weight=_scaled(
@@ -161,7 +161,7 @@ def _commitment(raw: RawScreen, kept: NDArray[np.bool_], data: DataConfig) -> ND
     if raw.commitment is None:
         return None
     where = raw.at("obs", data.commitment_key or "")
-    degree = numbers(raw.commitment, where).astype(np.float64)[kept]
+    degree = numeric_column(raw.commitment, where).astype(np.float64)[kept]
     wrong = ~((degree >= 0) & (degree <= 1))
     if wrong.any():
         raise DataError(
@@ -180,7 +180,7 @@ def _weights(raw: RawScreen, data: DataConfig) -> NDArray[np.float64]:
     if raw.weight is None:
         return np.ones(raw.cells.size)
     where = raw.at("obs", data.weights or "")
-    weight = numbers(raw.weight, where).astype(np.float64)
+    weight = numeric_column(raw.weight, where).astype(np.float64)
     wrong = ~np.isfinite(weight) | (weight < 0)
     if wrong.any():
         raise DataError(

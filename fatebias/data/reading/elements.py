@@ -40,7 +40,7 @@ def read_element(element: Any, where: str) -> Any:
     DataError
         When anndata cannot read it.
     """
-    with quiet():
+    with without_warnings():
         try:
             return _read(element)
         except Exception as error:  # any layer of anndata, h5py or zarr may give up
@@ -79,7 +79,7 @@ def _reader() -> Callable[[Any], Any]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def without_warnings() -> Iterator[None]:
     """Keep warnings of anndata and zarr about their own future from the user."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -147,7 +147,7 @@ def as_series(values: Any) -> pd.Series[Any]:
     return pd.Series(values if hasattr(values, "dtype") and values.ndim == 1 else np.ravel(values))
 
 
-def numbers(column: pd.Series[Any], where: str) -> NDArray[Any]:
+def numeric_column(column: pd.Series[Any], where: str) -> NDArray[Any]:
     """Turn a column into plain numbers, NaN where a value is missing.
 
     Raises
@@ -188,7 +188,9 @@ def dense_matrix(element: Any, where: str) -> NDArray[Any]:
         When it is not a matrix of numbers.
     """
     if frame_columns(element) is not None:
-        parts = [numbers(column, f"{where}[{name!r}]") for name, column in frame_series(element, where)]
+        parts = [
+            numeric_column(column, f"{where}[{name!r}]") for name, column in frame_series(element, where)
+        ]
         return np.column_stack(parts) if parts else np.empty((0, 0))
     read = element if _in_memory(element) else read_element(element, where)
     return _as_matrix(read.toarray() if hasattr(read, "toarray") else read, where)
@@ -241,7 +243,7 @@ def _sparse_frame(element: Any, where: str) -> csr_matrix:
     rows, values, starts = [], [], [0]
     n_cells = 0
     for name, column in frame_series(element, where):
-        entries = _computable(numbers(column, f"{where}[{name!r}]"))
+        entries = _computable(numeric_column(column, f"{where}[{name!r}]"))
         n_cells = entries.size
         filled = np.flatnonzero(entries != 0)  # NaN is not zero, and stays to be refused
         rows.append(filled.astype(np.int32))

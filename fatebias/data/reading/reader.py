@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.anndata_file import MemoryStore, Store, open_store
+from fatebias.data.reading.anndata_file import Store, open_store
 from fatebias.data.reading.elements import (
     as_series,
     dense_matrix,
@@ -30,69 +30,13 @@ if TYPE_CHECKING:
 GUIDE_NAMES = "guide_names"
 
 
-def read_file(path: Path, guide_map: Path, data: DataConfig) -> RawScreen:
-    """Read what a screen needs from a file.
-
-    Parameters
-    ----------
-    path
-        .h5ad file or .zarr folder; X and layers are never touched.
-    guide_map
-        CSV of the guide map.
-    data
-        Keys under which the parts stand.
-
-    Returns
-    -------
-    RawScreen
-        Nothing of it judged yet but the guide map.
-
-    Raises
-    ------
-    DataError
-        When a file or key is absent or cannot be read; the message lists the keys that are there.
-    """
-    with open_store(path) as store:
-        return read_store(store, read_guide_map(guide_map), data)
+def read_raw(source: Path | AnnData, guides: Path | pd.DataFrame, data: DataConfig) -> RawScreen:
+    """Read the elements that a screen needs; nothing but the guide map is checked yet."""
+    with open_store(source) as store:
+        return _read_store(store, read_guide_map(guides), data)
 
 
-def read_anndata(adata: AnnData, guide_map: Path, data: DataConfig) -> RawScreen:
-    """Read the same from an AnnData object in memory, where fates may still be a CellRank Lineage.
-
-    Parameters
-    ----------
-    adata
-        The object.
-    guide_map
-        CSV of the guide map.
-    data
-        Keys under which the parts stand.
-
-    Returns
-    -------
-    RawScreen
-        Nothing of it judged yet but the guide map.
-    """
-    return read_store(MemoryStore(adata), read_guide_map(guide_map), data)
-
-
-def read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen:
-    """Read the elements of an open store.
-
-    Parameters
-    ----------
-    store
-        Where they lie.
-    guide_map
-        Which gene each guide targets.
-    data
-        Keys under which the parts stand.
-
-    Returns
-    -------
-    RawScreen
-        Nothing of it judged yet.
-    """
+def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen:
     cells = store.cells()
     for part, key, setting in (
         ("obsm", data.fate_prob_key, "fate_prob_key"),
@@ -139,7 +83,7 @@ def _check_key(store: Store, part: str, key: str, setting: str) -> None:
         f"{part}[{key!r}] is absent",
         where=f"{store.source}: {part}",
         found=f"{part} has {', '.join(present) or 'nothing'}",
-        fix=f"{fix}; if it should be there, see whether the file was written to its end",
+        fix=fix + store.absent_hint,
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.config import DataConfig
-from fatebias.data.reading.elements import quiet
+from fatebias.data.reading.elements import without_warnings
 from fatebias.data.reading.guide_map import GuideMap
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.reader import GUIDE_NAMES
@@ -76,7 +76,7 @@ def write_h5ad(path: Path, raw: RawScreen, truth: Truth, data: DataConfig, made_
     }
     write_elem = _writer()
     whole = io.BytesIO()  # HDF5 itself says of a full disk what no user can read
-    with quiet(), h5py.File(whole, "w") as root:
+    with without_warnings(), h5py.File(whole, "w") as root:
         root.attrs["encoding-type"] = "anndata"
         root.attrs["encoding-version"] = "0.1.0"
         for part, content in parts.items():
