@@ -262,7 +262,8 @@ def write_fit(result: FitResult, paths: RunPaths) -> None:
     """Write the files of the stage ``fit``, but for the screen's summary and the loss, which come before."""
     import numpy as np
 
-    from fatebias.pl.pictures import plot_loss
+    from fatebias.pl._loss import loss_figure
+    from fatebias.pl.save import save_png
 
     suggested = {name: value for name, value in result.weight.items() if name != "summary"}
     atomic_json(paths.calibration, {"likelihood_weight": result.config.likelihood_weight, **suggested})
@@ -275,7 +276,7 @@ def write_fit(result: FitResult, paths: RunPaths) -> None:
     ):
         with atomic_path(path) as draft:
             table.to_csv(draft, index=False)
-    plot_loss(paths.loss, paths.loss_plot)
+    save_png(loss_figure(result.loss), paths.loss_plot)
 
 
 def load(folder: str | Path) -> FitResult:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from fatebias.api.fit import FitResult
     from fatebias.discovery.core import Discovery, DiscoveryReport
+    from fatebias.discovery.ranking import CallRule
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Hits:
         The fate and the one that it is compared with.
     day_labels
         Label of day number d in the columns' names.
-    rule_text
+    rule
         What makes a call.
     further
         Hits of further contrasts by name.
@@ -47,7 +48,7 @@ class Hits:
     report: DiscoveryReport
     contrast: tuple[str, str]
     day_labels: tuple[str, ...]
-    rule_text: str
+    rule: CallRule
     further: dict[str, Hits] = field(default_factory=dict)
 
 
@@ -101,8 +102,7 @@ def discover(fit: FitResult, **settings: Any) -> Hits:
 
 
 def _hits(found: Discovery, contrast: tuple[str, str], day_labels: tuple[str, ...]) -> Hits:
-    rule = found.rule.words(len(day_labels))
-    return Hits(found.ranked, found.calls, found.report, contrast, day_labels, rule)
+    return Hits(found.ranked, found.calls, found.report, contrast, day_labels, found.rule)
 
 
 def to_anndata(hits: Hits, adata: AnnData) -> None:
@@ -139,6 +139,6 @@ def _as_uns(hits: Hits) -> dict[str, Any]:
         "day_labels": np.array(hits.day_labels, dtype=object),
         "engine": hits.report.engine,
         "method": hits.report.method,
-        "rule": hits.rule_text,
+        "rule": hits.rule.words(len(hits.day_labels)),
         "contrasts": {name: _as_uns(further) for name, further in hits.further.items()},
     }

@@ -118,7 +118,8 @@ def run_spike_in(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
     FitError, DiscoveryError, OutputError
         As the fit and the discovery.
     """
-    from fatebias.pl.pictures import plot_spike_in
+    from fatebias import pl
+    from fatebias.pl.save import save_png
 
     posterior = read_posterior(paths.posterior)
     sigma = float(posterior.scales_mean[screen.contrast_index, -1])
@@ -148,7 +149,7 @@ def run_spike_in(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
         "ntc_guides": len(screen.ntc_guide_names),
         "sigma_guide": sigma,
     }
-    plot_spike_in(found["by_size"], paths.spike_in_plot)
+    save_png(pl.spike_in(found["by_size"]), paths.spike_in_plot)
     return found
 
 
