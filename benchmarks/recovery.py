@@ -38,7 +38,7 @@ from fatebias.discovery.engine import call_rule
 from fatebias.discovery.ranking import active
 from fatebias.estimates.likelihood_weight import estimate_weight
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.run.fit_stage import with_weight
 
 Array = NDArray[np.float64]
@@ -89,7 +89,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "calibrated_dead": {
         **CALIBRATED,
-        "export": ExportConfig(estimates="unshrunken", dead_guides=True),
+        "export": ExportConfig(estimates="unshrunken", inactive_guides=True),
         "discovery": DiscoveryConfig(engine="native", null_correlation="fit"),
     },
     "per_gene": {**CALIBRATED, "discovery": DiscoveryConfig(engine="native", null_correlation="per_gene")},
@@ -153,7 +153,7 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     if cfg.likelihood_weight == "auto":
         cfg = with_weight(cfg, estimate_weight(screen, cfg).weight)
     fit = fit_screen(screen, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
     with tempfile.TemporaryDirectory() as folder:
         table = call_exported(screen, cfg, posterior, Path(folder))
     seconds = time.perf_counter() - begun

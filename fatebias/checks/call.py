@@ -21,7 +21,7 @@ from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.laplace import InitialValues
-from fatebias.inference.posterior import Posterior, summarise
+from fatebias.inference.posterior import Posterior, posterior_moments
 
 
 def call_exported(screen: Screen, cfg: Config, posterior: Posterior, folder: Path) -> pd.DataFrame:
@@ -71,7 +71,7 @@ def fit_and_call(
     """
     laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
     fit = fit_screen(screen, laplace, start=start)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as folder:
         return call_exported(screen, laplace, posterior, Path(folder))
 

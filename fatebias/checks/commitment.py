@@ -25,7 +25,7 @@ from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import Posterior, summarise
+from fatebias.inference.posterior import Posterior, posterior_moments
 
 Array = NDArray[np.float64]
 
@@ -49,11 +49,11 @@ class _Fitted:
 def _fit(own: Screen, cfg: Config) -> _Fitted:
     own, cfg = weighted(own, cfg)
     # The bias that was taken out is that of guides that all live.
-    live = dataclasses.replace(cfg.export, dead_guides=False)
+    live = dataclasses.replace(cfg.export, inactive_guides=False)
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     cfg = dataclasses.replace(cfg, inference=laplace, export=live)
     fit = fit_screen(own, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, own.gene_of_guide)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene)
     return _Fitted(own, cfg, posterior, fit.warnings)
 
 

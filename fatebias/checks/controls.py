@@ -46,7 +46,8 @@ def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
     FitError, DiscoveryError, OutputError
         As the fit and the discovery.
     """
-    from fatebias.pl.pictures import plot_controls
+    from fatebias import pl
+    from fatebias.pl.save import save_png
 
     tables = []
     for part in range(cfg.calibration.control_splits):
@@ -64,7 +65,7 @@ def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
             for d in range(screen.D)
         ]
     )
-    plot_controls(z, paths.controls_plot)
+    save_png(pl.controls(z), paths.controls_plot)
     interval = binomtest(called, n).proportion_ci(0.95)
     return {
         "pseudo_genes": n,

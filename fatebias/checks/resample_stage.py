@@ -240,7 +240,7 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 
 def _write_refits(found: Resampled, full: Centre, screen: Screen, cfg: Config, paths: RunPaths) -> None:
     """Keep the refits, so that those of several seeds can be put together."""
-    index = full.coefficients.theta_index[:, screen.contrast_index]
+    index = full.design.theta_index[:, screen.contrast_index]
     with atomic_path(paths.bootstrap_refits) as draft:
         np.savez_compressed(
             draft,

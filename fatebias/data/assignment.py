@@ -1,4 +1,4 @@
-"""Guides of each cell in padded slots, without a loop over cells, and their number, the burden."""
+"""Guides of each cell: from pairs of cell and guide to padded slots, without a loop over cells."""
 
 from __future__ import annotations
 
@@ -38,8 +38,3 @@ def pad(cell: NDArray[np.integer], rank: NDArray[np.integer], n_cells: int, n_gu
     ntc_slots[cell, slot] = np.where(is_ntc, rank - n_guides + 1, 0)
     mask = (np.arange(width) < held[:, None]).astype(np.uint8)
     return Slots(guide_ids, mask, ntc_slots, held.astype(np.int32))
-
-
-def centred_burden(n_guides: NDArray[np.integer], day: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the number of guides of each cell minus its mean on the cell's day, (N,)."""
-    return n_guides - (np.bincount(day, n_guides) / np.bincount(day))[day]

@@ -123,6 +123,11 @@ class Screen:
         return len(self.rep_labels)
 
     @property
+    def guide_gene(self) -> NDArray[np.int64]:
+        """Gene of each guide that targets one, from 0, (G,)."""
+        return self.gene_of_guide[1:].astype(np.int64) - 1
+
+    @property
     def n_fates_star(self) -> int:
         """Number of non-reference fates, F*."""
         return len(self.fates) - 1
@@ -147,3 +152,8 @@ class Screen:
             hashed.update(f"{name} {getattr(self, name)!r}\n".encode())
         hashed.update(f"contrast {self.contrast!r}\n".encode())
         return hashed.hexdigest()
+
+
+def centre_burden(n_guides: NDArray[np.integer], day: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the number of guides of each cell minus its mean on the cell's day, (N,)."""
+    return np.asarray(n_guides - (np.bincount(day, n_guides) / np.bincount(day))[day])

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias.data.assignment import centred_burden, pad
-from fatebias.data.screen import Screen
+from fatebias.data.assignment import pad
+from fatebias.data.screen import Screen, centre_burden
 from fatebias.errors import DataError
 
 # Half of them stay NTC; with fewer, a pseudo-gene would have two guides at most.
@@ -49,7 +49,7 @@ def permute(screen: Screen, number: int) -> Screen:
     for members in np.split(order, edges):
         source[members] = rng.permutation(members)
     moved = {name: getattr(screen, name)[source] for name in ("guide_ids", "mask", "ntc_slots", "n_guides")}
-    return dataclasses.replace(screen, **moved, k_centered=centred_burden(moved["n_guides"], screen.day))
+    return dataclasses.replace(screen, **moved, k_centered=centre_burden(moved["n_guides"], screen.day))
 
 
 def _burden_bins(screen: Screen) -> NDArray[np.int64]:

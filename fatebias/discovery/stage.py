@@ -112,12 +112,13 @@ def _discover_one(
     contrast: Contrast | None,
 ) -> dict[str, Any]:
     """Judge the ``gene_summary_for_mash.csv`` of one folder."""
+    from fatebias import pl
     from fatebias.discovery import engine
     from fatebias.discovery.calls import call_table
     from fatebias.discovery.correlation import error_correlation
     from fatebias.discovery.ranking import rank
     from fatebias.discovery.tables import read_table
-    from fatebias.pl.pictures import plot_hits
+    from fatebias.pl.save import save_png
 
     covariance, flips = None, None
     if saved is not None and contrast is not None:
@@ -139,13 +140,13 @@ def _discover_one(
         with atomic_path(final) as draft:
             result.to_csv(draft, index=False)
     labels = screen.get("day_labels") or []
-    plot_hits(
+    drawn = pl.hits(
         ranked,
-        labels if len(labels) == report.n_days else [f"d{d}" for d in range(report.n_days)],
-        rule,
-        *_fates(screen, contrast),
-        paths.hits_plot,
+        day_labels=labels if len(labels) == report.n_days else None,
+        contrast=_fates(screen, contrast),
+        rule=rule,
     )
+    save_png(drawn, paths.hits_plot)
     return dataclasses.asdict(report)
 
 

@@ -97,9 +97,9 @@ def test_expected_sharpness_is_that_of_drawn_labels(concentration):
 def effects(screen, own, cfg):
     """Effects on commitment, free by gene and day, over their errors."""
     own, after = weighted(own, cfg)
-    coefficients = DesignMatrix(collapse(own))
-    fit = fit_broad(coefficients, cfg.priors, after.likelihood_weight, sigma_guide=0.1)
-    index = coefficients.theta_index[:, 0]
+    design = DesignMatrix(collapse(own))
+    fit = fit_broad(design, cfg.priors, after.likelihood_weight, sigma_guide=0.1)
+    index = design.theta_index[:, 0]
     return fit.mean[index] / np.sqrt(np.diagonal(np.linalg.inv((fit.factor @ fit.factor.T).numpy()))[index])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.config import DataConfig
-from fatebias.data.assignment import centred_burden, pad
+from fatebias.data.assignment import pad
 from fatebias.data.reading.clusters import GRAPH_BLOCKS, REPLICATE_AND_DAY, column_clusters, graph_blocks
 from fatebias.data.reading.covariates import Levels, day_levels, replicate_levels
 from fatebias.data.reading.fates import fate_probabilities
@@ -21,7 +21,7 @@ from fatebias.data.reading.weights import (
     scale_weights,
     weight_column,
 )
-from fatebias.data.screen import Screen
+from fatebias.data.screen import Screen, centre_burden
 from fatebias.data.synthetic import permute
 from fatebias.errors import DataError, some
 
@@ -73,7 +73,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         mask=slots.mask,
         ntc_slots=slots.ntc_slots,
         n_guides=slots.n_guides,
-        k_centered=centred_burden(slots.n_guides, day),
+        k_centered=centre_burden(slots.n_guides, day),
         day=day,
         rep=rep,
         weight=scale_weights(weight, raw, data),

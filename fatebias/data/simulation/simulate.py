@@ -8,11 +8,10 @@ from scipy.sparse import csr_matrix
 from scipy.special import gammaln, lambertw
 
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
-from fatebias.data.assignment import centred_burden
 from fatebias.data.reading.build import build_screen
 from fatebias.data.reading.guide_map import GuideMap
 from fatebias.data.reading.raw import RawScreen
-from fatebias.data.screen import Screen
+from fatebias.data.screen import Screen, centre_burden
 from fatebias.data.simulation.truth import Truth, draw_truth, numbered
 from fatebias.errors import ConfigError
 
@@ -69,7 +68,7 @@ def simulate_raw(
     day, rep = _balanced(n, simulate.n_days, simulate.n_replicates, rng)
     cell, rank = _hand_out(n, len(guides), simulate.moi, rng)
     held = np.bincount(cell, minlength=n)
-    pi = _fate_probabilities(truth, cell, rank, day, rep, centred_burden(held, day))
+    pi = _fate_probabilities(truth, cell, rank, day, rep, centre_burden(held, day))
     p = _soft_labels(pi, simulate.concentration, rng)
     graph = None
     if simulate.neighbours > 1:
