@@ -52,7 +52,7 @@ def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
     tables = []
     for part in range(cfg.calibration.control_splits):
         split = pseudo_genes(screen, part=part, n_parts=cfg.calibration.control_splits, seed=cfg.seed)
-        table = fit_and_call(split, cfg, paths.root, ".controls-")
+        table = fit_and_call(split, cfg, paths.root)
         table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
         tables.append(table.assign(**{names.PART: part}))
     table = pd.concat(tables, ignore_index=True)

@@ -212,7 +212,7 @@ def begin_at(split: Screen, screen: Screen, posterior: Posterior, model: ModelCo
 def _called(spiked: Screen, screen: Screen, cfg: Config, posterior: Posterior, root: Path) -> pd.DataFrame:
     """Fit and call; the rows of the pseudo-genes, in their order."""
     start = begin_at(spiked, screen, posterior, cfg.model)
-    table = fit_and_call(spiked, cfg, root, ".spike_in-", start)
+    table = fit_and_call(spiked, cfg, root, start)
     assert all(name.startswith(PSEUDO_GENE) for name in table[names.GENE].iloc[screen.L :])
     return table.iloc[screen.L :]
 
