@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.labs import guide_regression, rank_test
 from benchmarks.recovery_table import plot, pooled
 from fatebias import names
-from fatebias.api.fit import with_weight
+from fatebias.api.fitting import with_weight
 from fatebias.checks.call import call_exported
 from fatebias.config import (
     Config,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fatebias.api.fit import FitResult, fit, load
+from fatebias.api.fitting import FitResult, fit, load
 from fatebias.api.hits import Hits, discover, to_anndata
 from fatebias.api.screens import demo_files, read_screen
 

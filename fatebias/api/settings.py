@@ -99,7 +99,7 @@ def keys(node: type = Config, prefix: str = "") -> Iterator[str]:
     for each in dataclasses.fields(node):
         inner = each.default_factory
         if dataclasses.is_dataclass(inner):
-            yield from keys(inner, f"{prefix}{each.name}.")  # type: ignore[arg-type]
+            yield from keys(inner, f"{prefix}{each.name}.")
         else:
             yield f"{prefix}{each.name}"
 

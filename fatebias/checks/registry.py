@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fatebias.api.fit import with_weight
+from fatebias.api.fitting import with_weight
 from fatebias.config import Config
 from fatebias.files.atomic import atomic_json, sha256_file
 from fatebias.files.paths import RunPaths

@@ -18,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fatebias.api.fit import config_yaml, describe_screen
+from fatebias.api.fitting import config_yaml, describe_screen
 from fatebias.checks.registry import CHECKS, Check
 from fatebias.config import Config
-from fatebias.discovery import stage
 from fatebias.errors import DiscoveryError, OutputError
 from fatebias.files.atomic import atomic_text, digest, sha256_file
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 from fatebias.files.record import STOPPED, RunRecord
-from fatebias.run import fit_stage
+from fatebias.run import discover_stage, fit_stage
 from fatebias.run.continued import continue_from
 from fatebias.run.report import closing_lines
 from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key, without_password
@@ -234,7 +233,7 @@ class _Run:
             return
         with self._stage("discover", key, self.paths.discovery(config.contrasts)) as entry:
             entry["summary"] = summary
-            entry["report"] = stage.discover(
+            entry["report"] = discover_stage.discover(
                 config,
                 self.paths,
                 se=se,

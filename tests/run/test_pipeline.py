@@ -21,9 +21,8 @@ from fatebias.config import (
     SimulateConfig,
     TrackingConfig,
 )
-from fatebias.discovery import stage
 from fatebias.errors import DataError, DiscoveryError, FitError, OutputError
-from fatebias.run import fit_stage, pipeline
+from fatebias.run import discover_stage, fit_stage, pipeline
 
 
 def config(out_dir, **more):
@@ -105,10 +104,12 @@ def test_same_seed_same_bytes(finished, tmp_path):
 def again(finished, monkeypatch):
     """Run once more in the finished folder and tell which stages were done again."""
     done: list[str] = []
-    fit, discover = fit_stage.fit, stage.discover
+    fit, discover = fit_stage.fit, discover_stage.discover
     monkeypatch.setattr(fit_stage, "fit", lambda *given: (done.append("fit"), fit(*given))[1])
     monkeypatch.setattr(
-        stage, "discover", lambda *given, **more: (done.append("discover"), discover(*given, **more))[1]
+        discover_stage,
+        "discover",
+        lambda *given, **more: (done.append("discover"), discover(*given, **more))[1],
     )
 
     def go(**more):

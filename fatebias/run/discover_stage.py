@@ -79,7 +79,7 @@ def write_mash_out(found: Discovery, given: pd.DataFrame, final: Path) -> None:
 def _with_digits(table: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
     # A file's own digits (0.10) leave as they came.
     text = given.set_index(names.GENE, drop=False).loc[table[names.GENE]]
-    return table.assign(**{column: text[column].to_numpy() for column in given})
+    return table.assign(**{str(column): text[column].to_numpy() for column in given})
 
 
 def _write(
@@ -90,14 +90,15 @@ def _write(
     fate: str | None,
     against: str | None,
 ) -> None:
-    from fatebias.pl.pictures import plot_hits
+    from fatebias import pl
+    from fatebias.pl.save import save_png
 
     write_mash_out(found, given, paths.mash_out)
     _write_csv(_with_digits(found.ranked, given), paths.hits)
     _write_csv(found.calls, paths.calls)
-    n_days = found.report.n_days
-    labels = list(day_labels) if len(day_labels) == n_days else [f"d{d}" for d in range(n_days)]
-    plot_hits(found.ranked, labels, found.rule, fate, against, paths.hits_plot)
+    labels = [str(label) for label in day_labels] if len(day_labels) == found.report.n_days else None
+    drawn = pl.hits(found.ranked, day_labels=labels, contrast=(fate, against), rule=found.rule)
+    save_png(drawn, paths.hits_plot)
 
 
 def _write_csv(table: pd.DataFrame, final: Path) -> None:
