@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,8 +74,7 @@ class Commitment(Check):
         bias = by_bias_alone(screen, config, measure)
         plain = fit_commitment(own, config)
         found = fit_commitment(tilt_cells(own, bias[:, None], back=True), config)
-        with tempfile.TemporaryDirectory(prefix=".commitment-", dir=paths.root) as folder:
-            table = call_exported(found.screen, found.cfg, found.posterior, Path(folder))
+        table = call_exported(found.screen, found.cfg, found.posterior, paths.root)
         contrast = read_table(paths.mash_out, fix="run again with resume=false")
         rule = call_rule(config.discovery)
         biased = active(contrast.set_index(names.GENE, drop=False).loc[table[names.GENE]], rule)

@@ -59,7 +59,7 @@ class Controls(NtcCheck):
         n_parts = config.calibration.control_splits
         for part in range(n_parts):
             split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=config.seed)
-            table = fit_and_call(split, config, paths.root, ".controls-")
+            table = fit_and_call(split, config, paths.root)
             table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
             tables.append(table.assign(**{names.PART: part}))
         table = pd.concat(tables, ignore_index=True)

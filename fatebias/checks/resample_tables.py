@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,12 @@ def bootstrap_table(
     """Return a row a gene with errors, probabilities of signs and calls, and how many genes are called.
 
     `given` is ``gene_summary_for_mash.csv``. ``lfsr_boot_d*`` and ``called_boot`` are what the run's
-    discovery finds in the same estimates with the bootstrap's errors; it works in a folder below `root`
-    for that time.
+    discovery finds in the same estimates with the bootstrap's errors; R, where it
+    shrinks, exchanges its files within `root`.
     """
     n_days = screen.D
     betahat = given[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)
-    with tempfile.TemporaryDirectory(prefix=".bootstrap-", dir=root) as folder:
-        called = call_given(screen, cfg, ContrastEstimates(betahat, found.covariance), Path(folder))
+    called = call_given(screen, cfg, ContrastEstimates(betahat, found.covariance), root)
     table = error_table(given, found, "boot")
     for d in range(n_days):
         table[f"prob_positive_d{d}"] = found.positive[:, d]

@@ -16,6 +16,7 @@ from fatebias.files.paths import RunPaths
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
+    from fatebias.discovery.core import Discovery
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +125,17 @@ def fit(
             "se": config.export.se,
             "n_steps": len(found.trace.step),
         }
+
+
+def draw_hits(
+    found: Discovery, day_labels: Sequence[object], contrast: tuple[str | None, str | None], final: Path
+) -> None:
+    """Write the picture of a ranking, with labels of days where there is one for each."""
+    from fatebias import pl
+    from fatebias.pl.save import save_png
+
+    labels = [str(label) for label in day_labels] if len(day_labels) == found.report.n_days else None
+    save_png(pl.hits(found, day_labels=labels, contrast=contrast), final)
 
 
 def with_weight(config: Config, weight: float) -> Config:

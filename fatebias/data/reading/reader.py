@@ -78,7 +78,7 @@ def _check_key(store: Store, part: str, key: str, setting: str) -> None:
         return
     fix = f"data.{setting}=KEY with one of these"
     if part == "obsm" and key in store.keys("obs"):
-        fix = f"obs has a column {key!r}: write it as adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
+        fix = f"obs has a column {key!r}: adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
     raise DataError(
         f"{part}[{key!r}] is absent",
         where=f"{store.source}: {part}",
@@ -88,7 +88,7 @@ def _check_key(store: Store, part: str, key: str, setting: str) -> None:
 
 
 def _fate_names(store: Store, fates: Any, data: DataConfig) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Collect the names that the file gives the fate columns, the ones to trust first in front."""
+    """Collect the names that the data give the fate columns, the most trusted first."""
     found: list[tuple[str, tuple[str, ...]]] = []
     columns = frame_columns(fates)
     if columns is not None:
@@ -111,7 +111,7 @@ def _terminal_states(store: Store, data: DataConfig) -> pd.Categorical | None:
 
 
 def _graph(store: Store, data: DataConfig) -> csr_matrix | None:
-    """Read the neighbour graph where it is there and no column takes its place."""
+    """Read the neighbour graph if there is one and no column of clusters replaces it."""
     if data.cluster_key or data.connectivities_key not in store.keys("obsp"):
         return None
     where = f"{store.source}: obsp[{data.connectivities_key!r}]"
@@ -130,7 +130,7 @@ def _guide_columns(store: Store, guides: Any, data: DataConfig) -> tuple[tuple[A
         where=f"{store.source}: obsm[{data.guide_key!r}]",
         found=f"a matrix without column names; uns has {', '.join(store.keys('uns')) or 'nothing'}",
         allowed=f"a DataFrame, or a matrix with uns[{GUIDE_NAMES!r}]",
-        fix=f"adata.uns[{GUIDE_NAMES!r}] = the guide names in the order of the columns",
+        fix=f"adata.uns[{GUIDE_NAMES!r}] = [...] with the guide names in the order of the columns",
     )
 
 
@@ -157,10 +157,10 @@ def _replicates(store: Store, data: DataConfig) -> pd.Series[Any]:
 
 
 def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
-    """See that every part speaks of the same cells in the same order."""
+    """Check that every part has the same cells in the same order."""
     n_cells = raw.cells.size
     if n_cells == 0:
-        raise DataError("the file has no cells", where=store.source)
+        raise DataError("the screen has no cells", where=store.source, fix="check how it was subset")
     lengths = {
         raw.at("obsm", data.fate_prob_key): raw.fate_values.shape[0],
         raw.at("obsm", data.guide_key): raw.guides.shape[0],
@@ -169,12 +169,17 @@ def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
     }
     for where, length in lengths.items():
         if length != n_cells:
-            raise DataError(f"{length} rows for {n_cells} cells", where=where, fix="write the file again")
+            raise DataError(
+                f"{length} rows for {n_cells} cells",
+                where=where,
+                allowed=f"{n_cells} rows",
+                fix="write the file again: adata.write_h5ad(PATH)",
+            )
     for key in (data.fate_prob_key, data.guide_key, data.covar_key):
         index = frame_index(store.raw_element(key), raw.at("obsm", key))
         if index is not None and not np.array_equal(index.astype(str), raw.cells.astype(str)):
             raise DataError(
-                "the rows of a DataFrame are other cells than those of obs, or stand in another order",
+                "the rows of a DataFrame are other cells than those of obs, or in another order",
                 where=raw.at("obsm", key),
                 fix=f"adata.obsm[{key!r}] = adata.obsm[{key!r}].loc[adata.obs_names], then write again",
             )
