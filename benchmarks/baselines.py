@@ -97,7 +97,7 @@ def numpyro_steps(rows: CollapsedRows, n_steps: int) -> list[float]:
     counts = np.diff(rows.indptr)
     row = jnp.asarray(np.repeat(np.arange(rows.n_rows), counts))
     slot = jnp.asarray((rows.guides - 1) * rows.n_days + np.repeat(rows.day, counts))
-    gene = jnp.asarray(rows.gene_of_guide[1:] - 1)
+    gene = jnp.asarray(rows.guide_gene)
     p = jnp.asarray(rows.p, dtype=jnp.float32)
     n = p.sum(axis=1)
     day, rep = jnp.asarray(rows.day), jnp.asarray(rows.rep)

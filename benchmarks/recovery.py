@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ from fatebias.discovery.engine import call_rule
 from fatebias.discovery.ranking import active
 from fatebias.estimates.likelihood_weight import estimate_weight
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.run.fit_stage import with_weight
 
 Array = NDArray[np.float64]
@@ -89,7 +88,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "calibrated_dead": {
         **CALIBRATED,
-        "export": ExportConfig(estimates="unshrunken", dead_guides=True),
+        "export": ExportConfig(estimates="unshrunken", inactive_guides=True),
         "discovery": DiscoveryConfig(engine="native", null_correlation="fit"),
     },
     "per_gene": {**CALIBRATED, "discovery": DiscoveryConfig(engine="native", null_correlation="per_gene")},
@@ -153,9 +152,8 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     if cfg.likelihood_weight == "auto":
         cfg = with_weight(cfg, estimate_weight(screen, cfg).weight)
     fit = fit_screen(screen, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
-    with tempfile.TemporaryDirectory() as folder:
-        table = call_exported(screen, cfg, posterior, Path(folder))
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
+    table = call_exported(screen, cfg, posterior)
     seconds = time.perf_counter() - begun
 
     def days(prefix: str) -> Array:

@@ -40,13 +40,13 @@ def svi_of(data: Screen, family: str) -> Any:
     from fatebias.model.variational import StructuredFamily, cold_start
 
     pyro.clear_param_store()
-    coefficients = DesignMatrix(collapse(data))
-    design = design_tensors(coefficients.rows)
+    design = DesignMatrix(collapse(data))
+    tensors = design_tensors(design.rows)
     model = partial(fate_model, priors=PriorsConfig())
     chosen: Any = AutoNormal(model)
     if family == "structured":
-        chosen = StructuredFamily(coefficients, cold_start(coefficients), torch.Generator().manual_seed(0))
-    return partial(SVI(model, chosen, ClippedAdam({"lr": 1e-3}), ReparameterisedELBO()).step, design)
+        chosen = StructuredFamily(design, cold_start(design), torch.Generator().manual_seed(0))
+    return partial(SVI(model, chosen, ClippedAdam({"lr": 1e-3}), ReparameterisedELBO()).step, tensors)
 
 
 def our_steps(data: Screen, family: str, n_steps: int) -> list[float]:

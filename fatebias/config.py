@@ -255,15 +255,18 @@ class ExportConfig:
 
     estimates: str = "posterior"
     se: str = "posterior"
-    dead_guides: bool = False
+    inactive_guides: bool = False
+    dead_guides: bool | None = None  # the name of inactive_guides up to 0.1; still read
 
     def __post_init__(self) -> None:
         """Check the choices, and that they go together."""
+        if self.dead_guides is not None:
+            self.inactive_guides, self.dead_guides = self.dead_guides, None
         _one_of("export.estimates", self.estimates, ("posterior", "unshrunken"))
         _one_of("export.se", self.se, ("posterior", "sandwich"))
-        if self.dead_guides and (self.estimates, self.se) != ("unshrunken", "posterior"):
+        if self.inactive_guides and (self.estimates, self.se) != ("unshrunken", "posterior"):
             raise _refuse(
-                "export.dead_guides",
+                "export.inactive_guides",
                 f"true with export.estimates={self.estimates} export.se={self.se}",
                 "true with export.estimates=unshrunken and export.se=posterior",
             )
@@ -421,9 +424,9 @@ class Config:
 
 def _check_together(config: Config) -> None:
     """Check what settings of one group ask of another."""
-    if config.export.dead_guides and config.model.guide_effects == "centred":
+    if config.export.inactive_guides and config.model.guide_effects == "centred":
         raise _refuse(
-            "export.dead_guides",
+            "export.inactive_guides",
             "true with model.guide_effects=centred",
             "true with guide_effects=random",
         )

@@ -37,7 +37,7 @@ P_COURSE = "p_course"
 FLIP_DAYS = "flip_days"
 P_FLIP = "p_flip"
 P_FLIP_FIT = "p_flip_fit"
-P_DEAD = "p_dead"
+P_INACTIVE = "p_inactive"
 
 # Columns of the guide map.
 MAP_GUIDE = "guide_name"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import Posterior, summarise
+from fatebias.inference.posterior import Posterior, posterior_moments
 
 Array = NDArray[np.float64]
 
@@ -49,11 +47,11 @@ class _Fitted:
 def _fit(own: Screen, cfg: Config) -> _Fitted:
     own, cfg = weighted(own, cfg)
     # The bias that was taken out is that of guides that all live.
-    live = dataclasses.replace(cfg.export, dead_guides=False)
+    live = dataclasses.replace(cfg.export, inactive_guides=False)
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     cfg = dataclasses.replace(cfg, inference=laplace, export=live)
     fit = fit_screen(own, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, own.gene_of_guide)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene)
     return _Fitted(own, cfg, posterior, fit.warnings)
 
 
@@ -85,8 +83,7 @@ def run_commitment(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, An
     own = commitment_screen(screen, measure)
     bias = by_bias_alone(screen, cfg, measure)
     plain, found = _fit(own, cfg), _fit(tilt_cells(own, bias[:, None], back=True), cfg)
-    with tempfile.TemporaryDirectory(prefix=".commitment-", dir=paths.root) as folder:
-        table = call_exported(found.screen, found.cfg, found.posterior, Path(folder))
+    table = call_exported(found.screen, found.cfg, found.posterior, paths.root)
     contrast = read_table(paths.mash_out, fix="run again with resume=false")
     rule = call_rule(cfg.discovery)
     biased = active(contrast.set_index(names.GENE, drop=False).loc[table[names.GENE]], rule)

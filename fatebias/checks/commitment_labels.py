@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from scipy.special import digamma, logit, softmax
 
 from fatebias.config import Config
-from fatebias.data.collapse import collapse, group_cells
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import sharpness
 from fatebias.errors import DataError
 from fatebias.estimates.likelihood_weight import WeightReport, estimate_weight
 from fatebias.estimates.sandwich import flat_of
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.inference.posterior import posterior_moments
+from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
 
@@ -94,24 +93,24 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
     """
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace))
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
-    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
-    flat = flat_of(posterior, coefficients)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
+    design = design_of(screen, cfg.model)
+    flat = flat_of(posterior, design)
     without = np.zeros_like(flat)
-    without[coefficients.shared_index] = flat[coefficients.shared_index]
-    day, row_of_cell = coefficients.rows.day, group_cells(screen)[1]
+    without[design.shared_index] = flat[design.shared_index]
+    day = design.rows.day
     _, scatter = weight_from_cells(screen, cfg)
     concentration = np.maximum(1 / np.maximum(scatter, 1e-9) - 1, LEAST_CONCENTRATION)[day]
     slopes = regressed(screen) if measure == "column" else None
     expected = []
     for each in (flat, without):
-        logits = coefficients.matrix @ each.reshape(coefficients.rows.n_effects, -1).T
+        logits = design.logits(each)
         pi = softmax(np.column_stack([np.zeros(len(day)), logits]), axis=1)
         c = expected_sharpness(pi, concentration)
         if slopes is not None:
             c = (np.column_stack([np.ones(len(c)), c, pi[:, 1:]]) * slopes[day]).sum(axis=1)
         expected.append(logit(np.clip(c, LEAST_EXPECTED, 1 - LEAST_EXPECTED)))
-    return np.asarray((expected[0] - expected[1])[row_of_cell])
+    return np.asarray((expected[0] - expected[1])[design.rows.row_of_cell])
 
 
 def expected_sharpness(pi: Array, concentration: Array) -> Array:

@@ -13,12 +13,11 @@ from scipy.stats import spearmanr
 from fatebias import names
 from fatebias.checks.refit import centre
 from fatebias.config import Config
-from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import subset
 from fatebias.estimates.sandwich import broad_scales, flat_of
 from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
 
@@ -63,10 +62,10 @@ def concordance(screen: Screen, cfg: Config, posterior: Posterior) -> tuple[pd.D
     estimates, variances, cells = [], [], []
     for rep in range(screen.R):
         own = subset(screen, screen.rep == rep)
-        coefficients = DesignMatrix(collapse(own), centred=cfg.model.guide_effects == "centred")
-        scales = broad_scales(coefficients, posterior.scales_mean[:, -1]).scale_precision
-        fit = centre(own, cfg, scales, flat_of(posterior, coefficients))
-        index = coefficients.theta_index[:, contrast]
+        design = design_of(own, cfg.model)
+        scales = broad_scales(design, posterior.scales_mean[:, -1]).scale_precision
+        fit = centre(own, cfg, scales, flat_of(posterior, design))
+        index = design.theta_index[:, contrast]
         whole, prior = fit.covariances(index)
         estimates.append(fit.mean[index])
         variances.append(np.diagonal(whole - prior, axis1=1, axis2=2))

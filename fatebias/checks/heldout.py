@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from fatebias.config import Config
-from fatebias.data.collapse import collapse, each_cell
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import subset
 from fatebias.errors import DataError
 from fatebias.inference.laplace import InitialValues, fit_laplace
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import cell_design_of, design_of
 
 log = logging.getLogger(__name__)
 
@@ -103,16 +102,15 @@ def words(report: dict[str, Any]) -> str:
 
 def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
     """Score each cell of `test` under a fit to `train`, (N_test,)."""
-    centred = cfg.model.guide_effects == "centred"
-    coefficients = DesignMatrix(collapse(train), centred=centred)
-    held = np.zeros((coefficients.rows.n_effects, coefficients.rows.n_days + 1), dtype=bool)
+    design = design_of(train, cfg.model)
+    held = np.zeros((design.rows.n_effects, design.rows.n_days + 1), dtype=bool)
     if model == "no_time":
         held[:, 1:-1] = True
     elif model == "nuisance":
         held[:] = True
     start = InitialValues(np.where(held, NOTHING**-2.0, START**-2.0), held)
     fit = fit_laplace(
-        coefficients,
+        design,
         cfg.priors,
         likelihood_weight=cfg.likelihood_weight,
         max_rounds=cfg.inference.max_rounds,
@@ -122,7 +120,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
         len(fit.mean), DRAWS, generator=torch.Generator().manual_seed(cfg.seed), dtype=torch.float64
     )
     spread = torch.linalg.solve_triangular(fit.factor.cpu().T, noise, upper=True).numpy()
-    cells = DesignMatrix(each_cell(test), centred=centred)
+    cells = cell_design_of(test, cfg.model)
     draws = (fit.mean[:, None] + spread).reshape(cells.rows.n_effects, cells.per_fate, DRAWS)
     logits = np.stack([cells.matrix @ each for each in draws], axis=1)  # (N, F*, S)
     log_total = logsumexp(np.concatenate([np.zeros_like(logits[:, :1]), logits], axis=1), axis=1)

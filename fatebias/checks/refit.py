@@ -18,14 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fatebias.config import Config
-from fatebias.data.collapse import collapse, group_cells
 from fatebias.data.screen import Screen
 from fatebias.inference.laplace import InitialValues, fit_laplace
-from fatebias.model.design_matrix import DesignMatrix
-from fatebias.model.regression import SoftRegression
+from fatebias.model.design_matrix import DesignMatrix, design_of
+from fatebias.model.softmax import probabilities
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -62,7 +60,7 @@ class Centre:
         Lower Cholesky factor of the precision there, shape (size, size).
     """
 
-    coefficients: DesignMatrix
+    design: DesignMatrix
     row_of_cell: NDArray[np.int64]
     p: Array
     precision: Any
@@ -73,7 +71,7 @@ class Centre:
     @cached_property
     def transposed(self) -> Any:
         """Z transposed, CSR, shape (P, M)."""
-        return self.coefficients.transposed
+        return self.design.transposed
 
     def solve(self, right: Array) -> Array:
         """Multiply with the inverse of the full fit's Hessian, shape (size, n)."""
@@ -147,16 +145,14 @@ def centre(screen: Screen, cfg: Config, scale_precision: Array, mean: Array | No
     FitError
         When there is no mode.
     """
-    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
+    design = design_of(screen, cfg.model)
     start = InitialValues(scale_precision, np.ones_like(scale_precision, dtype=bool), mean)
-    fit = fit_laplace(
-        coefficients, cfg.priors, likelihood_weight=cfg.likelihood_weight, max_rounds=8, start=start
-    )
+    fit = fit_laplace(design, cfg.priors, likelihood_weight=cfg.likelihood_weight, max_rounds=8, start=start)
     return Centre(
-        coefficients=coefficients,
-        row_of_cell=group_cells(screen)[1],
+        design=design,
+        row_of_cell=design.rows.row_of_cell,
         p=screen.p * screen.weight[:, None],
-        precision=sparse.block_diag(coefficients.prior_precision(cfg.priors, scale_precision), format="csr"),
+        precision=design.prior_precision(cfg.priors, scale_precision),
         weight=float(cfg.likelihood_weight),
         mean=fit.mean,
         factor=fit.factor.cpu(),
@@ -187,7 +183,7 @@ def refit(
     Refits
         In the order of b.
     """
-    entries = 8 * full.coefficients.rows.n_rows * full.coefficients.rows.n_effects
+    entries = 8 * full.design.rows.n_rows * full.design.rows.n_effects
     size = int(np.clip(BATCH_BYTES // entries, 1, LARGEST_BATCH))
     size = max(1, min(size, -(-n // workers)))
     batches = [range(start, min(start + size, n)) for start in range(0, n, size)]
@@ -205,7 +201,7 @@ def refit(
 
 def _labels(full: Centre, weight: Array) -> Array:
     """Sum the cells' weighted labels by row, shape (M, F)."""
-    n_rows = full.coefficients.rows.n_rows
+    n_rows = full.design.rows.n_rows
     return np.stack(
         [np.bincount(full.row_of_cell, column * weight, minlength=n_rows) for column in full.p.T], axis=1
     )
@@ -268,7 +264,7 @@ def _start(full: Centre, p: Array) -> _State:
     count = p.sum(axis=1)
     b = p.shape[-1]
     flat = np.repeat(full.mean[:, None], b, axis=1)
-    one = SoftRegression(full.coefficients.matrix, full.p[:1]).logits(full.mean)
+    one = full.design.logits(full.mean)
     at = _State(
         labels=np.ascontiguousarray(p[:, 1:]),
         count=count,
@@ -287,7 +283,7 @@ def _start(full: Centre, p: Array) -> _State:
 def _advance(full: Centre, at: _State, rise: Array) -> None:
     """Go along each direction by Newton's rule, half as far where that leads over the top."""
     along = _logits(full, at.direction)
-    pi = _probabilities(at.logits)
+    pi = probabilities(at.logits)
     mean = (pi * along).sum(axis=1)
     bend = full.weight * (at.count * ((pi * along**2).sum(axis=1) - mean**2)).sum(axis=0)
     bend += _dot(at.direction, full.precision @ at.direction)
@@ -305,22 +301,14 @@ def _advance(full: Centre, at: _State, rise: Array) -> None:
 
 def _logits(full: Centre, flat: Array) -> Array:
     """Give Z c for b refits, shape (M, F*, b)."""
-    n_fates, b = full.coefficients.rows.n_effects, flat.shape[1]
+    n_fates, b = full.design.rows.n_effects, flat.shape[1]
     stacked = flat.reshape(n_fates, -1, b).transpose(1, 0, 2).reshape(-1, n_fates * b)
-    return np.asarray(full.coefficients.matrix @ stacked).reshape(-1, n_fates, b)
-
-
-def _probabilities(logits: Array) -> Array:
-    """Give pi of the non-reference fates, shape (M, F*, b)."""
-    top = np.maximum(logits.max(axis=1), 0)[:, None]
-    raised = np.exp(logits - top)
-    raised /= np.exp(-top) + raised.sum(axis=1)[:, None]
-    return np.asarray(raised)
+    return np.asarray(full.design.matrix @ stacked).reshape(-1, n_fates, b)
 
 
 def _slope(full: Centre, at: _State, logits: Array, flat: Array) -> Array:
     """Give the derivative of the penalised log-likelihood, shape (size, b)."""
-    surplus = at.labels - at.count[:, None] * _probabilities(logits)
+    surplus = at.labels - at.count[:, None] * probabilities(logits)
     n_fates, b = surplus.shape[1:]
     pulled = full.weight * np.asarray(full.transposed @ surplus.reshape(-1, n_fates * b))
     return pulled.reshape(-1, n_fates, b).transpose(1, 0, 2).reshape(-1, b) - full.precision @ flat

@@ -17,12 +17,11 @@ from scipy.special import ndtr
 
 from fatebias.checks.refit import Centre, Refits, centre, refit
 from fatebias.config import CalibrationConfig, Config
-from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
 from fatebias.errors import DataError
 from fatebias.estimates.sandwich import broad_scales, flat_of
 from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
 
@@ -234,7 +233,7 @@ def bootstrap(full: Centre, screen: Screen, cfg: CalibrationConfig, workers: int
         When clusters cannot be drawn.
     """
     drawn = units(screen, cfg.bootstrap_unit)
-    index = full.coefficients.theta_index[:, screen.contrast_index]
+    index = full.design.theta_index[:, screen.contrast_index]
     refits = refit(
         full, lambda b: bootstrap_weights(drawn, cfg.bootstrap_seed, b), cfg.bootstrap, index, workers
     )
@@ -300,7 +299,7 @@ def jackknife(full: Centre, screen: Screen, kind: str, workers: int = 1) -> Resa
         When nothing can be left out.
     """
     left = units(screen, kind)
-    index = full.coefficients.theta_index[:, screen.contrast_index]
+    index = full.design.theta_index[:, screen.contrast_index]
     out = np.flatnonzero(left.varies)
     refits = refit(
         full, lambda b: jackknife_weights(left, screen.weight, int(out[b])), len(out), index, workers
@@ -336,11 +335,11 @@ def full_fit(screen: Screen, cfg: Config, posterior: Posterior) -> Centre:
     Centre
         By Newton's method.
     """
-    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
+    design = design_of(screen, cfg.model)
     precision = posterior.scales_mean**-2.0
     if cfg.export.estimates == "unshrunken":
-        precision = broad_scales(coefficients, posterior.scales_mean[:, -1]).scale_precision
-    return centre(screen, cfg, precision, flat_of(posterior, coefficients))
+        precision = broad_scales(design, posterior.scales_mean[:, -1]).scale_precision
+    return centre(screen, cfg, precision, flat_of(posterior, design))
 
 
 def diagonal(blocks: Array) -> Array:

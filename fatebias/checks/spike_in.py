@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from fatebias import names
 from fatebias.checks.call import fit_and_call
 from fatebias.checks.spike_report import ALL_DAYS, NO_DAYS, ONE_DAY, report
-from fatebias.config import Config
-from fatebias.data.collapse import collapse
+from fatebias.config import Config, ModelConfig
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import PSEUDO_GENE, pseudo_genes, spike_in
 from fatebias.discovery.engine import call_rule
@@ -26,7 +25,7 @@ from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 from fatebias.inference.laplace import InitialValues
 from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import design_of
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +118,8 @@ def run_spike_in(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
     FitError, DiscoveryError, OutputError
         As the fit and the discovery.
     """
-    from fatebias.pl.pictures import plot_spike_in
+    from fatebias import pl
+    from fatebias.pl.save import save_png
 
     posterior = read_posterior(paths.posterior)
     sigma = float(posterior.scales_mean[screen.contrast_index, -1])
@@ -149,7 +149,7 @@ def run_spike_in(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
         "ntc_guides": len(screen.ntc_guide_names),
         "sigma_guide": sigma,
     }
-    plot_spike_in(found["by_size"], paths.spike_in_plot)
+    save_png(pl.spike_in(found["by_size"]), paths.spike_in_plot)
     return found
 
 
@@ -180,7 +180,7 @@ def by_guide(split: Screen, n_real: int, effects: Array, sigma: float, rng: np.r
     return np.where(of_guide != 0, of_guide + deviation[:, None], 0.0)
 
 
-def begin_at(split: Screen, screen: Screen, posterior: Posterior, centred: bool) -> InitialValues:
+def begin_at(split: Screen, screen: Screen, posterior: Posterior, model: ModelConfig) -> InitialValues:
     """Start a fit with pseudo-genes from the posterior of the screen without them.
 
     Parameters
@@ -191,28 +191,28 @@ def begin_at(split: Screen, screen: Screen, posterior: Posterior, centred: bool)
         Without them.
     posterior
         Of `screen`.
-    centred
-        ``model.guide_effects=centred``.
+    model
+        For ``model.guide_effects``.
 
     Returns
     -------
     InitialValues
         Pseudo-genes begin at zero; no scale is held.
     """
-    coefficients = DesignMatrix(collapse(split), centred=centred)
-    gene = screen.gene_of_guide[1:] - 1
-    flat = np.zeros(coefficients.size)
-    flat[coefficients.theta_index[: screen.L]] = posterior.theta_mean
+    design = design_of(split, model)
+    gene = screen.guide_gene
+    flat = np.zeros(design.size)
+    flat[design.theta_index[: screen.L]] = posterior.theta_mean
     delta = posterior.beta_mean[..., 0] - posterior.theta_mean[gene, :, 0]
-    flat[coefficients.delta_index[: screen.G]] = delta
-    flat[coefficients.shared_index] = posterior.shared_mean
+    flat[design.delta_index[: screen.G]] = delta
+    flat[design.shared_index] = posterior.shared_mean
     return InitialValues(posterior.scales_mean**-2.0, mean=flat)
 
 
 def _called(spiked: Screen, screen: Screen, cfg: Config, posterior: Posterior, root: Path) -> pd.DataFrame:
     """Fit and call; the rows of the pseudo-genes, in their order."""
-    start = begin_at(spiked, screen, posterior, cfg.model.guide_effects == "centred")
-    table = fit_and_call(spiked, cfg, root, ".spike_in-", start)
+    start = begin_at(spiked, screen, posterior, cfg.model)
+    table = fit_and_call(spiked, cfg, root, start)
     assert all(name.startswith(PSEUDO_GENE) for name in table[names.GENE].iloc[screen.L :])
     return table.iloc[screen.L :]
 

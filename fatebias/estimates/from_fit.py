@@ -6,13 +6,12 @@ import numpy as np
 import torch
 
 from fatebias.config import Config
-from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
 from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
 from fatebias.estimates.inactive_guides import fit_live
 from fatebias.estimates.sandwich import FEWEST_CLUSTERS, fit_broad, flat_of, linearise
 from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import design_of
 
 
 def contrast_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> ContrastEstimates:
@@ -49,27 +48,26 @@ def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEst
     """
     if cfg.export.estimates == "posterior" and cfg.export.se == "posterior":
         return GeneEstimates(posterior.theta_mean, posterior.theta_joint, posterior.theta_flip)
-    centred = cfg.model.guide_effects == "centred"
-    coefficients = DesignMatrix(collapse(screen), centred=centred)
-    index = coefficients.theta_index  # (L, F*, D)
+    design = design_of(screen, cfg.model)
+    index = design.theta_index  # (L, F*, D)
     together = index.reshape(len(index), -1)
     shape = (*index.shape, *index.shape[1:])
-    flat = flat_of(posterior, coefficients)
+    flat = flat_of(posterior, design)
     precision = posterior.scales_mean**-2.0
     if cfg.export.estimates == "posterior":
         mean = posterior.theta_mean
     else:
         guides = posterior.scales_mean[:, -1]
-        fit = fit_broad(coefficients, cfg.priors, cfg.likelihood_weight, guides, mean=flat)
+        fit = fit_broad(design, cfg.priors, cfg.likelihood_weight, guides, mean=flat)
         flat, precision, mean = fit.mean, fit.scale_precision, fit.mean[index]
         if cfg.export.se == "posterior":
             inverse = torch.cholesky_inverse(fit.factor).cpu().numpy()
             covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
-            if cfg.export.dead_guides:
-                live = fit_live(coefficients, flat, covariance, cfg.likelihood_weight, guides)
+            if cfg.export.inactive_guides:
+                live = fit_live(design, flat, covariance, cfg.likelihood_weight, guides)
                 return GeneEstimates(live.mean, live.covariance, notes=live.notes, guides=live.guides)
             return GeneEstimates(mean, covariance)
-    cells = linearise(screen, flat, precision, cfg.priors, cfg.likelihood_weight, centred=centred)
+    cells = linearise(screen, cfg, flat, precision, cfg.likelihood_weight)
     note: tuple[str, ...] = ()
     if not cells.clustered:
         note = (

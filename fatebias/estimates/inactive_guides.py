@@ -73,9 +73,7 @@ class LiveFit:
         return tuple(notes if alone else notes[1:])
 
 
-def fit_live(
-    coefficients: DesignMatrix, flat: Array, covariance: Array, weight: float, spread: Array
-) -> LiveFit:
+def fit_live(design: DesignMatrix, flat: Array, covariance: Array, weight: float, spread: Array) -> LiveFit:
     """Correct a fit with normal guides for dead ones.
 
     The likelihood is taken as quadratic in each guide's daywise effects around the current ones, guides as
@@ -100,13 +98,13 @@ def fit_live(
     LiveFit
         Effects of live guides.
     """
-    rows = coefficients.rows
-    theta, delta, shared = coefficients.split(flat)
-    gene = rows.gene_of_guide[1:] - 1
+    rows = design.rows
+    theta, delta, shared = design.split(flat)
+    gene = rows.guide_gene
     places = [np.flatnonzero(gene == g) for g in range(rows.n_genes)]
     spread = np.maximum(spread, LEAST_SPREAD)
     effects = theta[gene] + delta[..., None]  # (G, F*, D)
-    guides = _quadratic(coefficients, effects, shared, weight)
+    guides = _quadratic(design, effects, shared, weight)
     normal = _weigh_all(guides, places, 0.0, spread)
     share, spread, sizes = _settle(guides, places, spread)
     found = _weigh_all(guides, places, share, spread, sizes)
@@ -127,9 +125,7 @@ def fit_live(
     )
 
 
-def _quadratic(
-    coefficients: DesignMatrix, effects: Array, shared: Array, weight: float
-) -> tuple[Array, Array]:
+def _quadratic(design: DesignMatrix, effects: Array, shared: Array, weight: float) -> tuple[Array, Array]:
     """Take the log-likelihood as h'u - u'Pu/2 in each guide's own effects u, all else as it is.
 
     Parameters
@@ -148,13 +144,13 @@ def _quadratic(
     precision, linear : ndarray
         P, shape (G, E, E), and h, shape (G, E); E is F* x D, fate by fate.
     """
-    rows = coefficients.rows
+    rows = design.rows
     n_guides, n_fates, n_days = effects.shape
     row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
     column = (rows.guides - 1) * n_days + rows.day[row]
     held = sparse.csr_matrix((np.ones(len(row)), (row, column)), (rows.n_rows, n_guides * n_days))
     regression = SoftRegression(held, rows.p, weight)
-    base = coefficients.matrix[:, -coefficients.n_shared :] @ shared
+    base = design.matrix[:, -design.n_shared :] @ shared
     pi = regression.probabilities(base + held @ np.swapaxes(effects, 1, 2).reshape(-1, n_fates))
     score = (held.T @ regression.surplus(pi)).reshape(n_guides, n_days, n_fates)
     precision = np.zeros((n_guides, n_fates, n_days, n_fates, n_days))

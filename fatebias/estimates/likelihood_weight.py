@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
 from fatebias.config import AUTO, Config
-from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import FEWEST_NTC, pseudo_genes
 from fatebias.estimates.sandwich import FEWEST_CLUSTERS, Sandwich, fit_broad, linearise
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import design_of
 
 log = logging.getLogger(__name__)
 
@@ -117,18 +116,17 @@ def estimate_weight(screen: Screen, cfg: Config) -> WeightReport:
     FitError
         When the pilot fit fails.
     """
-    centred = cfg.model.guide_effects == "centred"
-    coefficients = DesignMatrix(collapse(screen), centred=centred)
+    design = design_of(screen, cfg.model)
     weight, mean = 1.0, None
     for _ in range(PILOT_ROUNDS):
-        pilot = fit_broad(coefficients, cfg.priors, weight, mean=mean)
+        pilot = fit_broad(design, cfg.priors, weight, mean=mean)
         mean = pilot.mean
-        cells = linearise(screen, mean, pilot.scale_precision, cfg.priors, weight, centred=centred)
+        cells = linearise(screen, cfg, mean, pilot.scale_precision, weight)
         found = dispersion_weight(cells, screen)
         assert found.weight is not None
         weight = found.weight
-    pilot = fit_broad(coefficients, cfg.priors, weight, mean=mean)
-    cells = linearise(screen, pilot.mean, pilot.scale_precision, cfg.priors, weight, centred=centred)
+    pilot = fit_broad(design, cfg.priors, weight, mean=mean)
+    cells = linearise(screen, cfg, pilot.mean, pilot.scale_precision, weight)
     estimates = {
         "dispersion": dispersion_weight(cells, screen),
         "information": information_weight(cells),
@@ -219,7 +217,7 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
     WeightEstimate
         For Dirichlet(c pi) labels c + 1, less where clusters share noise.
     """
-    theta = cells.coefficients.theta_index.ravel()
+    theta = cells.design.theta_index.ravel()
     model, seen, held = np.empty((3, len(theta)))
     for start in range(0, len(theta), 64):
         chosen = theta[start : start + 64]
@@ -280,7 +278,6 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimat
     """
     if len(screen.ntc_guide_names) < FEWEST_NTC:
         return WeightEstimate(None, note=f"{len(screen.ntc_guide_names)} NTC guides; {FEWEST_NTC} are needed")
-    centred = cfg.model.guide_effects == "centred"
     estimate: list[Array] = []
     labels: list[Array] = []
     spread: list[Array] = []
@@ -288,10 +285,10 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimat
     n_parts = max(2, cfg.calibration.control_splits)
     for part in range(n_parts):
         split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=cfg.seed)
-        coefficients = DesignMatrix(collapse(split), centred=centred)
-        fit = fit_broad(coefficients, cfg.priors, weight)
-        cells = linearise(split, fit.mean, fit.scale_precision, cfg.priors, weight, centred=centred)
-        index = coefficients.theta_index[screen.L :, screen.contrast_index]
+        design = design_of(split, cfg.model)
+        fit = fit_broad(design, cfg.priors, weight)
+        cells = linearise(split, cfg, fit.mean, fit.scale_precision, weight)
+        index = design.theta_index[screen.L :, screen.contrast_index]
         u = np.ascontiguousarray(cells.covariance[:, index.ravel()])
         shared = weight**2 * (u.T @ (cells.information @ u))  # if a cell were one draw
         of_labels = np.diagonal(shared).copy()

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.config import Config
-from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
 from fatebias.estimates.estimates import GeneEstimates
 from fatebias.estimates.sandwich import flat_of
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import DesignMatrix, design_of
+from fatebias.model.softmax import exponentials
 
 Array = NDArray[np.float64]
 
@@ -69,14 +69,14 @@ def marginal_effects(
     MarginalEffects
         Of every gene, day and fate.
     """
-    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
-    mean, slope = average_change(coefficients, flat_of(posterior, coefficients), given.mean)
+    design = design_of(screen, cfg.model)
+    mean, slope = average_change(design, flat_of(posterior, design), given.mean)
     across_fates = np.einsum("lfdgd->ldfg", given.covariance)
     variance = np.einsum("ldfa,ldab,ldfb->ldf", slope, across_fates, slope)
     return MarginalEffects(mean, np.sqrt(variance))
 
 
-def average_change(coefficients: DesignMatrix, flat: Array, theta: Array) -> tuple[Array, Array]:
+def average_change(design: DesignMatrix, flat: Array, theta: Array) -> tuple[Array, Array]:
     """Average the change that an effect makes to the probabilities of cells that do not carry the gene.
 
     Parameters
@@ -95,14 +95,14 @@ def average_change(coefficients: DesignMatrix, flat: Array, theta: Array) -> tup
     slope : ndarray
         Its derivative in the theta of each non-reference fate, shape (L, D, F, F*).
     """
-    rows = coefficients.rows
+    rows = design.rows
     n_fates = rows.n_effects
-    logits = coefficients.matrix @ flat.reshape(n_fates, -1).T  # (M, F*)
+    logits = design.logits(flat)  # (M, F*)
     mean = np.empty((rows.n_genes, rows.n_days, n_fates + 1))
     slope = np.empty((rows.n_genes, rows.n_days, n_fates + 1, n_fates))
     for day in range(rows.n_days):
         here = np.flatnonzero(rows.day == day)
-        carried = coefficients.matrix[here][:, day : coefficients.n_theta : rows.n_days].tocsc()  # (M_d, L)
+        carried = design.matrix[here][:, day : design.n_theta : rows.n_days].tocsc()  # (M_d, L)
         day_of = _Day(logits[here], rows.n_cells[here].astype(float))
         step = max(1, ENTRIES_AT_ONCE // max(len(here), 1))
         for start in range(0, rows.n_genes, step):
@@ -115,9 +115,7 @@ class _Day:
     """The rows of one day, whose exponentials serve all genes: ``exp(eta + theta) = exp(eta) exp(theta)``."""
 
     def __init__(self, logits: Array, cells: Array) -> None:
-        top = np.maximum(logits.max(axis=1), 0)
-        self.raised = np.exp(logits - top[:, None])  # (M_d, F*)
-        self.reference = np.exp(-top)
+        self.raised, self.reference, _ = exponentials(logits)  # (M_d, F*), (M_d,)
         self.cells = cells
 
     def change(self, theta: Array, carried: NDArray[np.float64]) -> tuple[Array, Array]:

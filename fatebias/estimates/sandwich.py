@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 
-from fatebias.config import PriorsConfig
-from fatebias.data.collapse import each_cell
+from fatebias.config import Config, PriorsConfig
 from fatebias.data.screen import Screen
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import DesignMatrix, cell_design_of
 from fatebias.model.regression import SoftRegression
 
 Array = NDArray[np.float64]
@@ -27,7 +25,7 @@ BROAD = 5.0
 PILOT_GUIDE_SCALE = 0.5
 
 
-def broad_scales(coefficients: DesignMatrix, sigma_guide: Array | float = PILOT_GUIDE_SCALE) -> InitialValues:
+def broad_scales(design: DesignMatrix, sigma_guide: Array | float = PILOT_GUIDE_SCALE) -> InitialValues:
     """Give scales that leave gene effects free and hold guides to a spread.
 
     Parameters
@@ -42,14 +40,14 @@ def broad_scales(coefficients: DesignMatrix, sigma_guide: Array | float = PILOT_
     InitialValues
         All scales held.
     """
-    rows = coefficients.rows
+    rows = design.rows
     precision = np.full((rows.n_effects, rows.n_days + 1), BROAD**-2)
     precision[:, -1] = np.broadcast_to(np.maximum(sigma_guide, 1e-3), rows.n_effects) ** -2.0
     return InitialValues(precision, np.ones_like(precision, dtype=bool))
 
 
 def fit_broad(
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     priors: PriorsConfig,
     weight: float,
     sigma_guide: Array | float = PILOT_GUIDE_SCALE,
@@ -75,9 +73,9 @@ def fit_broad(
     LaplaceFit
         Mode and curvature.
     """
-    held = broad_scales(coefficients, sigma_guide)
+    held = broad_scales(design, sigma_guide)
     start = InitialValues(held.scale_precision, held.held, mean)
-    return fit_laplace(coefficients, priors, likelihood_weight=weight, max_rounds=8, start=start)
+    return fit_laplace(design, priors, likelihood_weight=weight, max_rounds=8, start=start)
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Sandwich:
         Cells that may share noise have the same number, shape (N,).
     """
 
-    coefficients: DesignMatrix
+    design: DesignMatrix
     flat: Array
     precision: Any
     weight: float
@@ -110,7 +108,7 @@ class Sandwich:
     @cached_property
     def regression(self) -> SoftRegression:
         """The likelihood at weight 1."""
-        return SoftRegression(self.coefficients.matrix, self.coefficients.rows.p)
+        return self.design.regression()
 
     @cached_property
     def pi(self) -> Array:
@@ -178,7 +176,7 @@ class Sandwich:
     @property
     def cluster_factor(self) -> float:
         """Small-sample factor of sums over clusters: the intercepts have made many of them small."""
-        spent = self.coefficients.rows.n_days + self.coefficients.rows.n_reps - 1
+        spent = self.design.rows.n_days + self.design.rows.n_reps - 1
         return self.n_clusters / max(self.n_clusters - spent, 1)
 
     def along(self, directions: Array) -> Array:
@@ -198,7 +196,7 @@ class Sandwich:
             n_fates = self.pi.shape[1]
             surplus = self.regression.surplus(self.pi)
             parts = directions.reshape(n_fates, -1, directions.shape[1])
-            each = sum(surplus[:, f, None] * (self.coefficients.matrix @ parts[f]) for f in range(n_fates))
+            each = sum(surplus[:, f, None] * (self.design.matrix @ parts[f]) for f in range(n_fates))
             return np.asarray(each) * np.sqrt(self.residual_factor)
         scores = self.regression.cluster_scores(self.pi, self.cluster)
         return (scores @ directions) * np.sqrt(self.residual_factor * self.cluster_factor)
@@ -230,9 +228,7 @@ class Sandwich:
         return blocks
 
 
-def linearise(
-    screen: Screen, flat: Array, scale_precision: Array, priors: PriorsConfig, weight: float, *, centred: bool
-) -> Sandwich:
+def linearise(screen: Screen, cfg: Config, flat: Array, scale_precision: Array, weight: float) -> Sandwich:
     """Set out the cells of a screen around a point.
 
     Parameters
@@ -255,12 +251,12 @@ def linearise(
     Sandwich
         Nothing is computed before it is asked for.
     """
-    coefficients = DesignMatrix(each_cell(screen), centred=centred)
-    precision = sparse.block_diag(coefficients.prior_precision(priors, scale_precision), format="csr")
-    return Sandwich(coefficients, flat, precision, weight, screen.weight, screen.cluster)
+    design = cell_design_of(screen, cfg.model)
+    precision = design.prior_precision(cfg.priors, scale_precision)
+    return Sandwich(design, flat, precision, weight, screen.weight, screen.cluster)
 
 
-def flat_of(posterior: Posterior, coefficients: DesignMatrix) -> Array:
+def flat_of(posterior: Posterior, design: DesignMatrix) -> Array:
     """Put posterior means into flat order.
 
     Parameters
@@ -275,9 +271,9 @@ def flat_of(posterior: Posterior, coefficients: DesignMatrix) -> Array:
     ndarray
         Shape (size,).
     """
-    gene = coefficients.rows.gene_of_guide[1:] - 1
-    flat = np.empty(coefficients.size)
-    flat[coefficients.theta_index] = posterior.theta_mean
-    flat[coefficients.delta_index] = posterior.beta_mean[..., 0] - posterior.theta_mean[gene, :, 0]
-    flat[coefficients.shared_index] = posterior.shared_mean
+    gene = design.rows.guide_gene
+    flat = np.empty(design.size)
+    flat[design.theta_index] = posterior.theta_mean
+    flat[design.delta_index] = posterior.beta_mean[..., 0] - posterior.theta_mean[gene, :, 0]
+    flat[design.shared_index] = posterior.shared_mean
     return flat

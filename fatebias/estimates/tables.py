@@ -54,20 +54,20 @@ def guide_table(posterior: Posterior, screen: Screen, given: GuideEstimates | No
     Returns
     -------
     DataFrame
-        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits, and ``p_dead`` where `given`.
+        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits, and ``p_inactive`` where `given`.
     """
     contrast = screen.contrast_index
     cells = np.bincount(screen.guide_ids[screen.guide_ids > 0], minlength=len(screen.guide_names) + 1)[1:]
     head = pd.DataFrame(
         {
             names.GUIDE: screen.guide_names,
-            names.GENE: np.asarray(screen.gene_names, dtype=object)[screen.gene_of_guide[1:] - 1],
+            names.GENE: np.asarray(screen.gene_names, dtype=object)[screen.guide_gene],
             names.CELLS: cells,
         }
     )
     mean, sd = (posterior.beta_mean, posterior.beta_sd) if given is None else (given.mean, given.sd)
     table = pd.concat([head, _by_day(mean[:, contrast], sd[:, contrast])], axis=1)
-    return table if given is None else table.assign(**{names.P_DEAD: given.dead})
+    return table if given is None else table.assign(**{names.P_INACTIVE: given.dead})
 
 
 def _by_day(mean: Array, sd: Array) -> pd.DataFrame:

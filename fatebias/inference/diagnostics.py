@@ -14,6 +14,7 @@ from fatebias.config import Config
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.result import LossTrace
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
+from fatebias.model.softmax import log_total
 from fatebias.model.variational import StructuredFamily
 
 Array = NDArray[np.float64]
@@ -54,7 +55,7 @@ def loss_drift(trace: LossTrace) -> dict[str, float]:
 
 
 def gene_k_hats(
-    coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+    design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
 ) -> dict[str, Any]:
     """Pareto k-hat of each gene's block, all other effects held at their mean.
 
@@ -78,9 +79,9 @@ def gene_k_hats(
     dict
         ``k_hat`` by gene (numbers in the order of genes), ``k_hat_max`` and ``k_hat_above_0.7``.
     """
-    ratios = _BlockRatios(coefficients, laplace, family, cfg)
+    ratios = _BlockRatios(design, laplace, family, cfg)
     k_hats = []
-    for gene in range(coefficients.rows.n_genes):
+    for gene in range(design.rows.n_genes):
         k = k_hat(ratios.log_ratios(gene, K_HAT_DRAWS))
         if k > K_HAT_DOUBT:  # few draws tell a high k-hat badly: look again with more
             k = k_hat(ratios.log_ratios(gene, 10 * K_HAT_DRAWS))
@@ -93,62 +94,60 @@ class _BlockRatios:
     """Log importance ratios of one gene's block, the other effects at their mean."""
 
     def __init__(
-        self, coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+        self, design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
     ) -> None:
-        self.coefficients, self.laplace = coefficients, laplace
+        self.design, self.laplace = design, laplace
         self.weight = cfg.likelihood_weight
-        self.mean, self.transform, self.scale_precision = _fitted(coefficients, laplace, family)
-        self.logits = coefficients.matrix @ self.mean.reshape(coefficients.rows.n_effects, -1).T
-        self.by_column = coefficients.matrix.tocsc()
+        self.mean, self.transform, self.scale_precision = _fitted(design, laplace, family)
+        self.logits = design.logits(self.mean)
+        self.by_column = design.matrix.tocsc()
         self.generator = np.random.default_rng(cfg.seed)
 
     def log_ratios(self, gene: int, n_draws: int) -> Array:
         """Draw from the gene's conditional normal and weigh the draws, shape (S,), up to a constant."""
-        block = self.coefficients.block_index[gene]
-        block = block[block < self.coefficients.size]
+        block = self.design.block_index[gene]
+        block = block[block < self.design.size]
         rows_of_factor = self.laplace.factor[torch.from_numpy(block).to(self.laplace.factor.device)]
         precision = (rows_of_factor @ rows_of_factor.T).cpu().numpy()
         normal = self.generator.standard_normal((n_draws, len(block)))
         noise = np.linalg.solve(np.linalg.cholesky(precision).T, normal.T).T
         moves = noise @ self.transform[gene][: len(block), : len(block)].T
         likelihood = self.weight * self._log_likelihood(block, moves)
-        prior = _log_prior(self.coefficients, self.mean[block] + moves, self.scale_precision)
+        prior = _log_prior(self.design, self.mean[block] + moves, self.scale_precision)
         return likelihood + prior + 0.5 * (normal**2).sum(axis=1)
 
     def _log_likelihood(self, block: NDArray[np.int64], moves: Array) -> Array:
         """Log-likelihood of the rows that a block touches, shape (S,)."""
-        fate, column = np.divmod(block, self.coefficients.per_fate)
+        fate, column = np.divmod(block, self.design.per_fate)
         columns, place = np.unique(column, return_inverse=True)
         part = self.by_column[:, columns]
         touched = np.unique(part.indices)
         dense = part[touched].toarray().T
-        p = self.coefficients.rows.p[touched]
+        p = self.design.rows.p[touched]
         eta = np.stack(
-            [moves[:, fate == f] @ dense[place[fate == f]] for f in range(self.coefficients.rows.n_effects)]
+            [moves[:, fate == f] @ dense[place[fate == f]] for f in range(self.design.rows.n_effects)]
         )
         eta += self.logits[touched].T[:, None, :]  # (F*, S, m)
-        top = np.maximum(eta.max(axis=0), 0)
-        log_total = top + np.log(np.exp(-top) + np.exp(eta - top).sum(axis=0))
-        return np.einsum("fsm,mf->s", eta, p[:, 1:]) - log_total @ p.sum(axis=1)
+        return np.einsum("fsm,mf->s", eta, p[:, 1:]) - log_total(eta, axis=0) @ p.sum(axis=1)
 
 
 def _fitted(
-    coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None
+    design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None
 ) -> tuple[Array, Array, Array]:
     """Mean, each block's T in the units of the effects, and E[1 / s^2]."""
     if family is None:
-        width = coefficients.block_index.shape[1]
+        width = design.block_index.shape[1]
         return (
             laplace.mean,
-            np.tile(np.eye(width), (len(coefficients.block_index), 1, 1)),
+            np.tile(np.eye(width), (len(design.block_index), 1, 1)),
             laplace.scale_precision,
         )
     return family.block_moments()
 
 
-def _log_prior(coefficients: DesignMatrix, effects: Array, scale_precision: Array) -> Array:
+def _log_prior(design: DesignMatrix, effects: Array, scale_precision: Array) -> Array:
     """Log prior of one gene's effects given the scales, shape (S,), up to a constant."""
-    f, d = coefficients.rows.n_effects, coefficients.rows.n_days
+    f, d = design.rows.n_effects, design.rows.n_days
     theta = effects[:, : f * d].reshape(-1, f, d) @ walk_steps(d).T
     delta = effects[:, f * d :].reshape(len(effects), -1, f)
     gene = np.einsum("sfd,fd->s", theta**2, scale_precision[:, :d])

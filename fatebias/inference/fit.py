@@ -13,7 +13,7 @@ import pyro
 import torch
 
 from fatebias.config import Config
-from fatebias.data.collapse import collapse, each_cell
+from fatebias.data.collapse import each_cell
 from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError
 from fatebias.inference.checkpoint import Checkpoint
@@ -22,7 +22,7 @@ from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
 from fatebias.inference.result import Draws, Fit, LossTrace
 from fatebias.inference.svi import run_svi
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import DesignMatrix, design_of
 from fatebias.model.effects import centre_within_genes
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
@@ -105,24 +105,24 @@ def fit_screen(
     begun = time.perf_counter()
     pyro.clear_param_store()
     pyro.set_rng_seed(cfg.seed)
-    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
-    rows = coefficients.rows
+    design = design_of(screen, cfg.model)
+    rows = design.rows
     log.info(
         "%d cells collapse into %d rows; %d effects; %s",
         len(screen.day),
         rows.n_rows,
-        coefficients.size,
+        design.size,
         device,
     )
     seconds = {"collapse": time.perf_counter() - begun}
     if cfg.inference.method == "nuts":
         from fatebias.inference.nuts import fit_nuts
 
-        return fit_nuts(coefficients, cfg, device, on_step)
+        return fit_nuts(design, cfg, device, on_step)
     laplace = None
     if cfg.inference.method == "laplace" or cfg.inference.warm_start == "laplace":
         laplace = fit_laplace(
-            coefficients,
+            design,
             cfg.priors,
             likelihood_weight=cfg.likelihood_weight,
             max_rounds=cfg.inference.max_rounds,
@@ -133,19 +133,19 @@ def fit_screen(
         log.info("Laplace: %d rounds in %.1f s", len(laplace.log_evidence), laplace.seconds)
     if cfg.inference.method == "laplace":
         assert laplace is not None
-        return _laplace_only(coefficients, laplace, cfg, device, seconds, on_step)
-    return _svi(screen, coefficients, laplace, cfg, device, seconds, on_step, checkpoint)
+        return _laplace_only(design, laplace, cfg, device, seconds, on_step)
+    return _svi(screen, design, laplace, cfg, device, seconds, on_step, checkpoint)
 
 
 def _laplace_only(
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     laplace: LaplaceFit,
     cfg: Config,
     device: torch.device,
     seconds: dict[str, float],
     on_step: OnStep | None,
 ) -> Fit:
-    family = StructuredFamily(coefficients, _variational_init(laplace), _generator(cfg.seed, device), device)
+    family = StructuredFamily(design, _variational_init(laplace), _generator(cfg.seed, device), device)
     stamp = time.time_ns() // 1_000_000
     trace = LossTrace(
         np.arange(len(laplace.log_evidence)),
@@ -156,16 +156,14 @@ def _laplace_only(
         for step, loss in zip(trace.step.tolist(), trace.loss.tolist(), strict=True):
             on_step(step, loss, stamp)
     begun = time.perf_counter()
-    diagnostics = _laplace_figures(laplace) | gene_k_hats(coefficients, laplace, None, cfg)
+    diagnostics = _laplace_figures(laplace) | gene_k_hats(design, laplace, None, cfg)
     seconds["diagnostics"] = time.perf_counter() - begun
-    return Fit(
-        partial(_structured_draws, coefficients, family), trace, diagnostics, judge(diagnostics), seconds
-    )
+    return Fit(partial(_structured_draws, design, family), trace, diagnostics, judge(diagnostics), seconds)
 
 
 def _svi(
     screen: Screen,
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     laplace: LaplaceFit | None,
     cfg: Config,
     device: torch.device,
@@ -174,26 +172,26 @@ def _svi(
     checkpoint: Checkpoint | None,
 ) -> Fit:
     full = cfg.inference.batch_size is None or cfg.inference.batch_size >= len(screen.day)
-    rows = coefficients.rows if full else each_cell(screen)
-    design = design_tensors(rows, device=device, sparse=full)
+    rows = design.rows if full else each_cell(screen)
+    tensors = design_tensors(rows, device=device, sparse=full)
     model = partial(
         fate_model,
         priors=cfg.priors,
         likelihood_weight=cfg.likelihood_weight,
-        centred_guides=coefficients.centred,
+        centred_guides=design.centred,
     )
-    start = cold_start(coefficients) if laplace is None else _variational_init(laplace)
+    start = cold_start(design) if laplace is None else _variational_init(laplace)
     structured = None
     if cfg.inference.variational == "structured":
-        structured = StructuredFamily(coefficients, start, _generator(cfg.seed, device), device)
+        structured = StructuredFamily(design, start, _generator(cfg.seed, device), device)
         family: object = structured
-        draw: Callable[[int], Draws] = partial(_structured_draws, coefficients, structured)
+        draw: Callable[[int], Draws] = partial(_structured_draws, design, structured)
     else:
-        family = mean_field_family(model, coefficients, None if laplace is None else start)
-        draw = partial(mean_field_draws, family, coefficients)
+        family = mean_field_family(model, design, None if laplace is None else start)
+        draw = partial(mean_field_draws, family, design)
     begun = time.perf_counter()
     trace = run_svi(
-        model, family, design, cfg.inference, seed=cfg.seed, on_step=on_step, checkpoint=checkpoint
+        model, family, tensors, cfg.inference, seed=cfg.seed, on_step=on_step, checkpoint=checkpoint
     )
     seconds["svi"] = time.perf_counter() - begun
     log.info("SVI: %d steps in %.1f s", len(trace.step), seconds["svi"])
@@ -202,7 +200,7 @@ def _svi(
     if laplace is not None:
         diagnostics |= _laplace_figures(laplace)
         if structured is not None:
-            diagnostics |= gene_k_hats(coefficients, laplace, structured, cfg)
+            diagnostics |= gene_k_hats(design, laplace, structured, cfg)
     seconds["diagnostics"] = time.perf_counter() - begun
     return Fit(draw, trace, diagnostics, judge(diagnostics), seconds)
 
@@ -230,10 +228,10 @@ def _laplace_figures(laplace: LaplaceFit) -> dict[str, float | int | bool]:
     }
 
 
-def _structured_draws(coefficients: DesignMatrix, family: StructuredFamily, n_draws: int) -> Draws:
+def _structured_draws(design: DesignMatrix, family: StructuredFamily, n_draws: int) -> Draws:
     flat, scales = family.draw(n_draws)
-    theta, delta, shared = coefficients.split(flat.cpu().numpy())
-    if coefficients.centred:
-        gene = torch.from_numpy(coefficients.rows.gene_of_guide[1:] - 1)
+    theta, delta, shared = design.split(flat.cpu().numpy())
+    if design.centred:
+        gene = torch.from_numpy(design.rows.guide_gene)
         delta = centre_within_genes(torch.from_numpy(np.ascontiguousarray(delta)), gene).numpy()
     return Draws(theta, delta, shared, scales.cpu().numpy())

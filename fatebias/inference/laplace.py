@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fatebias.config import PriorsConfig
 from fatebias.errors import FitError
@@ -96,7 +95,7 @@ class LaplaceFit:
 
 
 def fit_laplace(
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     priors: PriorsConfig,
     *,
     likelihood_weight: float = 1.0,
@@ -135,11 +134,11 @@ def fit_laplace(
         When the precision is not positive definite or the mode runs away.
     """
     with np.errstate(all="ignore"):  # what is not finite ends in an error of ours
-        return _fit(coefficients, priors, likelihood_weight, max_rounds, device, on_round, start)
+        return _fit(design, priors, likelihood_weight, max_rounds, device, on_round, start)
 
 
 def _fit(
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     priors: PriorsConfig,
     likelihood_weight: float,
     max_rounds: int,
@@ -148,33 +147,33 @@ def _fit(
     start: InitialValues | None,
 ) -> LaplaceFit:
     begun = time.perf_counter()
-    needed_gb = 3 * 8 * coefficients.size**2 / 1e9
+    needed_gb = 3 * 8 * design.size**2 / 1e9
     if needed_gb > ANNOUNCED_GB:
         log.warning(
             "the Laplace solution keeps matrices of %d x %d, %.0f GB; inference.warm_start=none does not",
-            coefficients.size,
-            coefficients.size,
+            design.size,
+            design.size,
             needed_gb,
         )
-    likelihood = SoftRegression(coefficients.matrix, coefficients.rows.p, likelihood_weight)
-    counts = coefficients.scale_counts()
-    widths = scale_prior_widths(priors, coefficients.rows.n_days)
-    noise = _white_noise(coefficients, device)
-    search = ScaleSearch(coefficients.rows.n_effects, len(counts))
-    flat = _start(coefficients)
+    likelihood = design.regression(likelihood_weight)
+    counts = design.scale_counts()
+    widths = scale_prior_widths(priors, design.rows.n_days)
+    noise = _white_noise(design, device)
+    search = ScaleSearch(design.rows.n_effects, len(counts))
+    flat = _start(design)
     if start is not None:
         search.begin_at(np.log(start.scale_precision), start.held)
         flat = flat if start.mean is None else start.mean
     evidence: list[float] = []
     for number in range(max_rounds):
-        penalty = _Penalty(coefficients, priors, np.exp(search.point))
+        penalty = _Penalty(design, priors, np.exp(search.point))
         mode = _newton(likelihood, penalty, flat, device)
         flat = mode.mean
         evidence.append(mode.log_evidence + log_hyperprior(search.point, widths))
         if on_round is not None:
             on_round(number, evidence[-1])
         spread = torch.linalg.solve_triangular(mode.factor.T, noise, upper=True).T.cpu().numpy()
-        squares = coefficients.scale_squares(flat, spread)
+        squares = design.scale_squares(flat, spread)
         search.seen(evidence[-1], -np.log(scale_update(squares, counts, widths)))
         log.debug("round %d: log evidence %.3f, scales move by %.3g", number, evidence[-1], search.change)
         converged = search.settled and mode.decrement < NEWTON_TOLERANCE
@@ -194,40 +193,38 @@ def _fit(
     )
 
 
-def _white_noise(coefficients: DesignMatrix, device: torch.device | str) -> torch.Tensor:
+def _white_noise(design: DesignMatrix, device: torch.device | str) -> torch.Tensor:
     """Draw standard normals, shape (size, draws), the same in every round so that the rounds converge.
 
     Posterior variances enter the scales as sums over all genes; with 50,000 draws behind a sum it is
     known to less than a percent, at a small part of the cost of the whole covariance.
     """
-    draws = max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // coefficients.rows.n_genes))
+    draws = max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // design.rows.n_genes))
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(coefficients.size, draws, generator=generator, dtype=torch.float64).to(device)
+    return torch.randn(design.size, draws, generator=generator, dtype=torch.float64).to(device)
 
 
-def _start(coefficients: DesignMatrix) -> Array:
+def _start(design: DesignMatrix) -> Array:
     """Effects of zero, but for the day intercepts, which give each day its mean probabilities."""
-    rows = coefficients.rows
-    flat = np.zeros(coefficients.size)
+    rows = design.rows
+    flat = np.zeros(design.size)
     by_day = np.stack([np.bincount(rows.day, rows.p[:, f], rows.n_days) for f in range(rows.p.shape[1])])
     share = (by_day + 0.5) / (by_day + 0.5).sum(axis=0)
-    flat[coefficients.shared_index[: rows.n_days]] = np.log(share[1:] / share[0]).T
+    flat[design.shared_index[: rows.n_days]] = np.log(share[1:] / share[0]).T
     return flat
 
 
 class _Penalty:
     """The normal prior given the scales."""
 
-    def __init__(self, coefficients: DesignMatrix, priors: PriorsConfig, scale_precision: Array) -> None:
-        self.precision = sparse.block_diag(
-            coefficients.prior_precision(priors, scale_precision), format="csr"
-        )
-        rows = coefficients.rows
+    def __init__(self, design: DesignMatrix, priors: PriorsConfig, scale_precision: Array) -> None:
+        self.precision = design.prior_precision(priors, scale_precision)
+        rows = design.rows
         fixed = (
             rows.n_days * np.log(priors.s_alpha) + rows.n_reps * np.log(priors.s_rep) + np.log(priors.s_gamma)
         )
         # the walk's matrix has determinant 1
-        learned = 0.5 * float((coefficients.scale_counts() * np.log(scale_precision)).sum())
+        learned = 0.5 * float((design.scale_counts() * np.log(scale_precision)).sum())
         self.half_logdet = learned - rows.n_effects * fixed
 
     def value(self, flat: Array) -> float:

@@ -18,7 +18,7 @@ from fatebias.model.variational import VariationalInit
 
 
 def mean_field_family(
-    model: Callable[..., None], coefficients: DesignMatrix, start: VariationalInit | None
+    model: Callable[..., None], design: DesignMatrix, start: VariationalInit | None
 ) -> AutoNormal:
     """Make the family: an independent normal for every latent in unconstrained space.
 
@@ -36,14 +36,14 @@ def mean_field_family(
     AutoNormal
         The family.
     """
-    init = init_to_feasible() if start is None else init_to_value(values=_site_values(coefficients, start))
+    init = init_to_feasible() if start is None else init_to_value(values=_site_values(design, start))
     return AutoNormal(model, init_loc_fn=init, init_scale=0.05)
 
 
-def _site_values(coefficients: DesignMatrix, start: VariationalInit) -> dict[str, torch.Tensor]:
-    theta, delta, shared = coefficients.split(start.mean)
+def _site_values(design: DesignMatrix, start: VariationalInit) -> dict[str, torch.Tensor]:
+    theta, delta, shared = design.split(start.mean)
     scale = start.scale_precision**-0.5  # (F*, D + 1)
-    d = coefficients.rows.n_days
+    d = design.rows.n_days
     steps = theta @ walk_steps(d).T
     values = {
         "alpha": shared[:d].T,
@@ -60,7 +60,7 @@ def _site_values(coefficients: DesignMatrix, start: VariationalInit) -> dict[str
 
 
 @torch.no_grad()
-def mean_field_draws(family: Any, coefficients: DesignMatrix, n_draws: int) -> Draws:
+def mean_field_draws(family: Any, design: DesignMatrix, n_draws: int) -> Draws:
     """Draw from a fitted AutoNormal.
 
     Parameters
@@ -79,10 +79,10 @@ def mean_field_draws(family: Any, coefficients: DesignMatrix, n_draws: int) -> D
     """
     with pyro.plate("draws", n_draws, dim=-1):
         site = family()
-    return draws_from_sites(site, coefficients)
+    return draws_from_sites(site, design)
 
 
-def draws_from_sites(site: dict[str, torch.Tensor], coefficients: DesignMatrix) -> Draws:
+def draws_from_sites(site: dict[str, torch.Tensor], design: DesignMatrix) -> Draws:
     """Turn draws of the model's sample sites into draws of effects.
 
     Parameters
@@ -97,9 +97,9 @@ def draws_from_sites(site: dict[str, torch.Tensor], coefficients: DesignMatrix) 
     Draws
         Effects and scales.
     """
-    gene = torch.from_numpy(coefficients.rows.gene_of_guide[1:] - 1).to(site["u"].device)
+    gene = torch.from_numpy(design.rows.guide_gene).to(site["u"].device)
     theta = gene_effects(site["tau"], site["z0"], site.get("sigma_time"), site.get("eps"))
-    delta = guide_deviations(site["sigma_guide"], site["u"], gene if coefficients.centred else None)
+    delta = guide_deviations(site["sigma_guide"], site["u"], gene if design.centred else None)
     shared = torch.cat([site["alpha"], site["b"], site["gamma"].unsqueeze(-1)], dim=-1).transpose(-1, -2)
     scales = [site["tau"].unsqueeze(-1), site["sigma_guide"].unsqueeze(-1)]
     if "sigma_time" in site:

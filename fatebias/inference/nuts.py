@@ -27,7 +27,7 @@ from fatebias.inference.laplace import LaplaceFit, fit_laplace
 from fatebias.inference.progress import Progress
 from fatebias.inference.result import Draws, Fit, LossTrace
 from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, walk_steps
-from fatebias.model.effects import centre_within_genes, guide_table
+from fatebias.model.effects import centre_within_genes, guide_day_table
 from fatebias.model.tensors import design_tensors
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Potential:
 
     def __init__(
         self,
-        coefficients: DesignMatrix,
+        design: DesignMatrix,
         priors: PriorsConfig,
         likelihood_weight: float,
         laplace: LaplaceFit,
@@ -65,18 +65,18 @@ class Potential:
         def put(values: Any, kind: torch.dtype = torch.float64) -> Tensor:
             return torch.as_tensor(np.ascontiguousarray(values)).to(device=device, dtype=kind)
 
-        rows = coefficients.rows
-        self.centred = coefficients.centred
+        rows = design.rows
+        self.centred = design.centred
         self.weight = likelihood_weight
-        self.design = design_tensors(rows, device=device, dtype=torch.float64)
+        self.tensors = design_tensors(rows, device=device, dtype=torch.float64)
         self.n_days = rows.n_days
         self.mean, self.factor = put(laplace.mean), laplace.factor.to(device)
         self.scale_mode = put(laplace.scale_precision**-0.5)
-        self.counts = put(coefficients.scale_counts())
+        self.counts = put(design.scale_counts())
         self.widths = put(scale_prior_widths(priors, rows.n_days))
-        self.theta = put(coefficients.theta_index, torch.int64)
-        self.delta = put(coefficients.delta_index, torch.int64)
-        self.shared = put(coefficients.shared_index, torch.int64)
+        self.theta = put(design.theta_index, torch.int64)
+        self.delta = put(design.delta_index, torch.int64)
+        self.shared = put(design.shared_index, torch.int64)
         self.walk = put(walk_steps(rows.n_days))
         fixed = [priors.s_alpha] * rows.n_days + [priors.s_rep] * rows.n_reps + [priors.s_gamma]
         self.shared_precision = put(np.array(fixed) ** -2.0).unsqueeze(1)
@@ -107,9 +107,9 @@ class Potential:
     def __call__(self, point: dict[str, Tensor]) -> Tensor:
         """Potential energy of one point, a float64 scalar."""
         steps, theta, delta, shared, scales = self.effects(point)
-        used = centre_within_genes(delta, self.design.gene_of_guide) if self.centred else delta
-        table = guide_table(theta, used, self.design.gene_of_guide)
-        height = self.weight * self.design.log_likelihood(table, shared)
+        used = centre_within_genes(delta, self.tensors.guide_gene) if self.centred else delta
+        table = guide_day_table(theta, used, self.tensors.guide_gene)
+        height = self.weight * self.tensors.log_likelihood(table, shared)
         tau, mode, sigma_guide = scales[:, 0], self.scale_mode[:, 1:-1], scales[:, -1]
         height = height - 0.5 * ((steps[..., 0] / tau) ** 2).sum() - self.counts[0] * tau.log().sum()
         height = height - 0.5 * ((steps[..., 1:] / mode) ** 2).sum()
@@ -121,7 +121,7 @@ class Potential:
 
 
 def fit_nuts(
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     cfg: Config,
     device: torch.device,
     on_step: Callable[[int, float, int], None] | None,
@@ -146,13 +146,13 @@ def fit_nuts(
     """
     settings = cfg.inference
     laplace = fit_laplace(
-        coefficients,
+        design,
         cfg.priors,
         likelihood_weight=cfg.likelihood_weight,
         max_rounds=settings.max_rounds,
         device=device,
     )
-    potential = Potential(coefficients, cfg.priors, cfg.likelihood_weight, laplace, device)
+    potential = Potential(design, cfg.priors, cfg.likelihood_weight, laplace, device)
     begun = time.perf_counter()
     losses: list[float] = []
     stamps: list[int] = []
@@ -231,6 +231,6 @@ class _Cycle:
             {name: values[chosen] for name, values in self.samples.items()}
         )
         if self.potential.centred:
-            delta = centre_within_genes(delta, self.potential.design.gene_of_guide)
+            delta = centre_within_genes(delta, self.potential.tensors.guide_gene)
         parts: list[NDArray[np.float64]] = [part.cpu().numpy() for part in (theta, delta, shared, scales)]
         return Draws(*parts)

@@ -102,13 +102,10 @@ class Posterior:
     scales_sd: Array
     n_draws: int
 
-    @property
-    def theta_cov(self) -> Array:
-        """Covariance of gene effects across days, shape (L, F*, D, D)."""
-        return np.moveaxis(np.diagonal(self.theta_joint, axis1=1, axis2=3), -1, 1)
 
-
-def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray[np.integer]) -> Posterior:
+def posterior_moments(
+    draw: Callable[[int], Draws], n_draws: int, guide_gene: NDArray[np.integer]
+) -> Posterior:
     """Draw in chunks of bounded memory and keep the moments.
 
     Parameters
@@ -117,8 +114,8 @@ def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray
         Gives S joint draws.
     n_draws
         How many in total.
-    gene_of_guide
-        Gene of each guide from 1, shape (G + 1,), entry 0 for guide 0.
+    guide_gene
+        Gene of each guide from 0, shape (G,).
 
     Returns
     -------
@@ -130,7 +127,6 @@ def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray
     FitError
         When a mean is not finite or an SD not a finite number above zero.
     """
-    gene = np.asarray(gene_of_guide[1:]) - 1
     theta, beta, shared, scales = Moments(across_last=True), Moments(), Moments(), Moments()
     flips: Array = np.zeros(())
     chunk = 1
@@ -140,11 +136,11 @@ def summarise(draw: Callable[[int], Draws], n_draws: int, gene_of_guide: NDArray
         done += len(draws.theta)
         theta.add(draws.theta.reshape(*draws.theta.shape[:2], -1))
         flips = flips + sign_changes(draws.theta)
-        beta.add(draws.theta[:, gene] + draws.delta[..., None])
+        beta.add(draws.theta[:, guide_gene] + draws.delta[..., None])
         shared.add(draws.shared)
         scales.add(draws.scales)
         chunk = max(
-            1, int(CHUNK_BYTES / (8 * (2 * draws.theta[0].size + len(gene) * draws.theta[0, 0].size)))
+            1, int(CHUNK_BYTES / (8 * (2 * draws.theta[0].size + len(guide_gene) * draws.theta[0, 0].size)))
         )
     by_fate = draws.theta.shape[1:]  # (L, F*, D)
     result = Posterior(

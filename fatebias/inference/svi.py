@@ -30,7 +30,7 @@ DIVERGED_AFTER = 200
 def run_svi(
     model: Callable[..., None],
     family: Any,
-    design: DesignTensors,
+    tensors: DesignTensors,
     cfg: InferenceConfig,
     *,
     seed: int,
@@ -75,7 +75,7 @@ def run_svi(
     decay = FINAL_LR_SHARE ** (1 / cfg.num_steps)
     optimiser = ClippedAdam({"lr": cfg.lr, "clip_norm": cfg.clip_norm, "lrd": decay})
     svi = SVI(model, family, optimiser, ReparameterisedELBO())
-    run = _State(svi, optimiser, family, _Batches(design, cfg.batch_size, seed))
+    run = _State(svi, optimiser, family, _Batches(tensors, cfg.batch_size, seed))
     saved = checkpoint.load() if checkpoint is not None else None
     if saved is not None:
         run.restore(saved)
@@ -162,19 +162,19 @@ class _State:
 class _Batches:
     """Full batches, or random minibatches without replacement until every cell was seen."""
 
-    def __init__(self, design: DesignTensors, batch_size: int | None, seed: int) -> None:
-        self.design = design
-        self.size = design.n_rows if batch_size is None else min(batch_size, design.n_rows)
+    def __init__(self, tensors: DesignTensors, batch_size: int | None, seed: int) -> None:
+        self.tensors = tensors
+        self.size = tensors.n_rows if batch_size is None else min(batch_size, tensors.n_rows)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.int64)
 
     def next(self) -> tuple[DesignTensors, float]:
-        if self.size == self.design.n_rows:
-            return self.design, 1.0
+        if self.size == self.tensors.n_rows:
+            return self.tensors, 1.0
         if len(self.order) < self.size:
-            self.order = torch.randperm(self.design.n_rows, generator=self.generator)
+            self.order = torch.randperm(self.tensors.n_rows, generator=self.generator)
         chosen, self.order = self.order[: self.size], self.order[self.size :]
-        return self.design.batch(chosen.to(self.design.n.device)), self.design.n_rows / self.size
+        return self.tensors.batch(chosen.to(self.tensors.n.device)), self.tensors.n_rows / self.size
 
 
 class _Average:

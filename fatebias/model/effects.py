@@ -37,7 +37,7 @@ def gene_effects(tau: Tensor, z0: Tensor, sigma_time: Tensor | None, eps: Tensor
     return torch.cat([first, steps], dim=-1).cumsum(dim=-1)
 
 
-def guide_deviations(sigma_guide: Tensor, u: Tensor, gene_of_guide: Tensor | None = None) -> Tensor:
+def guide_deviations(sigma_guide: Tensor, u: Tensor, guide_gene: Tensor | None = None) -> Tensor:
     """Scale the deviations of CRISPR guides from their gene.
 
     Parameters
@@ -56,10 +56,10 @@ def guide_deviations(sigma_guide: Tensor, u: Tensor, gene_of_guide: Tensor | Non
         delta, shape (..., G, F*).
     """
     delta = sigma_guide.unsqueeze(-2) * u
-    return delta if gene_of_guide is None else centre_within_genes(delta, gene_of_guide)
+    return delta if guide_gene is None else centre_within_genes(delta, guide_gene)
 
 
-def centre_within_genes(delta: Tensor, gene_of_guide: Tensor) -> Tensor:
+def centre_within_genes(delta: Tensor, guide_gene: Tensor) -> Tensor:
     """Subtract from each guide the mean over the guides of its gene.
 
     Parameters
@@ -74,13 +74,13 @@ def centre_within_genes(delta: Tensor, gene_of_guide: Tensor) -> Tensor:
     Tensor
         The same shape; sums to zero within each gene.
     """
-    n_genes = int(gene_of_guide.max()) + 1
-    count = torch.bincount(gene_of_guide, minlength=n_genes).to(delta.dtype)
-    sums = delta.new_zeros((*delta.shape[:-2], n_genes, delta.shape[-1])).index_add(-2, gene_of_guide, delta)
-    return delta - (sums / count.clamp_min(1).unsqueeze(-1)).index_select(-2, gene_of_guide)
+    n_genes = int(guide_gene.max()) + 1
+    count = torch.bincount(guide_gene, minlength=n_genes).to(delta.dtype)
+    sums = delta.new_zeros((*delta.shape[:-2], n_genes, delta.shape[-1])).index_add(-2, guide_gene, delta)
+    return delta - (sums / count.clamp_min(1).unsqueeze(-1)).index_select(-2, guide_gene)
 
 
-def guide_table(theta: Tensor, delta: Tensor, gene_of_guide: Tensor) -> Tensor:
+def guide_day_table(theta: Tensor, delta: Tensor, guide_gene: Tensor) -> Tensor:
     """Lay out each guide's effect on each day as one row, the table that the embedding sum reads.
 
     Parameters
@@ -97,7 +97,7 @@ def guide_table(theta: Tensor, delta: Tensor, gene_of_guide: Tensor) -> Tensor:
     Tensor
         Shape (G * D, F*); guide g on day d stands in row g * D + d.
     """
-    beta = theta.index_select(0, gene_of_guide) + delta.unsqueeze(-1)  # (G, F*, D)
+    beta = theta.index_select(0, guide_gene) + delta.unsqueeze(-1)  # (G, F*, D)
     return beta.transpose(1, 2).reshape(-1, delta.shape[1])
 
 

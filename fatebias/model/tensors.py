@@ -21,12 +21,12 @@ class _LogLikelihood(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, table: Tensor, shared_effects: Tensor, design: DesignTensors) -> Tensor:
+    def forward(ctx: Any, table: Tensor, shared_effects: Tensor, tensors: DesignTensors) -> Tensor:
         value, slope = cross_entropy_and_slope(
-            design.logits(table.detach(), shared_effects.detach()), design.p, design.n
+            tensors.logits(table.detach(), shared_effects.detach()), tensors.p, tensors.n
         )
-        by_table = torch.stack([design.transposed @ each for each in slope], dim=1)
-        ctx.save_for_backward(by_table.to(table.dtype), (design.shared @ slope.T).to(shared_effects.dtype))
+        by_table = torch.stack([tensors.transposed @ each for each in slope], dim=1)
+        ctx.save_for_backward(by_table.to(table.dtype), (tensors.shared @ slope.T).to(shared_effects.dtype))
         return value
 
     @staticmethod
@@ -65,7 +65,7 @@ class DesignTensors:
     shared: Tensor
     p: Tensor
     n: Tensor
-    gene_of_guide: Tensor
+    guide_gene: Tensor
     n_genes: int
     n_days: int
     n_reps: int
@@ -80,7 +80,7 @@ class DesignTensors:
     @property
     def n_guides(self) -> int:
         """G."""
-        return len(self.gene_of_guide)
+        return len(self.guide_gene)
 
     @property
     def n_effects(self) -> int:
@@ -152,7 +152,7 @@ class DesignTensors:
             shared=self.shared[:, rows].contiguous(),
             p=self.p[:, rows].contiguous(),
             n=self.n[rows],
-            gene_of_guide=self.gene_of_guide,
+            guide_gene=self.guide_gene,
             n_genes=self.n_genes,
             n_days=self.n_days,
             n_reps=self.n_reps,
@@ -205,7 +205,7 @@ def design_tensors(
         shared=put(shared, dtype),
         p=put(rows.p.T, dtype),
         n=put(rows.p.sum(axis=1), dtype),
-        gene_of_guide=put(rows.gene_of_guide[1:] - 1, torch.int64),
+        guide_gene=put(rows.guide_gene, torch.int64),
         n_genes=rows.n_genes,
         n_days=rows.n_days,
         n_reps=rows.n_reps,

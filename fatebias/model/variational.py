@@ -48,7 +48,7 @@ class VariationalInit:
     scale_precision: NDArray[np.float64]
 
 
-def cold_start(coefficients: DesignMatrix) -> VariationalInit:
+def cold_start(design: DesignMatrix) -> VariationalInit:
     """Start at zero with independent effects, for ``inference.warm_start=none``.
 
     Parameters
@@ -61,7 +61,7 @@ def cold_start(coefficients: DesignMatrix) -> VariationalInit:
     VariationalInit
         Mean zero, SD 0.1, scales 0.3.
     """
-    size, rows = coefficients.size, coefficients.rows
+    size, rows = design.size, design.rows
     return VariationalInit(
         mean=np.zeros(size),
         factor=torch.full((size,), 1 / COLD_SD, dtype=torch.float64),
@@ -92,32 +92,30 @@ class StructuredFamily:
 
     def __init__(
         self,
-        coefficients: DesignMatrix,
+        design: DesignMatrix,
         start: VariationalInit,
         generator: torch.Generator,
         device: torch.device | str = "cpu",
     ) -> None:
-        rows = coefficients.rows
-        self.n_effects, self.n_days, self.size = rows.n_effects, rows.n_days, coefficients.size
-        self.counts = torch.from_numpy(coefficients.scale_counts()).to(device)
+        rows = design.rows
+        self.n_effects, self.n_days, self.size = rows.n_effects, rows.n_days, design.size
+        self.counts = torch.from_numpy(design.scale_counts()).to(device)
 
         def put(values: Any, kind: torch.dtype = torch.float64) -> Tensor:
             return torch.as_tensor(np.ascontiguousarray(values)).to(device=device, dtype=kind)
 
-        self.blocks = put(coefficients.block_index, torch.int64)
-        self.shared = put(coefficients.shared_index.ravel(), torch.int64)
+        self.blocks = put(design.block_index, torch.int64)
+        self.shared = put(design.shared_index.ravel(), torch.int64)
         self.noise_unit = put(start.sd)
         # Effects are put together as theta, delta, shared, each in its own shape, so that a step takes them
         # apart without copies: `parts` says where each stands in the flat order, `source` in which block.
-        by_part = (coefficients.theta_index, coefficients.delta_index, coefficients.shared_index)
+        by_part = (design.theta_index, design.delta_index, design.shared_index)
         parts = np.concatenate([index.ravel() for index in by_part])
         self.parts = put(parts, torch.int64)
         self.shapes = [index.shape for index in by_part]
         source = np.empty(self.size + 1, dtype=np.int64)
-        source[coefficients.block_index.ravel()] = np.arange(coefficients.block_index.size)
-        source[coefficients.shared_index.ravel()] = coefficients.block_index.size + np.arange(
-            len(self.shared)
-        )
+        source[design.block_index.ravel()] = np.arange(design.block_index.size)
+        source[design.shared_index.ravel()] = design.block_index.size + np.arange(len(self.shared))
         self.source = put(source[parts], torch.int64)
         self.mean, self.sd = put(start.mean[parts]), put(start.sd[parts])
         self.walk = put(walk_steps(self.n_days))

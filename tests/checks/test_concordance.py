@@ -11,7 +11,7 @@ from fatebias.checks.concordance import compare, concordance, words
 from fatebias.config import Config, DataConfig, InferenceConfig, SimulateConfig
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 
 
 def drawn(n=4000, same=1.0, error=0.5):
@@ -72,7 +72,7 @@ def screened():
         likelihood_weight=21.0,
     )
     screen, _ = simulate_screen(simulate, cfg.data, cfg.priors)
-    return screen, cfg, summarise(fit_screen(screen, cfg).draw, 400, screen.gene_of_guide)
+    return screen, cfg, posterior_moments(fit_screen(screen, cfg).draw, 400, screen.guide_gene)
 
 
 def test_replicates_of_one_screen_agree(screened):

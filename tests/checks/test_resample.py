@@ -38,7 +38,7 @@ from fatebias.estimates.from_fit import contrast_estimates, gene_estimates
 from fatebias.estimates.tables import read_posterior, write_posterior
 from fatebias.files.record import RunRecord
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.run import pipeline
 
 
@@ -55,7 +55,7 @@ def simulated(estimates="posterior", **changed):
 
 
 def summary(screen, cfg):
-    return summarise(fit_screen(screen, cfg).draw, 1000, screen.gene_of_guide)
+    return posterior_moments(fit_screen(screen, cfg).draw, 1000, screen.guide_gene)
 
 
 @pytest.fixture(scope="module", params=["posterior", "unshrunken"])
@@ -83,7 +83,7 @@ def errors(found):
 
 def scales_of(cfg, full, posterior):
     if cfg.export.estimates == "unshrunken":
-        return resample.broad_scales(full.coefficients, posterior.scales_mean[:, -1]).scale_precision
+        return resample.broad_scales(full.design, posterior.scales_mean[:, -1]).scale_precision
     return posterior.scales_mean**-2.0
 
 
@@ -91,7 +91,7 @@ def test_refits_are_the_fits_that_newtons_method_finds(independent):
     """The same weights as weights of the cells, in a fit from nothing."""
     screen, cfg, posterior, full = independent
     drawn = units(screen, "cells")
-    index = full.coefficients.theta_index[:, screen.contrast_index]
+    index = full.design.theta_index[:, screen.contrast_index]
     found = refit(full, lambda b: bootstrap_weights(drawn, 3, b), 3, index)
     assert found.converged.all()
     scales = scales_of(cfg, full, posterior)
@@ -107,7 +107,7 @@ def test_refits_are_the_fits_that_newtons_method_finds(independent):
 def test_refits_do_not_depend_on_how_they_are_dealt_out(independent, monkeypatch):
     screen, _, _, full = independent
     drawn = units(screen, "cells")
-    index = full.coefficients.theta_index[:, 0]
+    index = full.design.theta_index[:, 0]
 
     def values(workers):
         return refit(full, lambda b: bootstrap_weights(drawn, 0, b), 5, index, workers).values
@@ -120,7 +120,7 @@ def test_refits_do_not_depend_on_how_they_are_dealt_out(independent, monkeypatch
 
 def test_equal_weights_leave_the_mode_where_it_is(independent):
     screen, _, _, full = independent
-    index = full.coefficients.theta_index
+    index = full.design.theta_index
     found = refit(full, lambda b: np.ones(screen.N), 1, index)
     np.testing.assert_allclose(found.values[0], full.mean[index], atol=2e-3)
 
@@ -129,7 +129,7 @@ def test_a_refit_finds_its_way_from_far_off(independent):
     """A tenth of the cells count twenty times each: the curvature at hand is wrong by far."""
     screen, cfg, posterior, full = independent
     weight = np.where(np.random.default_rng(0).random(screen.N) < 0.1, 20.0, 0.01)
-    index = full.coefficients.theta_index[:, 0]
+    index = full.design.theta_index[:, 0]
     found = refit(full, lambda b: weight, 1, index)
     weighted = dataclasses.replace(screen, weight=weight)
     exact = centre(weighted, cfg, scales_of(cfg, full, posterior)).mean[index]
@@ -145,7 +145,7 @@ def test_a_refit_does_not_run_away_where_the_curvature_begins_flat(independent):
     weight = np.where(turned, 1.0, 0.01)
     screen = dataclasses.replace(screen, p=p, weight=weight)
     full = full_fit(screen, cfg, posterior)
-    index = full.coefficients.shared_index
+    index = full.design.shared_index
     times = np.where(turned, 0.01, 100.0)
     found = refit(full, lambda b: times, 1, index)
     assert found.converged.all()
@@ -195,7 +195,7 @@ def test_a_gene_that_differs_between_replicates_is_seen_by_leaving_out_a_replica
 def test_the_model_alone_stands_behind_what_it_says(independent):
     """Blocks of the inverse Hessian and of the prior's part, against dense algebra."""
     screen, _, _, full = independent
-    index = full.coefficients.theta_index[:2, 0]
+    index = full.design.theta_index[:2, 0]
     whole, prior = full.covariances(index)
     factor = full.factor.numpy()
     inverse = np.linalg.inv(factor @ factor.T)
@@ -209,7 +209,7 @@ def test_the_model_alone_stands_behind_what_it_says(independent):
 def test_probabilities_of_signs_follow_refits_and_the_priors_part(independent):
     screen, _, _, full = independent
     found = bootstrap(full, screen, asked(bootstrap=100))
-    z = (full.mean[full.coefficients.theta_index[:, screen.contrast_index]] + found.bias) / errors(found)
+    z = (full.mean[full.design.theta_index[:, screen.contrast_index]] + found.bias) / errors(found)
     assert (found.positive[z > 4] > 0.999).all()
     assert (found.positive[z < -4] < 0.001).all()
     near = np.abs(z) < 0.1

@@ -24,7 +24,7 @@ from fatebias.errors import ConfigError
 from fatebias.estimates import inactive_guides
 from fatebias.estimates.from_fit import gene_estimates
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.run import pipeline
 
 
@@ -44,11 +44,11 @@ def analysed(**simulate):
         likelihood_weight=50.0,
     )
     screen, truth = simulate_screen(data.simulate, data, PriorsConfig())
-    posterior = summarise(fit_screen(screen, cfg).draw, 200, screen.gene_of_guide)
+    posterior = posterior_moments(fit_screen(screen, cfg).draw, 200, screen.guide_gene)
     usual = gene_estimates(screen, cfg, posterior)
-    allowed = dataclasses.replace(cfg, export=ExportConfig(estimates="unshrunken", dead_guides=True))
+    allowed = dataclasses.replace(cfg, export=ExportConfig(estimates="unshrunken", inactive_guides=True))
     place = [truth.gene_names.index(gene) for gene in screen.gene_names]
-    dead = truth.dead[[truth.guide_names.index(guide) for guide in screen.guide_names]]
+    dead = truth.inactive[[truth.guide_names.index(guide) for guide in screen.guide_names]]
     chosen = [truth.guide_names.index(guide) for guide in screen.guide_names]
     return (
         usual,
@@ -158,14 +158,14 @@ def test_sets_of_live_guides(n_guides, expected):
     ids=["posterior", "sandwich"],
 )
 def test_settings_that_do_not_go_together(settings):
-    with pytest.raises(ConfigError, match="export.dead_guides"):
-        ExportConfig(dead_guides=True, **settings)
+    with pytest.raises(ConfigError, match="export.inactive_guides"):
+        ExportConfig(inactive_guides=True, **settings)
 
 
 def test_centred_guides_are_refused():
     with pytest.raises(ConfigError, match="guide_effects=centred"):
         Config(
-            export=ExportConfig(estimates="unshrunken", dead_guides=True),
+            export=ExportConfig(estimates="unshrunken", inactive_guides=True),
             model=ModelConfig(guide_effects="centred"),
         )
 
@@ -177,7 +177,7 @@ def test_a_run_names_the_dead(tmp_path):
     cfg = Config(
         data=DataConfig(source="simulated", simulate=simulate),
         inference=InferenceConfig(method="laplace", num_posterior_draws=200, progress=False),
-        export=ExportConfig(estimates="unshrunken", dead_guides=True),
+        export=ExportConfig(estimates="unshrunken", inactive_guides=True),
         discovery=DiscoveryConfig(engine="native", null_correlation="fit"),
         tracking=TrackingConfig(backend="off"),
         likelihood_weight=50.0,
@@ -186,5 +186,5 @@ def test_a_run_names_the_dead(tmp_path):
     )
     pipeline.run(cfg)
     guides = pd.read_csv(tmp_path / names.GUIDE_SUMMARY_CSV)
-    assert guides["p_dead"].between(0, 1).all()
+    assert guides["p_inactive"].between(0, 1).all()
     assert "guides may be dead" in (tmp_path / "run.json").read_text()

@@ -11,7 +11,7 @@ import torch
 from fatebias.config import Config, DataConfig, InferenceConfig
 from fatebias.inference.checkpoint import Checkpoint, StopSignals
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from tests.screens import NARROW, small_screen
 
 WAYS = {
@@ -35,7 +35,7 @@ def fitted(screen, *, checkpoint=None, on_step=None, **inference):
     settings = {"num_steps": 200, "progress": False, "num_posterior_draws": 100} | inference
     cfg = Config(data=DataConfig(), priors=NARROW, inference=InferenceConfig(**settings), seed=3)
     fit = fit_screen(screen, cfg, on_step=on_step, checkpoint=checkpoint)
-    posterior = summarise(fit.draw, settings["num_posterior_draws"], screen.gene_of_guide)
+    posterior = posterior_moments(fit.draw, settings["num_posterior_draws"], screen.guide_gene)
     return fit.trace.loss.tobytes(), posterior.theta_mean.tobytes(), posterior.theta_sd.tobytes()
 
 

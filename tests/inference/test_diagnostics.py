@@ -34,14 +34,14 @@ def test_equal_ratios_have_no_tail():
 
 
 def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
-    coefficients = DesignMatrix(collapse(small_screen(4000)))
-    fit = fit_laplace(coefficients, NARROW)
-    good = gene_k_hats(coefficients, fit, None, Config(priors=NARROW))
-    assert len(good["k_hat"]) == coefficients.rows.n_genes
+    design = DesignMatrix(collapse(small_screen(4000)))
+    fit = fit_laplace(design, NARROW)
+    good = gene_k_hats(design, fit, None, Config(priors=NARROW))
+    assert len(good["k_hat"]) == design.rows.n_genes
     assert good["k_hat_max"] < 0.7
     assert judge(good) == ()
     narrow = type(fit)(**{**vars(fit), "factor": fit.factor * 3})
-    bad = gene_k_hats(coefficients, narrow, None, Config(priors=NARROW))
+    bad = gene_k_hats(design, narrow, None, Config(priors=NARROW))
     assert bad["k_hat_above_0.7"] > 0
     assert "Pareto k-hat is above 0.7" in judge(bad)[0]
 
