@@ -20,8 +20,10 @@ from benchmarks.measure import machine, screen
 from benchmarks.step import CELLS, GUIDES, MOI
 from fatebias.checks import refit as refitting
 from fatebias.checks.call import call_given
-from fatebias.checks.refit import centre, refit
-from fatebias.checks.resample import bootstrap, bootstrap_weights, full_fit, units
+from fatebias.checks.centre import centre_of_run, find_centre
+from fatebias.checks.refit import refit
+from fatebias.checks.resampling import bootstrap
+from fatebias.checks.units import bootstrap_weights, resampling_units
 from fatebias.config import (
     AUTO,
     CalibrationConfig,
@@ -56,7 +58,7 @@ def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
     one_fit = time.perf_counter() - begun
     peak = peak_memory_mb()
     begun = time.perf_counter()
-    full = full_fit(data, cfg, posterior)
+    full = centre_of_run(data, cfg, posterior)
     mode = time.perf_counter() - begun
     found = bootstrap(full, data, cfg.calibration, torch.get_num_threads())
     whole = time.perf_counter() - begun
@@ -71,12 +73,12 @@ def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
     print(f"peak memory after the fit, and after the refits: {peak:.0f}, {peak_memory_mb():.0f} MB")
     low, middle, high = np.percentile(ratio, [5, 50, 95])
     print(f"se_boot / se by export.se=sandwich:      {middle:.3f} ({low:.3f} to {high:.3f}, 5 to 95 %)")
-    drawn = units(data, "cells")
+    drawn = resampling_units(data, "cells")
     begun = time.perf_counter()
     exact = []
     for b in range(n_exact):
         weighted = dataclasses.replace(data, weight=data.weight * bootstrap_weights(drawn, 0, b))
-        exact.append(centre(weighted, cfg, posterior.scales_mean**-2.0))
+        exact.append(find_centre(weighted, cfg, posterior.scales_mean**-2.0))
     index = full.design.theta_index[:, data.contrast_index]
     by_newton = np.stack([each.mean[index] for each in exact])
     print(f"one exact refit by Newton's method:      {(time.perf_counter() - begun) / n_exact:.1f} s")
@@ -128,7 +130,7 @@ def _one_screen(
     draws = cfg.inference.num_posterior_draws
     posterior = posterior_moments(fit_screen(data, cfg).draw, draws, data.guide_gene)
     given = contrast_estimates(data, cfg, posterior)
-    found = bootstrap(full_fit(data, cfg, posterior), data, cfg.calibration)
+    found = bootstrap(centre_of_run(data, cfg, posterior), data, cfg.calibration)
     theta = truth.theta[:, data.contrast_index]
     result = {}
     for name, errors in (("run", given), ("bootstrap", ContrastEstimates(given.betahat, found.covariance))):

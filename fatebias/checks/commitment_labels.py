@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from fatebias.errors import DataError
 from fatebias.estimates.likelihood_weight import WeightReport, estimate_weight
 from fatebias.estimates.sandwich import flat_of
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import posterior_moments
+from fatebias.inference.posterior import Posterior, posterior_moments
 from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
@@ -30,25 +31,11 @@ LEAST_CONCENTRATION, LEAST_EXPECTED = 1e-3, 1e-4
 
 
 def commitment_screen(screen: Screen, measure: str) -> Screen:
-    """Make the screen whose labels say how far each cell is committed.
+    """Return the screen whose labels say how far each cell is committed; all else stays as it was.
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    measure
-        ``entropy``: ``1 - H(p) / log F``, 1 for a cell whose fate is settled; ``column``: the column that
-        ``data.commitment_key`` names.
-
-    Returns
-    -------
-    Screen
-        Of two fates, reference ``uncommitted`` and contrast ``committed``; all else as it was.
-
-    Raises
-    ------
-    DataError
-        When all cells are committed alike.
+    `measure` is ``entropy``, ``1 - H(p) / log F``, 1 for a cell whose fate is settled, or ``column``, the
+    column that ``data.commitment_key`` names. The reference fate is ``uncommitted``, the contrast
+    ``committed``. Raises a DataError when all cells are committed alike.
     """
     c = sharpness(screen.p) if measure == "entropy" else screen.commitment
     assert c is not None
@@ -67,7 +54,7 @@ def commitment_screen(screen: Screen, measure: str) -> Screen:
 
 
 def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
-    """Predict how far guides move commitment by nothing but moving their cells between fates.
+    """Predict how far guides move commitment merely by moving their cells between fates.
 
     A gene that pushes cells towards one fate makes their probabilities sharper or flatter by that alone. So
     the model is fitted, and commitment predicted for each cell with its guides and without: for labels that
@@ -75,21 +62,10 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
 
         E[H(p)] = psi(k + 1) - sum_f pi_f psi(k pi_f + 1).
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        The run's settings, the likelihood weight the one that the data suggest: at a smaller one effects
-        would be shrunk and part of the bias left.
-    measure
-        A ``column`` is predicted from sharpness and p by its regression on both, day by day, which is exact
-        for both of CellRank's priming degrees.
-
-    Returns
-    -------
-    ndarray
-        In logits of commitment, shape (N,); zero in cells without a targeting guide.
+    Return that in logits of commitment, (N,), zero in cells without a targeting guide. ``cfg`` has the
+    weight that the data suggest: at a smaller one effects would be shrunk and part of the bias left. A
+    ``column`` is predicted from sharpness and p by its regression on both, day by day, which is exact for
+    both of CellRank's priming degrees.
     """
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace))
@@ -114,26 +90,13 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
 
 
 def expected_sharpness(pi: Array, concentration: Array) -> Array:
-    """Give the mean of ``1 - H(p) / log F`` over p from Dirichlet(k pi).
-
-    Parameters
-    ----------
-    pi
-        Shape (n, F).
-    concentration
-        k, shape (n,).
-
-    Returns
-    -------
-    ndarray
-        Shape (n,).
-    """
+    """Return the mean of ``1 - H(p) / log F`` over p from Dirichlet(k pi), (n,), for pi (n, F) and k (n,)."""
     entropy = digamma(concentration + 1) - (pi * digamma(concentration[:, None] * pi + 1)).sum(axis=1)
     return np.asarray(1 - entropy / np.log(pi.shape[1]))
 
 
 def regressed(screen: Screen) -> Array:
-    """Regress the column of commitment on 1, sharpness and p, day by day, shape (D, 1 + F)."""
+    """Return the slopes of the column of commitment on 1, sharpness and p, day by day, (D, 1 + F)."""
     assert screen.commitment is not None
     design = np.column_stack([np.ones(screen.N), sharpness(screen.p), screen.p[:, 1:]])
     slopes = np.empty((screen.D, design.shape[1]))
@@ -146,22 +109,11 @@ def regressed(screen: Screen) -> Array:
 
 
 def weighted(screen: Screen, cfg: Config) -> tuple[Screen, Config]:
-    """Weigh cells by how much their commitment scatters, day by day.
+    """Return a screen of `commitment_screen` with cells weighted by how their commitment scatters.
 
-    Commitment is no draw of anything: the likelihood is a quasi-likelihood, whose weight on each day is one
-    over that day's Pearson dispersion (Papke and Wooldridge 1996), less where clusters share noise.
-
-    Parameters
-    ----------
-    screen
-        Of `commitment_screen`.
-    cfg
-        The run's settings.
-
-    Returns
-    -------
-    screen, cfg
-        Day factors of mean 1 in the cells' weights, and their level as ``likelihood_weight``.
+    Commitment is no draw of anything: the likelihood is a quasi-likelihood, whose weight on each day is
+    one over that day's Pearson dispersion (Papke and Wooldridge 1996), less where clusters share noise.
+    Day factors of mean 1 go into the cells' weights, their level into ``likelihood_weight``.
     """
     found, by_day = weight_from_cells(screen, cfg)
     whole = found.estimates["dispersion"].parts["dispersion"]
@@ -172,8 +124,30 @@ def weighted(screen: Screen, cfg: Config) -> tuple[Screen, Config]:
 
 
 def weight_from_cells(screen: Screen, cfg: Config) -> tuple[WeightReport, Array]:
-    """Estimate the weight that cells themselves suggest, and the dispersion by day, shape (D,)."""
+    """Return the weight that cells themselves suggest, and the dispersion by day, (D,)."""
     calibration = dataclasses.replace(cfg.calibration, method="auto")  # no fits of NTC pseudo-genes
     found = estimate_weight(screen, dataclasses.replace(cfg, likelihood_weight=1.0, calibration=calibration))
     by_day = found.estimates["dispersion"].parts["dispersion_by_day"]
     return found, np.array([by_day[label] for label in screen.day_labels])
+
+
+@dataclass(frozen=True)
+class CommitmentFit:
+    """Effects on commitment, with the screen and the settings that they were fitted under."""
+
+    screen: Screen
+    cfg: Config
+    posterior: Posterior
+    warnings: tuple[str, ...]
+
+
+def fit_commitment(own: Screen, cfg: Config) -> CommitmentFit:
+    """Return the fit of a screen of `commitment_screen`, its cells weighted as they scatter."""
+    own, cfg = weighted(own, cfg)
+    # The bias that was taken out is that of guides that all work.
+    export = dataclasses.replace(cfg.export, inactive_guides=False)
+    laplace = dataclasses.replace(cfg.inference, method="laplace")
+    cfg = dataclasses.replace(cfg, inference=laplace, export=export)
+    fit = fit_screen(own, cfg)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene)
+    return CommitmentFit(own, cfg, posterior, fit.warnings)

@@ -36,8 +36,8 @@ def hits(
     ----------
     hits
         A ranked table: ``gene``, ``postmean_d0``, ... and ``lfsr_d0``, ... (one column a day) and
-        ``hit_anyday``, the surest gene first; or a result whose ``table`` is one. Attributes of such a
-        result named like the keywords below are used where the keyword is not given.
+        ``hit_anyday``, the surest gene first; or a result whose ``ranked`` or ``table`` is one. Attributes of
+        such a result named like the keywords below are used where the keyword is not given.
     ax
         Where to draw; a new figure by default, tall enough for `top` genes.
     top
@@ -83,7 +83,7 @@ def hits(
     from fatebias.discovery.ranking import CallRule, active
     from fatebias.pl.save import literal, new_axes, without_frame
 
-    ranked: pd.DataFrame = getattr(hits, "table", hits)
+    ranked: pd.DataFrame = getattr(hits, "ranked", getattr(hits, "table", hits))
     n_days = sum(str(column).startswith(names.LFSR) for column in ranked.columns)
     day_labels = day_labels or getattr(hits, "day_labels", None) or [f"d{d}" for d in range(n_days)]
     fate, against = contrast or getattr(hits, "contrast", None) or (None, None)

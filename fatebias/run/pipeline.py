@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from fatebias.api.fitting import config_yaml, describe_screen
-from fatebias.checks.registry import CHECKS, Check
+from fatebias.checks.base import Check
+from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
 from fatebias.errors import DiscoveryError, OutputError
 from fatebias.files.atomic import atomic_text, digest, sha256_file
@@ -126,15 +127,15 @@ class _Run:
         return self.screen
 
     def _fit(self) -> None:
-        from fatebias.checks.resample_stage import check
         from fatebias.data.load import source_files
         from fatebias.data.reading.summary import render_summary
 
         config = self.config
         screen = self._load()
         log.info("the screen\n%s", render_summary(screen.summary))
-        if "resample" in config.stages:
-            check(screen, config.calibration)
+        for check in CHECKS:
+            if check.name in config.stages:
+                check.require(screen, config)
         described = describe_screen(screen)
         self._open_journal(described["fingerprint"])
         key = self._fit_key(described["fingerprint"])
@@ -169,7 +170,7 @@ class _Run:
         screen = self._load()
         lacking = check.lacks(screen)
         if lacking is not None:
-            log.log(logging.INFO if check.unasked else logging.WARNING, "no %s: %s", check.name, lacking)
+            log.log(logging.INFO if check.by_default else logging.WARNING, "no %s: %s", check.name, lacking)
             return
         deciding = check.deciding(self.config, screen, self.paths)
         key = digest({"fit": self._fit_key(screen.fingerprint()), "deciding": deciding})
@@ -179,8 +180,8 @@ class _Run:
         config = check.config(self.config, self._noted("fit"))
         with self._stage(check.name, key, check.outputs(self.config, self.paths)) as entry:
             entry["of"] = self._keys(check.follows)
-            entry["report"] = check.do(screen, config, self.paths)
-            entry["words"] = check.words(entry["report"])
+            entry["report"] = check.run(screen, config, self.paths)
+            entry["words"] = check.summary_line(entry["report"])
         for line in entry["words"].splitlines():
             log.info("%s", line)
 
@@ -308,7 +309,7 @@ class _Run:
         files += self.paths.discovery(self.config.discovery.contrasts) if report else []
         for check in CHECKS:
             if checked := self._noted(check.name).get("report"):
-                figures = check.figures(checked)
+                figures = check.metrics(checked)
                 spool.metrics({f"final/{name}": value for name, value in figures.items()})
                 files += check.outputs(self.config, self.paths)
         for path in (*files, self.paths.record):

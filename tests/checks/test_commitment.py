@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fatebias.checks.commitment import judge, may_be_left, together, words
+from fatebias.checks.commitment import Commitment, may_be_left, overall_verdict, verdicts
 from fatebias.checks.commitment_labels import (
     by_bias_alone,
     commitment_screen,
@@ -152,7 +152,7 @@ def test_days_weigh_by_their_own_scatter(simulated):
 
 def test_verdicts_by_day_and_over_days():
     yes, no = True, False
-    verdict = judge(
+    verdict = verdicts(
         np.array([[no, yes], [no, no], [yes, yes], [yes, no], [no, no], [no, no]]),
         np.array([[no, no], [yes, yes], [no, yes], [no, yes], [yes, yes], [no, no]]),
         np.array([[0.1, 0.1], [-1, -1], [1, -1], [1, -1], [-1, 1], [0, 0]]),
@@ -165,7 +165,7 @@ def test_verdicts_by_day_and_over_days():
         ["delay", "advance"],
         ["none", "none"],
     ]
-    assert [together(row) for row in verdict] == ["bias", "delay", "both", "mixed", "mixed", "none"]
+    assert [overall_verdict(row) for row in verdict] == ["bias", "delay", "both", "mixed", "mixed", "none"]
 
 
 def test_a_small_rest_of_a_large_bias_is_not_taken_for_an_effect():
@@ -247,9 +247,9 @@ def test_the_report_counts_what_the_table_says(told_apart):
         kind: counted.get(kind, 0) for kind in ("bias", "both", "delay")
     }
     assert report["moved"] == table["moved"].sum()
-    assert f"{report['moved']} of 12 genes move it" in words(report)
+    assert f"{report['moved']} of 12 genes move it" in Commitment().summary_line(report)
     assert report["both_genes"] == [genes["both"]]
-    assert f"bias or delay (1 less committed, 0 more): '{genes['both']}'" in words(report)
+    assert f"bias or delay (1 less committed, 0 more): '{genes['both']}'" in Commitment().summary_line(report)
     assert not list(paths.root.glob(".commitment-*"))
 
 

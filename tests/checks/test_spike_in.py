@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fatebias.checks.spike_in import Deck, begin_at, by_guide
-from fatebias.checks.spike_report import least_size, report, words
+from fatebias.checks.spike_design import Deck, begin_at, by_guide
+from fatebias.checks.spike_report import least_size, power_report, summary_line
 from fatebias.config import Config, DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.collapse import collapse
 from fatebias.data.simulation.simulate import simulate_screen
@@ -80,7 +80,7 @@ def made_table():
 
 
 def test_calls_are_counted_by_what_they_are():
-    found = report(made_table(), SIZES)
+    found = power_report(made_table(), SIZES)
     counts = ("pseudo_genes", "spiked", "calls", "false_calls", "false_on_null_genes", "false_on_other_days")
     assert [found[name] for name in counts] == [4, 3, 5, 3, 1, 1]
     assert found["wrong_sign"] == 1
@@ -90,16 +90,16 @@ def test_calls_are_counted_by_what_they_are():
     assert found["z_sd"] == pytest.approx(2.0)
     by_size = {(each["days"], each["size"]): (each["called"], each["n"]) for each in found["by_size"]}
     assert by_size == {("one", 0.2): (0, 1), ("one", 0.8): (0, 1), ("all", 0.8): (1, 1)}
-    said = words(found | {"ntc_guides": 8, "rounds": 1})
+    said = summary_line(found | {"ntc_guides": 8, "rounds": 1})
     assert "3 of 5 called gene-days false" in said
     assert "neither the false-discovery rate nor" in said
     assert "calibration.spike_in=14 would give 10" in said
 
 
 def test_no_call_has_no_rate_of_false_ones():
-    found = report(made_table().assign(called=False), SIZES)
+    found = power_report(made_table().assign(called=False), SIZES)
     assert found["fdr"] is None
-    assert "none of their gene-days is called" in words(found | {"ntc_guides": 20, "rounds": 1})
+    assert "none of their gene-days is called" in summary_line(found | {"ntc_guides": 20, "rounds": 1})
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_discovery_needs_the_gene_table_alone_and_neither_torch_nor_anndata(fini
         "print([name for name in ('torch', 'pyro', 'anndata', 'mlflow') if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=600
     )
     assert done.stdout.strip() == "[]"
     assert (tmp_path / names.HITS_CSV).read_bytes() == (finished / names.HITS_CSV).read_bytes()
@@ -174,7 +174,7 @@ def test_tracking_off_needs_no_mlflow(tmp_path):
         "from tests.test_pipeline import config; from fatebias import pipeline; from pathlib import Path\n"
         "pipeline.run(config(Path(sys.argv[1])))"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120, capture_output=True)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=600, capture_output=True)
     assert not (tmp_path / names.TRACKING_DIR).exists()
 
 
