@@ -150,7 +150,7 @@ def test_stages_apart_give_the_same_tables(finished, tmp_path):
 def test_discovery_needs_the_gene_table_alone_and_neither_torch_nor_anndata(finished, tmp_path):
     (tmp_path / names.GENE_SUMMARY_CSV).write_bytes((finished / names.GENE_SUMMARY_CSV).read_bytes())
     code = (
-        "import sys; from fatebias import pipeline; from fatebias.config import *;"
+        "import sys; from fatebias.run import pipeline; from fatebias.config import *;"
         "pipeline.run(Config(out_dir=sys.argv[1], stages=['discover'],"
         " tracking=TrackingConfig(backend='off'), discovery=DiscoveryConfig(engine='native')));"
         "print([name for name in ('torch', 'pyro', 'anndata', 'mlflow') if name in sys.modules])"
@@ -171,7 +171,7 @@ def test_discovery_without_a_gene_table_says_what_to_do(tmp_path):
 def test_tracking_off_needs_no_mlflow(tmp_path):
     code = (
         "import sys; sys.modules['mlflow'] = None\n"
-        "from tests.test_pipeline import config; from fatebias import pipeline; from pathlib import Path\n"
+        "from tests.run.test_pipeline import config; from fatebias.run import pipeline; from pathlib import Path\n"
         "pipeline.run(config(Path(sys.argv[1])))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=600, capture_output=True)
@@ -205,7 +205,7 @@ def test_data_that_cannot_be_read_fail_the_run_before_any_fit(tmp_path):
 
 
 def test_a_folder_at_work_is_not_shared(tmp_path):
-    with FileLock(tmp_path / ".lock"), pytest.raises(OutputError, match="another run is at work"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(OutputError, match="another run is working"):
         pipeline.run(config(tmp_path))
 
 
