@@ -71,7 +71,7 @@ def fit_and_call(
     """
     laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
     fit = fit_screen(screen, laplace, start=start)
-    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as folder:
         return call_exported(screen, laplace, posterior, Path(folder))
 

@@ -53,7 +53,7 @@ def _fit(own: Screen, cfg: Config) -> _Fitted:
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     cfg = dataclasses.replace(cfg, inference=laplace, export=live)
     fit = fit_screen(own, cfg)
-    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene, flips=False)
     return _Fitted(own, cfg, posterior, fit.warnings)
 
 

@@ -13,9 +13,8 @@ from fatebias.data.screen import Screen
 from fatebias.data.synthetic import sharpness
 from fatebias.errors import DataError
 from fatebias.estimates.likelihood_weight import WeightReport, estimate_weight
-from fatebias.estimates.sandwich import flat_of
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import posterior_moments
+from fatebias.inference.posterior import flat_means, posterior_moments
 from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
@@ -93,9 +92,9 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
     """
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace))
-    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     design = design_of(screen, cfg.model)
-    flat = flat_of(posterior, design)
+    flat = flat_means(posterior, design)
     without = np.zeros_like(flat)
     without[design.shared_index] = flat[design.shared_index]
     day = design.rows.day

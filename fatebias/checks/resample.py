@@ -19,8 +19,8 @@ from fatebias.checks.refit import Centre, Refits, centre, refit
 from fatebias.config import CalibrationConfig, Config
 from fatebias.data.screen import Screen
 from fatebias.errors import DataError
-from fatebias.estimates.sandwich import broad_scales, flat_of
-from fatebias.inference.posterior import Posterior
+from fatebias.estimates.sandwich import broad_scales
+from fatebias.inference.posterior import Posterior, flat_means
 from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
@@ -339,7 +339,7 @@ def full_fit(screen: Screen, cfg: Config, posterior: Posterior) -> Centre:
     precision = posterior.scales_mean**-2.0
     if cfg.export.estimates == "unshrunken":
         precision = broad_scales(design, posterior.scales_mean[:, -1]).scale_precision
-    return centre(screen, cfg, precision, flat_of(posterior, design))
+    return centre(screen, cfg, precision, flat_means(posterior, design))
 
 
 def diagonal(blocks: Array) -> Array:

@@ -90,7 +90,7 @@ def fit(
         begun = time.perf_counter()
         weight = estimate_weight(screen, config)
         atomic_json(paths.calibration, {"likelihood_weight": config.likelihood_weight, **weight.plain()})
-        log.info("%s", weight.words())
+        log.info("%s", weight.summary_line())
         config = with_weight(config, weight.weight)
         calibrating = time.perf_counter() - begun
         checkpoint = Checkpoint(paths.checkpoint, key, config.inference.checkpoint_every_s)
@@ -116,7 +116,7 @@ def fit(
             "warnings": list(found.warnings),
             "likelihood_weight": config.likelihood_weight,
             "suggested_weight": weight.weight,
-            "calibration": weight.words(),
+            "calibration": weight.summary_line(),
             "notes": notes,
             "se": config.export.se,
             "n_steps": len(found.trace.step),

@@ -365,4 +365,4 @@ def test_notes_of_a_fit_are_said(tmp_path, caplog):
         stages=["fit"],
     )
     pipeline.run(cfg)
-    assert "calibration.method=controls cannot be gone here" in caplog.text
+    assert "calibration.method=controls is not possible on this screen" in caplog.text
