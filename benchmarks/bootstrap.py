@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -134,8 +132,7 @@ def _one_screen(
     theta = truth.theta[:, data.contrast_index]
     result = {}
     for name, errors in (("run", given), ("bootstrap", ContrastEstimates(given.betahat, found.covariance))):
-        with tempfile.TemporaryDirectory() as folder:
-            table = call_given(data, cfg, errors, Path(folder))
+        table = call_given(data, cfg, errors)
         lfsr, mean = (table[day_columns(column, data.D)].to_numpy(dtype=float) for column in (LFSR, POSTMEAN))
         called = lfsr < cfg.discovery.mash_lfsr_thresh
         false = called & (np.sign(mean) != np.sign(theta))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -154,8 +153,7 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
         cfg = with_weight(cfg, estimate_weight(screen, cfg).weight)
     fit = fit_screen(screen, cfg)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
-    with tempfile.TemporaryDirectory() as folder:
-        table = call_exported(screen, cfg, posterior, Path(folder))
+    table = call_exported(screen, cfg, posterior)
     seconds = time.perf_counter() - begun
 
     def days(prefix: str) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from fatebias.errors import ConfigError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+PACKAGE = Path(__file__).resolve().parent
+# A wheel carries conf/ inside the package; in a checkout, installed editable or not, it lies beside it.
+CONF = next((conf for conf in (PACKAGE / "conf",) if conf.is_dir()), PACKAGE.parent / "conf")
 SHOWN_FIRST = ("data", "priors", "model", "inference", "discovery", "tracking", "launcher", "experiment")
 
 
@@ -25,11 +28,17 @@ def register() -> None:
     # conf/config.yaml lists the schema first, so it types every group
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("fatebias.folder", _folder, replace=True)
+    OmegaConf.register_new_resolver("fatebias.command", _command, replace=True)
     OmegaConf.register_new_resolver("fatebias.options", _options_text, replace=True)
 
 
 def _folder(wanted: str | None, otherwise: str) -> str:
     return otherwise if wanted in (None, "", "null", "None") else os.path.expanduser(str(wanted))
+
+
+def _command() -> str:
+    """Return what the user types to start this program."""
+    return "python run.py" if Path(sys.argv[0]).name == "run.py" else "fatebias"
 
 
 def group_options(folders: list[Path]) -> dict[str, dict[str, str]]:

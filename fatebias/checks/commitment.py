@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,8 +83,7 @@ def run_commitment(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, An
     own = commitment_screen(screen, measure)
     bias = by_bias_alone(screen, cfg, measure)
     plain, found = _fit(own, cfg), _fit(tilt_cells(own, bias[:, None], back=True), cfg)
-    with tempfile.TemporaryDirectory(prefix=".commitment-", dir=paths.root) as folder:
-        table = call_exported(found.screen, found.cfg, found.posterior, Path(folder))
+    table = call_exported(found.screen, found.cfg, found.posterior, paths.root)
     contrast = read_table(paths.mash_out, fix="run again with resume=false")
     rule = call_rule(cfg.discovery)
     biased = active(contrast.set_index(names.GENE, drop=False).loc[table[names.GENE]], rule)

@@ -46,12 +46,13 @@ def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
     FitError, DiscoveryError, OutputError
         As the fit and the discovery.
     """
-    from fatebias.pl.pictures import plot_controls
+    from fatebias import pl
+    from fatebias.pl.save import save_png
 
     tables = []
     for part in range(cfg.calibration.control_splits):
         split = pseudo_genes(screen, part=part, n_parts=cfg.calibration.control_splits, seed=cfg.seed)
-        table = fit_and_call(split, cfg, paths.root, ".controls-")
+        table = fit_and_call(split, cfg, paths.root)
         table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
         tables.append(table.assign(**{names.PART: part}))
     table = pd.concat(tables, ignore_index=True)
@@ -64,7 +65,7 @@ def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
             for d in range(screen.D)
         ]
     )
-    plot_controls(z, paths.controls_plot)
+    save_png(pl.controls(z), paths.controls_plot)
     interval = binomtest(called, n).proportion_ci(0.95)
     return {
         "pseudo_genes": n,

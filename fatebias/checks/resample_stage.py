@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -156,8 +155,7 @@ def bootstrap_table(
     """
     n_days = screen.D
     betahat = given[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)
-    with tempfile.TemporaryDirectory(prefix=".bootstrap-", dir=root) as folder:
-        called = call_given(screen, cfg, ContrastEstimates(betahat, found.covariance), Path(folder))
+    called = call_given(screen, cfg, ContrastEstimates(betahat, found.covariance), root)
     table = _table(given, found, "boot")
     for d in range(n_days):
         table[f"prob_positive_d{d}"] = found.positive[:, d]

@@ -118,7 +118,8 @@ def run_spike_in(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
     FitError, DiscoveryError, OutputError
         As the fit and the discovery.
     """
-    from fatebias.pl.pictures import plot_spike_in
+    from fatebias import pl
+    from fatebias.pl.save import save_png
 
     posterior = read_posterior(paths.posterior)
     sigma = float(posterior.scales_mean[screen.contrast_index, -1])
@@ -148,7 +149,7 @@ def run_spike_in(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]
         "ntc_guides": len(screen.ntc_guide_names),
         "sigma_guide": sigma,
     }
-    plot_spike_in(found["by_size"], paths.spike_in_plot)
+    save_png(pl.spike_in(found["by_size"]), paths.spike_in_plot)
     return found
 
 
@@ -211,7 +212,7 @@ def begin_at(split: Screen, screen: Screen, posterior: Posterior, model: ModelCo
 def _called(spiked: Screen, screen: Screen, cfg: Config, posterior: Posterior, root: Path) -> pd.DataFrame:
     """Fit and call; the rows of the pseudo-genes, in their order."""
     start = begin_at(spiked, screen, posterior, cfg.model)
-    table = fit_and_call(spiked, cfg, root, ".spike_in-", start)
+    table = fit_and_call(spiked, cfg, root, start)
     assert all(name.startswith(PSEUDO_GENE) for name in table[names.GENE].iloc[screen.L :])
     return table.iloc[screen.L :]
 

@@ -1,20 +1,24 @@
-"""From the files of a fit to ranked hits, for the screen's contrast and for further ones.
+"""Discovery from the files of a fit: read, discover in memory, write.
 
-Needs neither the screen nor torch: a fit on a cluster is judged on a laptop.
+Needs neither the screen nor torch, so a fit made on a cluster can be judged on a laptop.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from fatebias import names
 from fatebias.config import DiscoveryConfig
-from fatebias.contrasts import Contrast, parse_contrast, parse_contrasts
-from fatebias.errors import DiscoveryError, some
-from fatebias.estimates.estimates import ContrastEstimates, SavedFit, read_fit
+from fatebias.discovery.core import Discovery, all_contrasts, discover_contrasts, discover_summary
+from fatebias.discovery.input import read_summary
+from fatebias.errors import DiscoveryError
+from fatebias.estimates.estimates import SavedFit, read_fit
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 
@@ -22,59 +26,87 @@ log = logging.getLogger(__name__)
 
 
 def discover(
-    cfg: DiscoveryConfig, paths: RunPaths, screen: Mapping[str, Any], se: str = "posterior"
+    cfg: DiscoveryConfig,
+    paths: RunPaths,
+    *,
+    se: str = "posterior",
+    day_labels: Sequence[object] = (),
+    fate: str | None = None,
+    against: str | None = None,
 ) -> dict[str, Any]:
-    """Shrink, call, rank and draw; the plain settings need nothing but ``gene_summary_for_mash.csv``.
+    """Return what run.json says of the discovery, after writing its tables and pictures.
 
-    The fit's own error correlation (``null_correlation: fit`` or ``per_gene``) and further contrasts come
-    from ``posterior.npz``.
-
-    Parameters
-    ----------
-    cfg
-        Method, engine, thresholds and contrasts.
-    paths
-        Where to read and write.
-    screen
-        What `stages.describe_screen` said; empty when only the table is there.
-    se
-        ``export.se`` of the fit.
-
-    Returns
-    -------
-    dict
-        What run.json is to say of it; further contrasts under ``contrasts``.
-
-    Raises
-    ------
-    DiscoveryError, OutputError
-        When a file cannot be used, the engine fails, or a file could not be written.
-    ConfigError
-        When a contrast is none of the fit's fates.
+    ``gene_summary_for_mash.csv`` is enough for the plain settings; the fit's own error correlation
+    (``null_correlation: fit`` or ``per_gene``) and further contrasts come from ``posterior.npz``. `se`,
+    `day_labels` and the screen's own contrast, `fate` against `against`, are what the fit says.
     """
     saved = _saved(cfg, paths, se)
-    own = None if saved is None else parse_contrast(saved.contrast, saved.fates, saved.fates[0])
-    further: list[Contrast] = []
-    if saved is not None:
-        further = parse_contrasts(cfg.contrasts, saved.fates, saved.fates[0], saved.contrast)
-    kept = {paths.contrast(contrast.name).root for contrast in further}
+    contrasts = [] if saved is None else all_contrasts(cfg, saved.fates, saved.contrast)
+    folders = [paths] + [paths.contrast(each.name) for each in contrasts[1:]]
+    kept = {each.root for each in folders[1:]}
     if paths.contrasts.is_dir():
         set_aside(paths, [folder for folder in sorted(paths.contrasts.iterdir()) if folder not in kept])
-    report = _discover_one(cfg, paths, screen, se, saved, own)
-    if further:
-        report["contrasts"] = {}
-    for contrast in further:
-        assert saved is not None
-        below = prepare_out_dir(paths.contrast(contrast.name).root)
-        _write_summary(_export(saved, contrast), saved, below)
-        log.info("contrast %s", contrast.name)
-        found = _discover_one(cfg, below, screen, se, saved, contrast)
-        report["contrasts"][contrast.name] = {key: found[key] for key in ("n_hits", "loglik", "notes")}
+    own = read_summary(paths.gene_summary)
+    if saved is None:
+        found = discover_summary(own, cfg, folder=paths.root)
+        _write(found, paths, own.table, day_labels, fate, against)
+        return dataclasses.asdict(found.report)
+    run = discover_contrasts(
+        saved.estimates, saved.fates, saved.gene_names, cfg,
+        contrast=saved.contrast, se=se, own=own, folder=paths.root,
+    )  # fmt: skip
+    report: dict[str, Any] = {}
+    for (contrast, found), below in zip(run, folders, strict=True):
+        given = own.table
+        told = dataclasses.asdict(found.report)
+        if below is paths:
+            report = told | ({"contrasts": {}} if len(contrasts) > 1 else {})
+        else:
+            log.info("contrast %s", contrast.name)
+            prepare_out_dir(below.root)
+            given = found.table[list(own.table)]
+            _write_csv(given, below.gene_summary)
+            report["contrasts"][contrast.name] = {key: told[key] for key in ("n_hits", "loglik", "notes")}
+        _write(found, below, given, day_labels, contrast.fate, contrast.against)
     return report
 
 
+def write_mash_out(found: Discovery, given: pd.DataFrame, final: Path) -> None:
+    """Write `Discovery.table`; `given` has genes, estimates and errors with the digits of their file."""
+    _write_csv(_with_digits(found.table, given), final)
+
+
+def _with_digits(table: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+    # A file's own digits (0.10) leave as they came.
+    text = given.set_index(names.GENE, drop=False).loc[table[names.GENE]]
+    return table.assign(**{column: text[column].to_numpy() for column in given})
+
+
+def _write(
+    found: Discovery,
+    paths: RunPaths,
+    given: pd.DataFrame,
+    day_labels: Sequence[object],
+    fate: str | None,
+    against: str | None,
+) -> None:
+    from fatebias.pl.pictures import plot_hits
+
+    write_mash_out(found, given, paths.mash_out)
+    _write_csv(_with_digits(found.ranked, given), paths.hits)
+    _write_csv(found.calls, paths.calls)
+    n_days = found.report.n_days
+    labels = list(day_labels) if len(day_labels) == n_days else [f"d{d}" for d in range(n_days)]
+    plot_hits(found.ranked, labels, found.rule, fate, against, paths.hits_plot)
+
+
+def _write_csv(table: pd.DataFrame, final: Path) -> None:
+    with atomic_path(final) as draft:
+        table.to_csv(draft, index=False)
+
+
 def _saved(cfg: DiscoveryConfig, paths: RunPaths, se: str) -> SavedFit | None:
-    """Read the fit where it is needed, or where it is there."""
+    """Read the fit; without one, None where the settings can do without."""
     because = None
     if cfg.method == "mashr" and cfg.null_correlation in ("fit", "per_gene"):
         because = f"discovery.null_correlation={cfg.null_correlation}"
@@ -90,85 +122,3 @@ def _saved(cfg: DiscoveryConfig, paths: RunPaths, se: str) -> SavedFit | None:
         if paths.posterior.exists():
             log.warning("%s", error)
         return None
-
-
-def _export(saved: SavedFit, contrast: Contrast) -> ContrastEstimates:
-    return saved.estimates.contrast(contrast.weights(saved.fates))
-
-
-def _write_summary(given: ContrastEstimates, saved: SavedFit, paths: RunPaths) -> None:
-    from fatebias.estimates.tables import gene_table
-
-    with atomic_path(paths.gene_summary) as draft:
-        gene_table(given.betahat, given.se, saved.gene_names).to_csv(draft, index=False)
-
-
-def _discover_one(
-    cfg: DiscoveryConfig,
-    paths: RunPaths,
-    screen: Mapping[str, Any],
-    se: str,
-    saved: SavedFit | None,
-    contrast: Contrast | None,
-) -> dict[str, Any]:
-    """Judge the ``gene_summary_for_mash.csv`` of one folder."""
-    from fatebias.discovery import engine
-    from fatebias.discovery.calls import call_table
-    from fatebias.discovery.correlation import error_correlation
-    from fatebias.discovery.ranking import rank
-    from fatebias.discovery.tables import read_table
-    from fatebias.pl.pictures import plot_hits
-
-    covariance, flips = None, None
-    if saved is not None and contrast is not None:
-        place = _places(saved, paths)
-        covariance = _export(saved, contrast).covariance[place]
-        flips = saved.flips(contrast)[place]
-    correlation = error_correlation(cfg, se, covariance)
-    v = None if correlation is None else correlation.v
-    report, effects = engine.discover(paths.gene_summary, paths.mash_out, cfg, v)
-    if correlation is not None and correlation.note:
-        log.warning(correlation.note)
-        report = dataclasses.replace(report, notes=[*report.notes, correlation.note])
-    rule = engine.call_rule(cfg)
-    table = read_table(paths.mash_out, fix="run again with resume=false")  # as text: a gene may be called NA
-    calls = call_table(table, effects, rule, cfg.effect_size_eps, cfg.seed, flips)
-    ranked = rank(table, rule, where=paths.mash_out)
-    calls = calls.set_index(names.GENE).loc[ranked[names.GENE]].reset_index()
-    for result, final in ((ranked, paths.hits), (calls, paths.calls)):
-        with atomic_path(final) as draft:
-            result.to_csv(draft, index=False)
-    labels = screen.get("day_labels") or []
-    plot_hits(
-        ranked,
-        labels if len(labels) == report.n_days else [f"d{d}" for d in range(report.n_days)],
-        rule,
-        *_fates(screen, contrast),
-        paths.hits_plot,
-    )
-    return dataclasses.asdict(report)
-
-
-def _places(saved: SavedFit, paths: RunPaths) -> list[int]:
-    """Find the genes of the table in the fit, by name."""
-    from fatebias.discovery.input import read_summary
-
-    number = {gene: place for place, gene in enumerate(saved.gene_names)}
-    genes = read_summary(paths.gene_summary).genes
-    unknown = [gene for gene in genes if gene not in number]
-    if unknown:
-        raise DiscoveryError(
-            "the table has genes that the fit beside it does not know",
-            where=paths.gene_summary,
-            found=some(unknown),
-            allowed=f"genes of {names.POSTERIOR_NPZ}",
-            fix=f"fit again, or take {names.POSTERIOR_NPZ} away where the table is of another fit",
-        )
-    return [number[gene] for gene in genes]
-
-
-def _fates(screen: Mapping[str, Any], contrast: Contrast | None) -> tuple[str | None, str | None]:
-    """Name the two sides of the logit, for the picture."""
-    if contrast is not None:
-        return contrast.fate, contrast.against
-    return screen.get("contrast"), (screen.get("fates") or [None])[0]

@@ -74,6 +74,8 @@ def fit(
     FitError, OutputError
         When no posterior was found, or a file could not be written.
     """
+    import pandas as pd
+
     from fatebias.estimates.from_fit import gene_estimates
     from fatebias.estimates.likelihood_weight import estimate_weight
     from fatebias.estimates.marginal import write_marginal
@@ -82,7 +84,8 @@ def fit(
     from fatebias.inference.checkpoint import Checkpoint
     from fatebias.inference.fit import fit_screen
     from fatebias.inference.posterior import posterior_moments
-    from fatebias.pl.pictures import plot_loss
+    from fatebias.pl._loss import loss_figure
+    from fatebias.pl.save import save_png
 
     with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
         hashes = {name: hashing.submit(_file_hash, path) for name, path in sources.items()}
@@ -104,7 +107,7 @@ def fit(
         notes = [*weight.notes, *given.notes]
         for note in notes:
             log.warning("%s", note)
-        plot_loss(paths.loss, paths.loss_plot)
+        save_png(loss_figure(pd.read_csv(paths.loss)), paths.loss_plot)
         checkpoint.clear()
         seconds = {"calibration": calibrating, **found.seconds, "summary": time.perf_counter() - begun}
         return {

@@ -249,7 +249,14 @@ class _Run:
             return
         with self._stage("discover", key, fit_stage.discover_outputs(self.paths, config.contrasts)) as entry:
             entry["summary"] = summary
-            entry["report"] = stage.discover(config, self.paths, screen, se)
+            entry["report"] = stage.discover(
+                config,
+                self.paths,
+                se=se,
+                day_labels=screen.get("day_labels") or (),
+                fate=screen.get("contrast"),
+                against=(screen.get("fates") or [None])[0],
+            )
 
     def _gene_summary_hash(self) -> str:
         try:

@@ -40,12 +40,14 @@ def compare(sweep: Sweep) -> list[Path]:
     written = [_write(summary_table(found), sweep.root / SUMMARY_CSV)]
     ranked = {each.member.number: ranking for each in found if (ranking := _ranking(each)) is not None}
     if ranked:
-        from fatebias.pl.sweep import plot_sweep
+        from fatebias import pl
+        from fatebias.pl.save import save_png
 
         stability = hit_stability(ranked)
         written.append(_write(stability, sweep.root / STABILITY_CSV))
         picture = sweep.root / PICTURE
-        plot_sweep(stability, {sweep.label(number): table for number, table in ranked.items()}, picture)
+        by_label = {sweep.label(number): table for number, table in ranked.items()}
+        save_png(pl.sweep(stability, by_label), picture)
         written.append(picture)
         shuffles = permutation_table(found, ranked)
         if shuffles is not None:

@@ -22,7 +22,7 @@ from fatebias.config import Config, DataConfig, InferenceConfig, PriorsConfig, S
 from fatebias.data.collapse import collapse
 from fatebias.data.load import load_screen, source_files
 from fatebias.data.reading.build import build_screen
-from fatebias.data.reading.reader import read_anndata
+from fatebias.data.reading.reader import read_raw
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.data.synthetic import sharpness, subset, tilt_cells
 from fatebias.errors import DataError
@@ -206,7 +206,7 @@ def told_apart(tmp_path_factory):
     names = {}
 
     def change(adata):
-        screen = build_screen(read_anndata(adata, folder / "guides.csv", DataConfig()), DataConfig())
+        screen = build_screen(read_raw(adata, folder / "guides.csv", DataConfig()), DataConfig())
         theta = pd.read_csv(folder / "truth.csv").query("contrast == 'MES'")
         size = theta.assign(size=theta["theta"].abs()).groupby("gene")["size"].max().sort_values()
         names.update(bias=size.index[-4:-1].tolist(), both=size.index[-1], delay=size.index[0])

@@ -48,7 +48,7 @@ def analysed(**simulate):
     usual = gene_estimates(screen, cfg, posterior)
     allowed = dataclasses.replace(cfg, export=ExportConfig(estimates="unshrunken", inactive_guides=True))
     place = [truth.gene_names.index(gene) for gene in screen.gene_names]
-    inactive = truth.dead[[truth.guide_names.index(guide) for guide in screen.guide_names]]
+    inactive = truth.inactive[[truth.guide_names.index(guide) for guide in screen.guide_names]]
     chosen = [truth.guide_names.index(guide) for guide in screen.guide_names]
     return (
         usual,

@@ -107,7 +107,9 @@ def again(finished, monkeypatch):
     done: list[str] = []
     fit, discover = fit_stage.fit, stage.discover
     monkeypatch.setattr(fit_stage, "fit", lambda *given: (done.append("fit"), fit(*given))[1])
-    monkeypatch.setattr(stage, "discover", lambda *given: (done.append("discover"), discover(*given))[1])
+    monkeypatch.setattr(
+        stage, "discover", lambda *given, **more: (done.append("discover"), discover(*given, **more))[1]
+    )
 
     def go(**more):
         done.clear()
