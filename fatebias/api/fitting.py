@@ -219,7 +219,7 @@ def fit_with(
 
     begun = time.perf_counter()
     suggested = estimate_weight(screen, config)
-    log.info("%s", suggested.words())
+    log.info("%s", suggested.summary_line())
     weighted = with_weight(config, suggested.weight)
     calibrating = time.perf_counter() - begun
     fitted = fit_screen(screen, weighted, on_step=on_step, checkpoint=checkpoint)
@@ -238,7 +238,7 @@ def fit_with(
         estimates=estimates,
         posterior=posterior,
         likelihood_weight=float(weighted.likelihood_weight),
-        weight={"summary": suggested.words(), **json.loads(json.dumps(suggested.plain()))},
+        weight={"summary": suggested.summary_line(), **json.loads(json.dumps(suggested.plain()))},
         diagnostics=fitted.diagnostics,
         warnings=fitted.warnings,
         notes=notes,

@@ -151,6 +151,6 @@ def test_a_run_that_is_terminated_and_killed_ends_with_the_same_tables(tmp_path)
     done = subprocess.run(
         [*RUN, "out_dir=broken"], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=600
     )
-    assert "going on from step" in done.stdout + done.stderr
+    assert "resuming from step" in done.stdout + done.stderr
     assert tables(broken) == tables(tmp_path / "whole")
     assert not (broken / "checkpoint.pt").exists()

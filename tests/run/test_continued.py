@@ -1,4 +1,4 @@
-"""A run without the stage fit: the settings of the fit in its folder, and what the command names over them."""
+"""A run without the stage fit: the settings of the fit in its folder, and those of the command over them."""
 
 from __future__ import annotations
 

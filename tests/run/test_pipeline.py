@@ -171,7 +171,8 @@ def test_discovery_without_a_gene_table_says_what_to_do(tmp_path):
 def test_tracking_off_needs_no_mlflow(tmp_path):
     code = (
         "import sys; sys.modules['mlflow'] = None\n"
-        "from tests.run.test_pipeline import config; from fatebias.run import pipeline; from pathlib import Path\n"
+        "from tests.run.test_pipeline import config\n"
+        "from fatebias.run import pipeline; from pathlib import Path\n"
         "pipeline.run(config(Path(sys.argv[1])))"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=600, capture_output=True)
@@ -368,4 +369,4 @@ def test_notes_of_a_fit_are_said(tmp_path, caplog):
         stages=["fit"],
     )
     pipeline.run(cfg)
-    assert "calibration.method=controls cannot be gone here" in caplog.text
+    assert "calibration.method=controls is not possible on this screen" in caplog.text

@@ -121,7 +121,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk, tmp_path, m
     disk.make_room()
     with caplog.at_level("INFO", logger="fatebias"):
         pipeline.run(config(out, **settings))
-    assert f"going on from step {step}" in caplog.text
+    assert f"resuming from step {step}" in caplog.text
     assert tables(out) == tables(tmp_path / "whole")
 
 
