@@ -1,4 +1,4 @@
-"""Start a run, or a sweep of runs; ``python run.py --help`` names the settings."""
+"""Start a run, or a sweep of runs, from a checkout; ``python run.py --help`` names the settings."""
 
 from __future__ import annotations
 
@@ -14,13 +14,7 @@ if TYPE_CHECKING:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(cfg: DictConfig) -> None:
-    """Hand the composed config over.
-
-    Parameters
-    ----------
-    cfg
-        What Hydra composed from conf/ and the command line.
-    """
+    """Run a composed config."""
     cli.run(cfg)
 
 

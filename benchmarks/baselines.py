@@ -16,15 +16,10 @@ from fatebias.data.screen import Screen
 def straightforward_steps(
     screen: Screen, n_steps: int, *, batch_size: int = 8192, k_max: int = 20
 ) -> list[float]:
-    """Time minibatch SVI steps as one would first write them: AutoNormal, padded guides, autograd throughout.
+    """Return the seconds of minibatch SVI steps as one would first write them, after two that do not count.
 
-    Every slot of a cell, padding included, fetches its guide's effect on all days; the sum over slots is
-    then read at the cell's day.
-
-    Returns
-    -------
-    list of float
-        Seconds of each step after two that are not counted.
+    AutoNormal, padded guides, autograd throughout: every slot of a cell, padding included, fetches its
+    guide's effect on all days; the sum over slots is then read at the cell's day.
     """
     import pyro
     import pyro.distributions as dist
@@ -79,13 +74,7 @@ def straightforward_steps(
 
 
 def numpyro_steps(rows: CollapsedRows, n_steps: int) -> list[float]:
-    """Time NumPyro's jitted full-batch SVI steps (AutoNormal) on the same collapsed rows.
-
-    Returns
-    -------
-    list of float
-        Seconds of each step, compilation left out.
-    """
+    """Return the seconds of NumPyro's jitted full-batch SVI steps (AutoNormal), compilation left out."""
     import jax
     import jax.numpy as jnp
     import numpyro
@@ -97,7 +86,7 @@ def numpyro_steps(rows: CollapsedRows, n_steps: int) -> list[float]:
     counts = np.diff(rows.indptr)
     row = jnp.asarray(np.repeat(np.arange(rows.n_rows), counts))
     slot = jnp.asarray((rows.guides - 1) * rows.n_days + np.repeat(rows.day, counts))
-    gene = jnp.asarray(rows.gene_of_guide[1:] - 1)
+    gene = jnp.asarray(rows.guide_gene)
     p = jnp.asarray(rows.p, dtype=jnp.float32)
     n = p.sum(axis=1)
     day, rep = jnp.asarray(rows.day), jnp.asarray(rows.rep)

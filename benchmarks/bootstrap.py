@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,8 +20,10 @@ from benchmarks.measure import machine, screen
 from benchmarks.step import CELLS, GUIDES, MOI
 from fatebias.checks import refit as refitting
 from fatebias.checks.call import call_given
-from fatebias.checks.refit import centre, refit
-from fatebias.checks.resample import bootstrap, bootstrap_weights, full_fit, units
+from fatebias.checks.centre import centre_of_run, find_centre
+from fatebias.checks.refit import refit
+from fatebias.checks.resampling import bootstrap
+from fatebias.checks.units import bootstrap_weights, resampling_units
 from fatebias.config import (
     AUTO,
     CalibrationConfig,
@@ -40,7 +40,7 @@ from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.estimates.likelihood_weight import estimate_weight
 from fatebias.files.provenance import peak_memory_mb
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.names import LFSR, POSTMEAN, day_columns
 
 
@@ -54,11 +54,11 @@ def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
     )
     begun = time.perf_counter()
     fit = fit_screen(data, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, data.gene_of_guide)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, data.guide_gene)
     one_fit = time.perf_counter() - begun
     peak = peak_memory_mb()
     begun = time.perf_counter()
-    full = full_fit(data, cfg, posterior)
+    full = centre_of_run(data, cfg, posterior)
     mode = time.perf_counter() - begun
     found = bootstrap(full, data, cfg.calibration, torch.get_num_threads())
     whole = time.perf_counter() - begun
@@ -73,13 +73,13 @@ def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
     print(f"peak memory after the fit, and after the refits: {peak:.0f}, {peak_memory_mb():.0f} MB")
     low, middle, high = np.percentile(ratio, [5, 50, 95])
     print(f"se_boot / se by export.se=sandwich:      {middle:.3f} ({low:.3f} to {high:.3f}, 5 to 95 %)")
-    drawn = units(data, "cells")
+    drawn = resampling_units(data, "cells")
     begun = time.perf_counter()
     exact = []
     for b in range(n_exact):
         weighted = dataclasses.replace(data, weight=data.weight * bootstrap_weights(drawn, 0, b))
-        exact.append(centre(weighted, cfg, posterior.scales_mean**-2.0))
-    index = full.coefficients.theta_index[:, data.contrast_index]
+        exact.append(find_centre(weighted, cfg, posterior.scales_mean**-2.0))
+    index = full.design.theta_index[:, data.contrast_index]
     by_newton = np.stack([each.mean[index] for each in exact])
     print(f"one exact refit by Newton's method:      {(time.perf_counter() - begun) / n_exact:.1f} s")
     for name, most in (("one step", 1), ("two steps", 2), ("as they are", refitting.MOST_STEPS)):
@@ -128,14 +128,13 @@ def _one_screen(
     if weight == AUTO:
         cfg = dataclasses.replace(cfg, likelihood_weight=estimate_weight(data, cfg).weight)
     draws = cfg.inference.num_posterior_draws
-    posterior = summarise(fit_screen(data, cfg).draw, draws, data.gene_of_guide)
+    posterior = posterior_moments(fit_screen(data, cfg).draw, draws, data.guide_gene)
     given = contrast_estimates(data, cfg, posterior)
-    found = bootstrap(full_fit(data, cfg, posterior), data, cfg.calibration)
+    found = bootstrap(centre_of_run(data, cfg, posterior), data, cfg.calibration)
     theta = truth.theta[:, data.contrast_index]
     result = {}
     for name, errors in (("run", given), ("bootstrap", ContrastEstimates(given.betahat, found.covariance))):
-        with tempfile.TemporaryDirectory() as folder:
-            table = call_given(data, cfg, errors, Path(folder))
+        table = call_given(data, cfg, errors)
         lfsr, mean = (table[day_columns(column, data.D)].to_numpy(dtype=float) for column in (LFSR, POSTMEAN))
         called = lfsr < cfg.discovery.mash_lfsr_thresh
         false = called & (np.sign(mean) != np.sign(theta))

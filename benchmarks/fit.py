@@ -45,12 +45,12 @@ print(taken[0])
 def default_fit(data: Screen) -> dict[str, float]:
     """Fit with the default settings; seconds by part."""
     from fatebias.inference.fit import fit_screen
-    from fatebias.inference.posterior import summarise
+    from fatebias.inference.posterior import posterior_moments
 
     cfg = Config(inference=InferenceConfig(progress=False))
     begun = time.perf_counter()
     fit = fit_screen(data, cfg)
-    summarise(fit.draw, cfg.inference.num_posterior_draws, data.gene_of_guide)
+    posterior_moments(fit.draw, cfg.inference.num_posterior_draws, data.guide_gene)
     total = time.perf_counter() - begun
     return {"total": total, **fit.seconds, "rounds": fit.diagnostics["laplace_rounds"]}
 

@@ -16,15 +16,11 @@ FDR = 0.05
 
 
 def guide_regression(screen: Screen) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Regress logit(p_MES / p_EC) on each guide, day by day, with replicate and burden as covariates.
+    """Regress logit(p_MES / p_EC) on each guide; return effects, p values and calls, each (L, D).
 
-    One regression for each guide and day, errors robust to heteroscedasticity (HC1), by cluster where the
-    screen has more than 12. Guides of a gene are combined by inverse variance; BH over genes and days.
-
-    Returns
-    -------
-    effect, p_value, called
-        Shape (L, D).
+    One regression for each guide and day with replicate and burden as covariates, errors robust to
+    heteroscedasticity (HC1), by cluster where the screen has more than 12. Guides of a gene are combined by
+    inverse variance; BH over genes and days.
     """
     p = np.clip(screen.p, LEAST_P, None)
     y = np.log(p[:, screen.contrast_index + 1] / p[:, 0])
@@ -55,14 +51,10 @@ def guide_regression(screen: Screen) -> tuple[Array, Array, NDArray[np.bool_]]:
 
 
 def rank_test(screen: Screen) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Compare p_MES of each gene's cells with those of NTC-only cells, day by day (Mann and Whitney).
+    """Compare p_MES of each gene's cells with that of NTC-only cells (Mann and Whitney), day by day.
 
-    Where a day has fewer than 20 NTC-only cells, all cells without the gene take their place.
-
-    Returns
-    -------
-    effect, p_value, called
-        Shape (L, D); the effect is a difference of means.
+    Returns effects (differences of means), p values and calls, each (L, D). Where a day has fewer than 20
+    NTC-only cells, all cells without the gene take their place.
     """
     p = screen.p[:, screen.contrast_index + 1]
     effect, p_value = np.zeros((screen.L, screen.D)), np.ones((screen.L, screen.D))

@@ -1,8 +1,9 @@
 """Do the calls hold on simulated truth? ``python -m benchmarks.recovery [--seeds 20] [--designs a,b]``.
 
-Each design is simulated with several seeds and analysed under each setting; the fit is ``inference=laplace``,
-which the default fit agrees with to a percent (README). A call on a true zero or of the wrong sign is a false
-one. A design, seed and setting that stands in the CSV is not done again. ``--quick``: 3 seeds of 4 designs.
+Each design is simulated with several seeds and analysed under each setting. The fit is ``inference=laplace``,
+with which the default fit agrees to a percent (README). A call is false where the true effect is zero or has
+the other sign. What the CSV already has (a design, seed and setting) is kept. ``--quick``: 3 seeds of
+4 designs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.labs import guide_regression, rank_test
 from benchmarks.recovery_table import plot, pooled
 from fatebias import names
+from fatebias.api.fitting import with_weight
 from fatebias.checks.call import call_exported
 from fatebias.config import (
     Config,
@@ -38,8 +39,7 @@ from fatebias.discovery.engine import call_rule
 from fatebias.discovery.ranking import active
 from fatebias.estimates.likelihood_weight import estimate_weight
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
-from fatebias.run.fit_stage import with_weight
+from fatebias.inference.posterior import posterior_moments
 
 Array = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "calibrated_dead": {
         **CALIBRATED,
-        "export": ExportConfig(estimates="unshrunken", dead_guides=True),
+        "export": ExportConfig(estimates="unshrunken", inactive_guides=True),
         "discovery": DiscoveryConfig(engine="native", null_correlation="fit"),
     },
     "per_gene": {**CALIBRATED, "discovery": DiscoveryConfig(engine="native", null_correlation="per_gene")},
@@ -104,27 +104,17 @@ BASELINES = {"guide_regression": guide_regression, "rank_test": rank_test}
 
 
 def average_precision(truth: NDArray[np.bool_], score: Array) -> float:
-    """Area under the precision-recall curve; NaN without a true effect."""
+    """Return the area under the precision-recall curve; NaN without a true effect."""
     if not truth.any():
         return float("nan")
     hit = truth[np.argsort(-score, kind="stable")]
     return float((np.cumsum(hit) / np.arange(1, len(hit) + 1))[hit].mean())
 
 
-def judge(theta: Array, called: NDArray[np.bool_], sign: Array, score: Array) -> dict[str, float]:
-    """Count true and false calls by gene and day, and by gene.
+def count_calls(theta: Array, called: NDArray[np.bool_], sign: Array, score: Array) -> dict[str, float]:
+    """Return counts of true and false calls and the AUPRC, by gene and day and by gene.
 
-    Parameters
-    ----------
-    theta
-        Truth, (L, D).
-    called, sign, score
-        Calls, their signs, and what ranks them (large first), (L, D).
-
-    Returns
-    -------
-    dict
-        Counts and AUPRC.
+    All are (L, D): the truth, the calls, their signs, and the score that ranks them (large first).
     """
     right = called & (theta != 0) & (np.sign(theta) == sign)
     active, any_call = (theta != 0).any(axis=1), called.any(axis=1)
@@ -145,7 +135,7 @@ def judge(theta: Array, called: NDArray[np.bool_], sign: Array, score: Array) ->
 
 
 def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
-    """Analyse a screen under one setting; the calibrated one is called in further ways, too."""
+    """Return rows of results under one setting; the calibrated one is called in further ways, too."""
     changed = {"discovery": DiscoveryConfig(engine="native"), **SETTINGS[setting]}
     laplace = InferenceConfig(method="laplace", num_posterior_draws=1000)
     cfg = dataclasses.replace(Config(inference=laplace), **changed)
@@ -153,9 +143,8 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     if cfg.likelihood_weight == "auto":
         cfg = with_weight(cfg, estimate_weight(screen, cfg).weight)
     fit = fit_screen(screen, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
-    with tempfile.TemporaryDirectory() as folder:
-        table = call_exported(screen, cfg, posterior, Path(folder))
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
+    table = call_exported(screen, cfg, posterior)
     seconds = time.perf_counter() - begun
 
     def days(prefix: str) -> Array:
@@ -180,13 +169,13 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     rows = []
     for name, rule in rules.items():
         called = active(table, rule)
-        judged = judge(theta, called, np.sign(days(names.POSTMEAN)), score)
-        rows.append({"setting": name, **figures, **judged, "expected_false": lfsr[called].sum()})
+        counts = count_calls(theta, called, np.sign(days(names.POSTMEAN)), score)
+        rows.append({"setting": name, **figures, **counts, "expected_false": lfsr[called].sum()})
     return rows
 
 
 def run(design: str, seed: int, settings: list[str], done: set[tuple[str, int, str]]) -> list[dict[str, Any]]:
-    """Simulate once and analyse under all settings that are not done."""
+    """Simulate once and return rows of results under all settings that are not done yet."""
     simulate = dataclasses.replace(BASE, seed=1000 + seed, **DESIGNS[design])
     screen, truth = simulate_screen(
         simulate, DataConfig(source="simulated", simulate=simulate), PriorsConfig()
@@ -203,12 +192,12 @@ def run(design: str, seed: int, settings: list[str], done: set[tuple[str, int, s
             effect, p_value, called = baseline(screen)
             score = -np.log(np.maximum(p_value, 1e-300))
             figures = {"setting": name, "seconds": time.perf_counter() - begun}
-            rows.append({**figures, **judge(theta, called, np.sign(effect), score)})
+            rows.append({**figures, **count_calls(theta, called, np.sign(effect), score)})
     return [{"design": design, "seed": seed, **row} for row in rows]
 
 
 def main() -> None:
-    """Run what is asked for and print the table."""
+    """Run the designs asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--designs", default=",".join(DESIGNS))

@@ -28,7 +28,7 @@ PANELS = {
 
 
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """Pool seeds: a row for each design and setting; calls are summed, the rest are means."""
+    """Return a row for each design and setting, seeds pooled: sums of calls, means of the rest."""
     groups = table.groupby(["design", "setting"], sort=False)
     total = groups[
         ["gene_days", "called", "true_calls", "genes", "called_genes", "true_genes", "expected_false"]
@@ -65,15 +65,7 @@ def _ratio(total: pd.DataFrame, called: str, right: str) -> list[str]:
 
 
 def plot(table: pd.DataFrame, final: Path) -> None:
-    """Draw coverage, false calls, power and AUPRC, designs by settings.
-
-    Parameters
-    ----------
-    table
-        Rows of `benchmarks.recovery`.
-    final
-        Where the PNG shall stand.
-    """
+    """Write a PNG of coverage, false calls, power and AUPRC from the rows of `benchmarks.recovery`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

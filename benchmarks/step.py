@@ -37,16 +37,16 @@ def svi_of(data: Screen, family: str) -> Any:
     from fatebias.model.design_matrix import DesignMatrix
     from fatebias.model.fate_model import fate_model
     from fatebias.model.tensors import design_tensors
-    from fatebias.model.variational import StructuredFamily, cold_start
+    from fatebias.model.variational import StructuredFamily, cold_init
 
     pyro.clear_param_store()
-    coefficients = DesignMatrix(collapse(data))
-    design = design_tensors(coefficients.rows)
+    design = DesignMatrix(collapse(data))
+    tensors = design_tensors(design.rows)
     model = partial(fate_model, priors=PriorsConfig())
     chosen: Any = AutoNormal(model)
     if family == "structured":
-        chosen = StructuredFamily(coefficients, cold_start(coefficients), torch.Generator().manual_seed(0))
-    return partial(SVI(model, chosen, ClippedAdam({"lr": 1e-3}), ReparameterisedELBO()).step, design)
+        chosen = StructuredFamily(design, cold_init(design), torch.Generator().manual_seed(0))
+    return partial(SVI(model, chosen, ClippedAdam({"lr": 1e-3}), ReparameterisedELBO()).step, tensors)
 
 
 def our_steps(data: Screen, family: str, n_steps: int) -> list[float]:

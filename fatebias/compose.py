@@ -1,19 +1,21 @@
-"""From conf/ to checked settings: what Hydra is told of the schema, and the dataclasses it composes into."""
+"""From conf/ to checked settings: the schema that Hydra is told, and the dataclasses it composes into."""
 
 from __future__ import annotations
 
 import copy
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fatebias.api.settings import conf_dir
 from fatebias.config import Config
 from fatebias.errors import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+CONF = conf_dir()
 SHOWN_FIRST = ("data", "priors", "model", "inference", "discovery", "tracking", "launcher", "experiment")
 
 
@@ -25,6 +27,7 @@ def register() -> None:
     # conf/config.yaml lists the schema first, so it types every group
     ConfigStore.instance().store(name="schema", node=Config)
     OmegaConf.register_new_resolver("fatebias.folder", _folder, replace=True)
+    OmegaConf.register_new_resolver("fatebias.command", _command, replace=True)
     OmegaConf.register_new_resolver("fatebias.options", _options_text, replace=True)
 
 
@@ -32,19 +35,13 @@ def _folder(wanted: str | None, otherwise: str) -> str:
     return otherwise if wanted in (None, "", "null", "None") else os.path.expanduser(str(wanted))
 
 
+def _command() -> str:
+    """Return what the user types to start this program."""
+    return "python run.py" if Path(sys.argv[0]).name == "run.py" else "fatebias"
+
+
 def group_options(folders: list[Path]) -> dict[str, dict[str, str]]:
-    """Read which groups there are, which options each has, and what each option's first comment says.
-
-    Parameters
-    ----------
-    folders
-        Config folders: conf/ and what ``--config-dir`` names.
-
-    Returns
-    -------
-    dict
-        Group to option to comment.
-    """
+    """Return each group's options, and of each option the first comment in its file."""
     found: dict[str, dict[str, str]] = {name: {} for name in SHOWN_FIRST}
     for path in sorted(path for folder in folders for path in folder.glob("*/*.yaml")):
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -68,23 +65,7 @@ def _options_text() -> str:
 
 
 def to_config(cfg: DictConfig) -> Config:
-    """Build the dataclasses of a composed config; this is when values are checked.
-
-    Parameters
-    ----------
-    cfg
-        The composed config, with or without Hydra's own part.
-
-    Returns
-    -------
-    Config
-        Plain dataclasses.
-
-    Raises
-    ------
-    ConfigError
-        When a value cannot be used or cannot be resolved, or MLflow's store could not be written.
-    """
+    """Return a composed config as plain dataclasses; this is when values are checked."""
     from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 

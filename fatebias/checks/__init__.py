@@ -1,1 +1,1 @@
-"""Stages that judge a finished fit: calibration and power checks, held-out scores, resampling."""
+"""Stages that judge a finished fit: calibration and power checks, held-out scores, resampling, commitment."""

@@ -1,105 +1,48 @@
-"""From a posterior to calls, in a folder of its own."""
+"""From a posterior to calls, in memory."""
 
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import pandas as pd
 
-from fatebias import names
 from fatebias.config import Config
 from fatebias.data.screen import Screen
-from fatebias.discovery import engine
+from fatebias.discovery.core import discover_table
 from fatebias.discovery.correlation import error_correlation
-from fatebias.discovery.tables import read_table
 from fatebias.estimates.estimates import ContrastEstimates
 from fatebias.estimates.from_fit import contrast_estimates
-from fatebias.estimates.tables import gene_table
-from fatebias.files.atomic import atomic_path
-from fatebias.files.paths import RunPaths
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.laplace import InitialValues
-from fatebias.inference.posterior import Posterior, summarise
+from fatebias.inference.posterior import Posterior, posterior_moments
 
 
-def call_exported(screen: Screen, cfg: Config, posterior: Posterior, folder: Path) -> pd.DataFrame:
-    """Export, shrink and call.
+def call_exported(
+    screen: Screen, cfg: Config, posterior: Posterior, folder: Path | None = None
+) -> pd.DataFrame:
+    """Return `Discovery.table` of a fit's estimates, genes in the screen's order.
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        Export and discovery; the likelihood weight a number.
-    posterior
-        Of the fit.
-    folder
-        Where the tables are written.
-
-    Returns
-    -------
-    DataFrame
-        ``gene_summary_mash_out.csv`` as text but for ``hit_anyday``, in the screen's order of genes.
+    The likelihood weight in `cfg` is a number; R, where it shrinks, exchanges its files within `folder`.
     """
     return call_given(screen, cfg, contrast_estimates(screen, cfg, posterior), folder)
 
 
 def fit_and_call(
-    screen: Screen, cfg: Config, root: Path, prefix: str, start: InitialValues | None = None
+    screen: Screen, cfg: Config, folder: Path | None = None, start: InitialValues | None = None
 ) -> pd.DataFrame:
-    """Fit by ``inference=laplace``, whatever the run's method, and call.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        The run's settings, the likelihood weight a number.
-    root
-        Discovery works in a folder below it, which is removed.
-    prefix
-        Of that folder's name.
-    start
-        Where the fit begins.
-
-    Returns
-    -------
-    DataFrame
-        As `call_exported`.
-    """
+    """Fit by ``inference=laplace``, whatever the run's method, and call as `call_exported`."""
     laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
     fit = fit_screen(screen, laplace, start=start)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as folder:
-        return call_exported(screen, laplace, posterior, Path(folder))
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
+    return call_exported(screen, laplace, posterior, folder)
 
 
-def call_given(screen: Screen, cfg: Config, given: ContrastEstimates, folder: Path) -> pd.DataFrame:
-    """Shrink and call what mash is given.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        Discovery.
-    given
-        Estimates with the covariance of their errors.
-    folder
-        Where the tables are written.
-
-    Returns
-    -------
-    DataFrame
-        As `call_exported`.
-    """
-    paths = RunPaths(folder)
-    with atomic_path(paths.gene_summary) as draft:
-        gene_table(given.betahat, given.se, screen.gene_names).to_csv(draft, index=False)
+def call_given(
+    screen: Screen, cfg: Config, given: ContrastEstimates, folder: Path | None = None
+) -> pd.DataFrame:
+    """Shrink and call estimates whose errors have a known covariance, as `call_exported`."""
     correlation = error_correlation(cfg.discovery, cfg.export.se, given.covariance)
     v = None if correlation is None else correlation.v
-    engine.discover(paths.gene_summary, paths.mash_out, cfg.discovery, v)
-    table = read_table(paths.mash_out, fix="run again")
-    return table.assign(**{names.HIT_ANYDAY: table[names.HIT_ANYDAY] == "True"})
+    genes = screen.gene_names
+    return discover_table(genes, given.betahat, given.se, cfg.discovery, v=v, folder=folder).table

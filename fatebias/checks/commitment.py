@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.checks.call import call_exported
-from fatebias.checks.commitment_labels import by_bias_alone, commitment_screen, weighted
+from fatebias.checks.base import Check, Report
 from fatebias.config import Config
-from fatebias.data.screen import Screen
-from fatebias.data.synthetic import tilt_cells
-from fatebias.discovery.engine import call_rule
-from fatebias.discovery.ranking import active
-from fatebias.discovery.tables import read_table
 from fatebias.errors import some
-from fatebias.estimates.from_fit import contrast_estimates
-from fatebias.files.atomic import atomic_path
+from fatebias.files.atomic import atomic_path, sha256_file
 from fatebias.files.paths import RunPaths
-from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import Posterior, summarise
+
+if TYPE_CHECKING:
+    from fatebias.data.screen import Screen
 
 Array = NDArray[np.float64]
 
@@ -38,117 +31,110 @@ NONE, BIAS, DELAY, ADVANCE, BOTH, MIXED = "none", "bias", "delay", "advance", "b
 MAY_BE_LEFT = 0.5
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    screen: Screen
-    cfg: Config
-    posterior: Posterior
-    warnings: tuple[str, ...]
+class Commitment(Check):
+    """Estimates effects on commitment and tells bias from delay."""
 
+    name = "commitment"
+    needs = ("fit", "discover")
 
-def _fit(own: Screen, cfg: Config) -> _Fitted:
-    own, cfg = weighted(own, cfg)
-    # The bias that was taken out is that of guides that all live.
-    live = dataclasses.replace(cfg.export, dead_guides=False)
-    laplace = dataclasses.replace(cfg.inference, method="laplace")
-    cfg = dataclasses.replace(cfg, inference=laplace, export=live)
-    fit = fit_screen(own, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, own.gene_of_guide)
-    return _Fitted(own, cfg, posterior, fit.warnings)
+    def wanted(self, config: Config) -> bool:
+        """Return whether the settings name a measure of commitment."""
+        return config.calibration.commitment != "none"
 
+    def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
+        """Return the measure, and the results that it is compared with."""
+        degree = None if screen.commitment is None else screen.commitment.tolist()
+        own = [config.calibration.commitment, degree]
+        return [own, dataclasses.asdict(config.discovery), sha256_file(paths.mash_out)]
 
-def run_commitment(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]:
-    """Fit the effects of genes on commitment, call them, and set them beside the contrast's.
+    def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
+        """Return the table."""
+        return [paths.commitment]
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        ``calibration.commitment`` and the run's settings, the likelihood weight as the data suggest it.
-    paths
-        Of a run whose discovery is done; ``commitment.csv`` goes there.
+    def config(self, config: Config, fit: Mapping[str, Any]) -> Config:
+        """Return the settings with the weight that the data suggest."""
+        # At a smaller one effects would be shrunk, and part of the bias would be taken for commitment.
+        return dataclasses.replace(config, likelihood_weight=float(fit["suggested_weight"]))
 
-    Returns
-    -------
-    dict
-        Numbers of genes by what they move, plain content for run.json.
+    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+        """Fit the effects of genes on commitment, call them, compare them with the contrast's, return counts.
 
-    Raises
-    ------
-    DataError
-        When all cells are committed alike.
-    FitError, DiscoveryError, OutputError
-        As the fit and the discovery.
-    """
-    measure = cfg.calibration.commitment
-    own = commitment_screen(screen, measure)
-    bias = by_bias_alone(screen, cfg, measure)
-    plain, found = _fit(own, cfg), _fit(tilt_cells(own, bias[:, None], back=True), cfg)
-    with tempfile.TemporaryDirectory(prefix=".commitment-", dir=paths.root) as folder:
-        table = call_exported(found.screen, found.cfg, found.posterior, Path(folder))
-    contrast = read_table(paths.mash_out, fix="run again with resume=false")
-    rule = call_rule(cfg.discovery)
-    biased = active(contrast.set_index(names.GENE, drop=False).loc[table[names.GENE]], rule)
-    as_it_is = contrast_estimates(plain.screen, plain.cfg, plain.posterior)
-    effect = table[names.day_columns(names.BETAHAT, screen.D)].to_numpy(dtype=float)
-    moved = active(table, rule)
-    moved &= ~(biased & may_be_left(effect, as_it_is.betahat))
-    verdicts = judge(biased, moved, effect)
-    overall = np.array([together(row) for row in verdicts], dtype=object)
-    columns: dict[str, Any] = {f"{PLAIN}{d}": as_it_is.betahat[:, d] for d in range(screen.D)}
-    columns |= {f"{PLAIN_SE}{d}": as_it_is.se[:, d] for d in range(screen.D)}
-    columns |= {MOVED: moved.any(axis=1)}
-    columns |= {f"{VERDICT}_d{d}": verdicts[:, d] for d in range(screen.D)}
-    written = table.drop(columns=[names.LFSR_MIN, names.BEST_DAY, names.HIT_ANYDAY])
-    written = written.assign(**columns, **{VERDICT: overall})
-    with atomic_path(paths.commitment) as draft:
-        written.to_csv(draft, index=False)
-    return {
-        "measure": measure,
-        "weight": found.cfg.likelihood_weight,
-        "genes": len(table),
-        "moved": int(written[MOVED].sum()),
-        **{kind: int((overall == kind).sum()) for kind in (BIAS, DELAY, ADVANCE, BOTH, MIXED)},
-        "both_genes": table.loc[overall == BOTH, names.GENE].tolist(),
-        "both_less": int((overall == BOTH)[np.where(verdicts == BOTH, effect, 0).sum(axis=1) < 0].sum()),
-        "warnings": list(found.warnings),
-    }
+        Raises a DataError when all cells are committed alike.
+        """
+        from fatebias.checks.call import call_exported
+        from fatebias.checks.commitment_labels import by_bias_alone, commitment_screen, fit_commitment
+        from fatebias.data.synthetic import tilt_cells
+        from fatebias.discovery.engine import call_rule
+        from fatebias.discovery.ranking import active
+        from fatebias.discovery.tables import read_table
+        from fatebias.estimates.from_fit import contrast_estimates
+
+        measure = config.calibration.commitment
+        own = commitment_screen(screen, measure)
+        bias = by_bias_alone(screen, config, measure)
+        plain = fit_commitment(own, config)
+        found = fit_commitment(tilt_cells(own, bias[:, None], back=True), config)
+        table = call_exported(found.screen, found.cfg, found.posterior, paths.root)
+        contrast = read_table(paths.mash_out, fix="run again with resume=false")
+        rule = call_rule(config.discovery)
+        biased = active(contrast.set_index(names.GENE, drop=False).loc[table[names.GENE]], rule)
+        as_it_is = contrast_estimates(plain.screen, plain.cfg, plain.posterior)
+        effect = table[names.day_columns(names.BETAHAT, screen.D)].to_numpy(dtype=float)
+        moved = active(table, rule)
+        moved &= ~(biased & may_be_left(effect, as_it_is.betahat))
+        by_day = verdicts(biased, moved, effect)
+        overall = np.array([overall_verdict(row) for row in by_day], dtype=object)
+        columns: dict[str, Any] = {f"{PLAIN}{d}": as_it_is.betahat[:, d] for d in range(screen.D)}
+        columns |= {f"{PLAIN_SE}{d}": as_it_is.se[:, d] for d in range(screen.D)}
+        columns |= {MOVED: moved.any(axis=1)}
+        columns |= {f"{VERDICT}_d{d}": by_day[:, d] for d in range(screen.D)}
+        written = table.drop(columns=[names.LFSR_MIN, names.BEST_DAY, names.HIT_ANYDAY])
+        written = written.assign(**columns, **{VERDICT: overall})
+        with atomic_path(paths.commitment) as draft:
+            written.to_csv(draft, index=False)
+        less = np.where(by_day == BOTH, effect, 0).sum(axis=1) < 0
+        return {
+            "measure": measure,
+            "weight": found.cfg.likelihood_weight,
+            "genes": len(table),
+            "moved": int(written[MOVED].sum()),
+            **{kind: int((overall == kind).sum()) for kind in (BIAS, DELAY, ADVANCE, BOTH, MIXED)},
+            "both_genes": table.loc[overall == BOTH, names.GENE].tolist(),
+            "both_less": int((overall == BOTH)[less].sum()),
+            "warnings": list(found.warnings),
+        }
+
+    def summary_line(self, report: Report) -> str:
+        """Return the numbers of genes by what they move."""
+        line = (
+            f"commitment ({report['measure']}, weight {report['weight']:.3g}): {report['moved']} of "
+            f"{report['genes']} genes move it; the contrast alone {report['bias']}, commitment alone "
+            f"{report['delay']} down and {report['advance']} up, both on one day {report['both']}"
+        )
+        if report["mixed"]:
+            line += f", one or the other by day {report['mixed']}"
+        if report["both"]:
+            line += (
+                f"\n  bias or delay ({report['both_less']} less committed, "
+                f"{report['both'] - report['both_less']} more): {some(report['both_genes'])}"
+            )
+        return "\n".join([line, *(f"  NOT CONVERGED: {each}" for each in report["warnings"])])
 
 
 def may_be_left(effect: Array, plain: Array) -> NDArray[np.bool_]:
-    """Say where an effect on commitment may be what is left of a bias that was taken out.
+    """Return where an effect on commitment may be what is left of a bias that was taken out.
 
-    Parameters
-    ----------
-    effect, plain
-        With the bias taken out and with it, in logits, same shape.
-
-    Returns
-    -------
-    ndarray
-        True where the effect is at most `MAY_BE_LEFT` times what was taken out.
+    `effect` has the bias taken out, `plain` has it in, both in logits; True where the effect is at most
+    `MAY_BE_LEFT` times what was taken out.
     """
     return np.asarray(np.abs(effect) <= MAY_BE_LEFT * np.abs(plain - effect))
 
 
-def judge(biased: NDArray[np.bool_], moved: NDArray[np.bool_], effect: Array) -> NDArray[np.object_]:
-    """Say of each gene and day what it moves.
+def verdicts(biased: NDArray[np.bool_], moved: NDArray[np.bool_], effect: Array) -> NDArray[np.object_]:
+    """Return what each gene moves on each day, (L, D).
 
-    Parameters
-    ----------
-    biased
-        Whether the contrast is called, shape (L, D).
-    moved
-        Whether commitment is called, shape (L, D).
-    effect
-        On commitment in logits, shape (L, D).
-
-    Returns
-    -------
-    ndarray
-        ``none``, ``bias`` (the contrast alone), ``delay`` or ``advance`` (commitment alone, down or up) or
-        ``both``, shape (L, D).
+    ``bias`` where the contrast alone is called (`biased`), ``delay`` or ``advance`` where commitment alone is
+    (`moved`, by the sign of its `effect`), ``both`` or ``none``.
     """
     verdict = np.full(biased.shape, NONE, dtype=object)
     verdict[biased] = BIAS
@@ -158,26 +144,9 @@ def judge(biased: NDArray[np.bool_], moved: NDArray[np.bool_], effect: Array) ->
     return verdict
 
 
-def together(by_day: NDArray[np.object_]) -> str:
-    """Sum up a gene's days: ``both`` if on any day, the one thing that it moves, or ``mixed`` over days."""
+def overall_verdict(by_day: NDArray[np.object_]) -> str:
+    """Return ``both`` if on any day, the one thing that the gene moves, or ``mixed`` where days differ."""
     kinds = set(by_day) - {NONE}
     if BOTH in kinds:
         return BOTH
     return MIXED if len(kinds) > 1 else (kinds.pop() if kinds else NONE)
-
-
-def words(report: dict[str, Any]) -> str:
-    """Say it in a line or two for the terminal."""
-    line = (
-        f"commitment ({report['measure']}, weight {report['weight']:.3g}): {report['moved']} of "
-        f"{report['genes']} genes move it; the contrast alone {report['bias']}, commitment alone "
-        f"{report['delay']} down and {report['advance']} up, both on one day {report['both']}"
-    )
-    if report["mixed"]:
-        line += f", one or the other by day {report['mixed']}"
-    if report["both"]:
-        line += (
-            f"\n  bias or delay ({report['both_less']} less committed, "
-            f"{report['both'] - report['both_less']} more): {some(report['both_genes'])}"
-        )
-    return "\n".join([line, *(f"  NOT CONVERGED: {each}" for each in report["warnings"])])

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, logit, softmax
 
 from fatebias.config import Config
-from fatebias.data.collapse import collapse, group_cells
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import sharpness
 from fatebias.errors import DataError
 from fatebias.estimates.likelihood_weight import WeightReport, estimate_weight
-from fatebias.estimates.sandwich import flat_of
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.inference.posterior import Posterior, flat_means, posterior_moments
+from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
 
@@ -31,25 +30,11 @@ LEAST_CONCENTRATION, LEAST_EXPECTED = 1e-3, 1e-4
 
 
 def commitment_screen(screen: Screen, measure: str) -> Screen:
-    """Make the screen whose labels say how far each cell is committed.
+    """Return the screen whose labels say how far each cell is committed; all else stays as it was.
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    measure
-        ``entropy``: ``1 - H(p) / log F``, 1 for a cell whose fate is settled; ``column``: the column that
-        ``data.commitment_key`` names.
-
-    Returns
-    -------
-    Screen
-        Of two fates, reference ``uncommitted`` and contrast ``committed``; all else as it was.
-
-    Raises
-    ------
-    DataError
-        When all cells are committed alike.
+    `measure` is ``entropy``, ``1 - H(p) / log F``, 1 for a cell whose fate is settled, or ``column``, the
+    column that ``data.commitment_key`` names. The reference fate is ``uncommitted``, the contrast
+    ``committed``. Raises a DataError when all cells are committed alike.
     """
     c = sharpness(screen.p) if measure == "entropy" else screen.commitment
     assert c is not None
@@ -68,7 +53,7 @@ def commitment_screen(screen: Screen, measure: str) -> Screen:
 
 
 def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
-    """Predict how far guides move commitment by nothing but moving their cells between fates.
+    """Predict how far guides move commitment merely by moving their cells between fates.
 
     A gene that pushes cells towards one fate makes their probabilities sharper or flatter by that alone. So
     the model is fitted, and commitment predicted for each cell with its guides and without: for labels that
@@ -76,65 +61,41 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
 
         E[H(p)] = psi(k + 1) - sum_f pi_f psi(k pi_f + 1).
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        The run's settings, the likelihood weight the one that the data suggest: at a smaller one effects
-        would be shrunk and part of the bias left.
-    measure
-        A ``column`` is predicted from sharpness and p by its regression on both, day by day, which is exact
-        for both of CellRank's priming degrees.
-
-    Returns
-    -------
-    ndarray
-        In logits of commitment, shape (N,); zero in cells without a targeting guide.
+    Return that in logits of commitment, (N,), zero in cells without a targeting guide. ``cfg`` has the
+    weight that the data suggest: at a smaller one effects would be shrunk and part of the bias left. A
+    ``column`` is predicted from sharpness and p by its regression on both, day by day, which is exact for
+    both of CellRank's priming degrees.
     """
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace))
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
-    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
-    flat = flat_of(posterior, coefficients)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
+    design = design_of(screen, cfg.model)
+    flat = flat_means(posterior, design)
     without = np.zeros_like(flat)
-    without[coefficients.shared_index] = flat[coefficients.shared_index]
-    day, row_of_cell = coefficients.rows.day, group_cells(screen)[1]
+    without[design.shared_index] = flat[design.shared_index]
+    day = design.rows.day
     _, scatter = weight_from_cells(screen, cfg)
     concentration = np.maximum(1 / np.maximum(scatter, 1e-9) - 1, LEAST_CONCENTRATION)[day]
     slopes = regressed(screen) if measure == "column" else None
     expected = []
     for each in (flat, without):
-        logits = coefficients.matrix @ each.reshape(coefficients.rows.n_effects, -1).T
+        logits = design.logits(each)
         pi = softmax(np.column_stack([np.zeros(len(day)), logits]), axis=1)
         c = expected_sharpness(pi, concentration)
         if slopes is not None:
             c = (np.column_stack([np.ones(len(c)), c, pi[:, 1:]]) * slopes[day]).sum(axis=1)
         expected.append(logit(np.clip(c, LEAST_EXPECTED, 1 - LEAST_EXPECTED)))
-    return np.asarray((expected[0] - expected[1])[row_of_cell])
+    return np.asarray((expected[0] - expected[1])[design.rows.row_of_cell])
 
 
 def expected_sharpness(pi: Array, concentration: Array) -> Array:
-    """Give the mean of ``1 - H(p) / log F`` over p from Dirichlet(k pi).
-
-    Parameters
-    ----------
-    pi
-        Shape (n, F).
-    concentration
-        k, shape (n,).
-
-    Returns
-    -------
-    ndarray
-        Shape (n,).
-    """
+    """Return the mean of ``1 - H(p) / log F`` over p from Dirichlet(k pi), (n,), for pi (n, F) and k (n,)."""
     entropy = digamma(concentration + 1) - (pi * digamma(concentration[:, None] * pi + 1)).sum(axis=1)
     return np.asarray(1 - entropy / np.log(pi.shape[1]))
 
 
 def regressed(screen: Screen) -> Array:
-    """Regress the column of commitment on 1, sharpness and p, day by day, shape (D, 1 + F)."""
+    """Return the slopes of the column of commitment on 1, sharpness and p, day by day, (D, 1 + F)."""
     assert screen.commitment is not None
     design = np.column_stack([np.ones(screen.N), sharpness(screen.p), screen.p[:, 1:]])
     slopes = np.empty((screen.D, design.shape[1]))
@@ -147,22 +108,11 @@ def regressed(screen: Screen) -> Array:
 
 
 def weighted(screen: Screen, cfg: Config) -> tuple[Screen, Config]:
-    """Weigh cells by how much their commitment scatters, day by day.
+    """Return a screen of `commitment_screen` with cells weighted by how their commitment scatters.
 
-    Commitment is no draw of anything: the likelihood is a quasi-likelihood, whose weight on each day is one
-    over that day's Pearson dispersion (Papke and Wooldridge 1996), less where clusters share noise.
-
-    Parameters
-    ----------
-    screen
-        Of `commitment_screen`.
-    cfg
-        The run's settings.
-
-    Returns
-    -------
-    screen, cfg
-        Day factors of mean 1 in the cells' weights, and their level as ``likelihood_weight``.
+    Commitment is no draw of anything: the likelihood is a quasi-likelihood, whose weight on each day is
+    one over that day's Pearson dispersion (Papke and Wooldridge 1996), less where clusters share noise.
+    Day factors of mean 1 go into the cells' weights, their level into ``likelihood_weight``.
     """
     found, by_day = weight_from_cells(screen, cfg)
     whole = found.estimates["dispersion"].parts["dispersion"]
@@ -173,8 +123,30 @@ def weighted(screen: Screen, cfg: Config) -> tuple[Screen, Config]:
 
 
 def weight_from_cells(screen: Screen, cfg: Config) -> tuple[WeightReport, Array]:
-    """Estimate the weight that cells themselves suggest, and the dispersion by day, shape (D,)."""
+    """Return the weight that cells themselves suggest, and the dispersion by day, (D,)."""
     calibration = dataclasses.replace(cfg.calibration, method="auto")  # no fits of NTC pseudo-genes
     found = estimate_weight(screen, dataclasses.replace(cfg, likelihood_weight=1.0, calibration=calibration))
     by_day = found.estimates["dispersion"].parts["dispersion_by_day"]
     return found, np.array([by_day[label] for label in screen.day_labels])
+
+
+@dataclass(frozen=True)
+class CommitmentFit:
+    """Effects on commitment, with the screen and the settings that they were fitted under."""
+
+    screen: Screen
+    cfg: Config
+    posterior: Posterior
+    warnings: tuple[str, ...]
+
+
+def fit_commitment(own: Screen, cfg: Config) -> CommitmentFit:
+    """Return the fit of a screen of `commitment_screen`, its cells weighted as they scatter."""
+    own, cfg = weighted(own, cfg)
+    # The bias that was taken out is that of guides that all work.
+    export = dataclasses.replace(cfg.export, inactive_guides=False)
+    laplace = dataclasses.replace(cfg.inference, method="laplace")
+    cfg = dataclasses.replace(cfg, inference=laplace, export=export)
+    fit = fit_screen(own, cfg)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene, flips=False)
+    return CommitmentFit(own, cfg, posterior, fit.warnings)

@@ -1,4 +1,4 @@
-"""Whether replicates, fitted apart, say the same of a gene."""
+"""Whether replicates, fitted apart, agree on the effects of genes."""
 
 from __future__ import annotations
 
@@ -11,62 +11,41 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from fatebias import names
-from fatebias.checks.refit import centre
+from fatebias.checks.centre import find_centre
 from fatebias.config import Config
-from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import subset
-from fatebias.estimates.sandwich import broad_scales, flat_of
-from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.estimates.sandwich import broad_scales
+from fatebias.inference.posterior import Posterior, flat_means
+from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
 
-# Of a gene on a day in either replicate: with fewer its effect there is the prior's.
+# Cells of a gene on a day in either replicate: with fewer its effect is the prior's.
 FEWEST_CELLS = 10
-# Genes and days of which the whole screen is sure enough that replicates should agree on the sign.
+# Effects this many SDs from zero in the whole screen: replicates should agree on their sign.
 CLEAR_Z = 3.0
 FEWEST_GENES = 3
 ALL_DAYS = "all"
 
 
 def concordance(screen: Screen, cfg: Config, posterior: Posterior) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Fit each replicate by itself and compare gene effects by pairs of replicates.
+    """Fit each replicate by itself and return a table by pairs of replicates and day, and its summary.
 
-    Effects are free by gene and day, as under ``export.estimates=unshrunken``: shrinkage towards zero would
-    make replicates agree, and a walk over days would lend one day the agreement of another. Guides vary
-    around their gene as in the run's fit. Replicates share their guides, so what differs between them is
-    the labels' part of the errors, ``H^-1 - H^-1 Q H^-1``.
-
-    Parameters
-    ----------
-    screen
-        With two replicates or more.
-    cfg
-        Priors and the likelihood weight as a number.
-    posterior
-        Of the run's fit: where to begin, the spread of guides, and which effects are clear.
-
-    Returns
-    -------
-    table : DataFrame
-        A row for each pair of replicates and day, and one for all days; see `compare`.
-    report : dict
-        Over all days and the mean over pairs, plain content for run.json.
-
-    Raises
-    ------
-    FitError
-        When the fit of a replicate fails.
+    Effects are free by gene and day, as under ``export.estimates=unshrunken``: shrinkage towards zero
+    would make replicates agree, and a walk over days would lend one day the agreement of another. Guides
+    vary around their gene as in the run's fit. Replicates share their guides, so what differs between
+    them is the labels' part of the errors, ``H^-1 - H^-1 Q H^-1``. Fits begin at the posterior of the
+    run's fit, which also says which effects are clear. The summary is over all days, the mean over pairs.
     """
     contrast = screen.contrast_index
     estimates, variances, cells = [], [], []
     for rep in range(screen.R):
         own = subset(screen, screen.rep == rep)
-        coefficients = DesignMatrix(collapse(own), centred=cfg.model.guide_effects == "centred")
-        scales = broad_scales(coefficients, posterior.scales_mean[:, -1]).scale_precision
-        fit = centre(own, cfg, scales, flat_of(posterior, coefficients))
-        index = coefficients.theta_index[:, contrast]
+        design = design_of(own, cfg.model)
+        scales = broad_scales(design, posterior.scales_mean[:, -1]).scale_precision
+        fit = find_centre(own, cfg, scales, flat_means(posterior, design))
+        index = design.theta_index[:, contrast]
         whole, prior = fit.covariances(index)
         estimates.append(fit.mean[index])
         variances.append(np.diagonal(whole - prior, axis1=1, axis2=2))
@@ -92,24 +71,14 @@ def concordance(screen: Screen, cfg: Config, posterior: Posterior) -> tuple[pd.D
 
 
 def compare(effects: Array, variance: Array, clear: NDArray[np.bool_]) -> dict[str, float]:
-    """Compare two replicates' effects of the same genes and days.
+    """Compare two replicates' effects of the same genes and days, estimates and variances (2, n).
 
-    Parameters
-    ----------
-    effects, variance
-        Estimates and the variances that the labels' scatter gives them, shape (2, n).
-    clear
-        Effects that the whole screen is sure of, shape (n,).
-
-    Returns
-    -------
-    dict
-        ``n`` effects; ``correlation``, weighted by one over the variance of their difference;
-        ``correlation_ranks`` (Spearman); ``correlation_of_effects``, the correlation less what errors take
-        away from it, where the effects vary by more than their errors; ``sign_agreement`` and, among the
-        ``n_clear`` clear effects, ``sign_agreement_clear``; ``difference_ratio``, mean square of the
-        difference over its variance by the model, 1 where replicates differ by the labels' scatter alone.
-        NaN where there is too little to tell.
+    ``correlation`` is weighted by one over the variance of the difference, ``correlation_ranks`` is
+    Spearman's, ``correlation_of_effects`` is the correlation less what errors take away from it, where
+    the effects vary by more than their errors. ``sign_agreement`` is over all, ``sign_agreement_clear``
+    over the ``n_clear`` effects of which the whole screen is sure (`clear`, (n,)). ``difference_ratio``
+    is the mean square of the difference over its variance by the model, 1 where replicates differ by the
+    labels' scatter alone. NaN where there is too little to tell.
     """
     n = effects.shape[1]
     figures = {
@@ -140,11 +109,11 @@ def compare(effects: Array, variance: Array, clear: NDArray[np.bool_]) -> dict[s
     return figures
 
 
-def words(report: dict[str, Any]) -> str:
-    """Say it in a line for the terminal."""
+def summary_line(report: dict[str, Any]) -> str:
+    """Return the summary in a line, for the terminal."""
     clear = report["sign_agreement_clear"]
     if report["correlation"] is None:
-        return "replicates fitted apart share too few genes to be compared"
+        return "replicates fitted apart share too few genes for a comparison"
     return (
         f"replicates fitted apart: correlation {report['correlation']:.2f}, same sign in "
         f"{report['sign_agreement']:.0%} of genes and days"
@@ -154,7 +123,7 @@ def words(report: dict[str, Any]) -> str:
 
 
 def _cells(screen: Screen) -> NDArray[np.int64]:
-    """Count the cells of each gene and day, shape (L, D)."""
+    """Return the number of cells of each gene and day, (L, D)."""
     cell, slot = np.nonzero(screen.guide_ids)
     gene = screen.gene_of_guide[screen.guide_ids[cell, slot]].astype(np.int64) - 1
     pairs = np.unique(np.stack([cell, gene]), axis=1)

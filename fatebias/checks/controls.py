@@ -1,87 +1,96 @@
-"""Negative controls: pseudo-genes of NTC guides go through fit and discovery, and should not be called."""
+"""The calibration check: NTC pseudo-genes go through fit and discovery, and should not be called."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from scipy.stats import binomtest
 
 from fatebias import names
-from fatebias.checks.call import fit_and_call
+from fatebias.checks.base import NtcCheck, Report, share_with_interval
 from fatebias.config import Config
-from fatebias.data.screen import Screen
-from fatebias.data.synthetic import PSEUDO_GENE, pseudo_genes
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from fatebias.data.screen import Screen
+
+FEWEST_NTC_TO_JUDGE = 10
 
 
-def run_controls(screen: Screen, cfg: Config, paths: RunPaths) -> dict[str, Any]:
-    """Fit the screen again with part of the NTC guides as pseudo-genes, call, and count.
+class Controls(NtcCheck):
+    """Counts the calls of NTC pseudo-genes, which have no effect."""
 
-    The fit is the run's model, weight and priors by ``inference=laplace``; real genes' own results are not
-    touched.
+    name = "controls"
+    by_default = True
+    needs = ("fit", "discover")
 
-    Parameters
-    ----------
-    screen
-        With 6 NTC guides or more.
-    cfg
-        The run's settings, the likelihood weight a number.
-    paths
-        Where ``controls.csv`` and ``controls.png`` go.
+    def wanted(self, config: Config) -> bool:
+        """Return True: it is done wherever the screen allows."""
+        return True
 
-    Returns
-    -------
-    dict
-        Number of pseudo-genes and of those called, the rate with its 95 % interval (Clopper and Pearson
-        1934), the SD of the z scores; plain content for run.json.
+    def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
+        """Return the settings of the discovery; the number of parts is in the fit's key."""
+        return dataclasses.asdict(config.discovery)
 
-    Raises
-    ------
-    FitError, DiscoveryError, OutputError
-        As the fit and the discovery.
-    """
-    from fatebias.pl.pictures import plot_controls
+    def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
+        """Return the table and the QQ plot."""
+        return [paths.controls, paths.controls_plot]
 
-    tables = []
-    for part in range(cfg.calibration.control_splits):
-        split = pseudo_genes(screen, part=part, n_parts=cfg.calibration.control_splits, seed=cfg.seed)
-        table = fit_and_call(split, cfg, paths.root, ".controls-")
-        table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
-        tables.append(table.assign(**{names.PART: part}))
-    table = pd.concat(tables, ignore_index=True)
-    with atomic_path(paths.controls) as draft:
-        table.to_csv(draft, index=False)
-    called, n = int(table[names.HIT_ANYDAY].sum()), len(table)
-    z = np.concatenate(
-        [
-            table[f"{names.BETAHAT}{d}"].to_numpy(dtype=float) / table[f"{names.SE}{d}"].to_numpy(dtype=float)
-            for d in range(screen.D)
-        ]
+    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+        """Fit again with each part of the NTC guides as pseudo-genes, call, and return the counts.
+
+        The fit is the run's model, weight and priors by ``inference=laplace``; the results of real genes are
+        not touched.
+        """
+        import pandas as pd
+
+        from fatebias import pl
+        from fatebias.checks.call import fit_and_call
+        from fatebias.data.synthetic import PSEUDO_GENE, pseudo_genes
+        from fatebias.pl.save import save_png
+
+        tables = []
+        n_parts = config.calibration.control_splits
+        for part in range(n_parts):
+            split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=config.seed)
+            table = fit_and_call(split, config, paths.root)
+            table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
+            tables.append(table.assign(**{names.PART: part}))
+        table = pd.concat(tables, ignore_index=True)
+        with atomic_path(paths.controls) as draft:
+            table.to_csv(draft, index=False)
+        z = z_scores(table, screen.D)
+        save_png(pl.controls(z), paths.controls_plot)
+        called, n = int(table[names.HIT_ANYDAY].sum()), len(table)
+        return {
+            "pseudo_genes": n,
+            "called": called,
+            **share_with_interval("rate", called, n),
+            "z_sd": float(np.sqrt((z**2).mean())),
+            "ntc_guides": len(screen.ntc_guide_names),
+        }
+
+    def summary_line(self, report: Report) -> str:
+        """Return how many pseudo-genes are called, and the SD of their z scores."""
+        few = ""
+        if report["ntc_guides"] < FEWEST_NTC_TO_JUDGE:
+            few = f"; fewer than {FEWEST_NTC_TO_JUDGE} NTC guides cannot tell more"
+        return (
+            f"calibration check: {report['called']} of {report['pseudo_genes']} NTC pseudo-genes called "
+            f"(95 % interval {report['rate_low']:.1%} to {report['rate_high']:.1%}); "
+            f"SD of their z scores {report['z_sd']:.2f}{few}"
+        )
+
+
+def z_scores(table: pd.DataFrame, n_days: int) -> NDArray[np.float64]:
+    """Return ``betahat / se`` of all genes on the first day, then on the second, and so on, (L * D,)."""
+    betahat, se = (
+        table[names.day_columns(of, n_days)].to_numpy(dtype=float) for of in (names.BETAHAT, names.SE)
     )
-    plot_controls(z, paths.controls_plot)
-    interval = binomtest(called, n).proportion_ci(0.95)
-    return {
-        "pseudo_genes": n,
-        "called": called,
-        "rate": called / n,
-        "rate_low": float(interval.low),
-        "rate_high": float(interval.high),
-        "z_sd": float(np.sqrt((z**2).mean())),
-        "ntc_guides": len(screen.ntc_guide_names),
-    }
-
-
-def words(report: dict[str, Any]) -> str:
-    """Say it in a line for the terminal."""
-    few = "; fewer than 10 NTC guides cannot tell more" if report["ntc_guides"] < 10 else ""
-    return (
-        f"negative controls: {report['called']} of {report['pseudo_genes']} NTC pseudo-genes called "
-        f"(95 % interval {report['rate_low']:.1%} to {report['rate_high']:.1%}); "
-        f"SD of their z scores {report['z_sd']:.2f}{few}"
-    )
+    return (betahat / se).T.ravel()

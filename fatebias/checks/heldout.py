@@ -1,61 +1,76 @@
-"""The score on cells left out of the fit: what the model says of new cells, and whether days matter."""
+"""The score on cells left out of the fit: how well the model predicts new cells, and whether days matter."""
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
+from fatebias.checks.base import Check, Report
 from fatebias.config import Config
-from fatebias.data.collapse import collapse, each_cell
-from fatebias.data.screen import Screen
-from fatebias.data.synthetic import subset
 from fatebias.errors import DataError
-from fatebias.inference.laplace import InitialValues, fit_laplace
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.files.atomic import atomic_json
+from fatebias.files.paths import RunPaths
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from fatebias.data.screen import Screen
 
 Array = NDArray[np.float64]
 
 DRAWS = 100
 START = 0.3
-# A scale that leaves nothing of what it scales.
+# A scale so small that nothing is left of what it scales.
 NOTHING = 1e-3
 
 
-def heldout_score(screen: Screen, cfg: Config) -> dict[str, Any]:
-    """Cross-validate the model against two simpler ones.
+class Heldout(Check):
+    """Scores cells left out of the fit, against two simpler models."""
+
+    name = "heldout"
+    follows = ("fit",)
+
+    def wanted(self, config: Config) -> bool:
+        """Return whether the settings name what to leave out."""
+        return config.calibration.heldout != "none"
+
+    def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
+        """Return what is left out at a time."""
+        return [config.calibration.heldout, config.calibration.heldout_folds]
+
+    def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
+        """Return the file of the score."""
+        return [paths.heldout]
+
+    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+        """Return the score and the gains over simpler models."""
+        report = heldout_score(screen, config)
+        atomic_json(paths.heldout, report)
+        return report
+
+    def summary_line(self, report: Mapping[str, Any]) -> str:
+        """Return the score and the gains."""
+        return (
+            f"held-out score {report['score']:.5f} nats a cell; "
+            f"{report['against_nuisance']:+.5f} ({report['against_nuisance_se']:.5f}) over nuisance alone, "
+            f"{report['against_no_time']:+.5f} ({report['against_no_time_se']:.5f}) over effects constant "
+            "in time"
+        )
+
+
+def heldout_score(screen: Screen, cfg: Config) -> Report:
+    """Return the cross-validated score (nats a cell, higher is better) and its gains, with standard errors.
 
     Whole clusters (or a replicate) are left out at a time, since cells share noise with their neighbours and
     a random split would leak it. The score of a cell is the log of the mean over posterior draws of
-    ``prod_f pi_f^p_f``; the fits are by ``inference=laplace``.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        ``calibration.heldout`` (clusters or replicate) and ``heldout_folds``, the likelihood weight a number.
-
-    Returns
-    -------
-    dict
-        ``score`` (nats a cell, higher is better), ``against_nuisance`` (the gain over alpha, b, gamma alone),
-        ``against_no_time`` (the gain over theta constant over days), each with its standard error over what
-        was left out together; plain content that JSON can hold.
-
-    Raises
-    ------
-    DataError
-        When there is but one group to leave out.
-    FitError
-        When a fit fails.
+    ``prod_f pi_f^p_f``; the fits are by ``inference=laplace``. ``against_nuisance`` is the gain over alpha, b
+    and gamma alone, ``against_no_time`` that over theta constant in time; standard errors are over what was
+    left out together. Raises a DataError when there is but one group to leave out.
     """
+    from fatebias.data.synthetic import subset
+
     by_replicate = cfg.calibration.heldout == "replicate"
     group = screen.rep if by_replicate else screen.cluster
     n_groups = int(group.max()) + 1
@@ -67,18 +82,17 @@ def heldout_score(screen: Screen, cfg: Config) -> dict[str, Any]:
             allowed="two or more",
             fix="calibration.heldout=clusters or replicate, data.cluster_key=COLUMN, or none",
         )
-    n_folds = (
-        n_groups if cfg.calibration.heldout == "replicate" else min(cfg.calibration.heldout_folds, n_groups)
-    )
+    n_folds = n_groups if by_replicate else min(cfg.calibration.heldout_folds, n_groups)
     fold = np.random.default_rng([0x4E1D, cfg.seed]).permutation(np.arange(n_groups) % n_folds)[group]
     scores = {name: np.empty(screen.N) for name in ("full", "no_time", "nuisance")}
     for number in range(n_folds):
         left_out = fold == number
+        train, test = subset(screen, ~left_out), subset(screen, left_out)
         for name, of_cells in scores.items():
-            of_cells[left_out] = _score(subset(screen, ~left_out), subset(screen, left_out), cfg, name)
+            of_cells[left_out] = _score(train, test, cfg, name)
     weight = screen.weight
     full = scores["full"]
-    report: dict[str, Any] = {
+    report: Report = {
         "score": float(np.average(full, weights=weight)),
         "score_se": _clustered_se(full, weight, group),
         "left_out": cfg.calibration.heldout,
@@ -92,27 +106,23 @@ def heldout_score(screen: Screen, cfg: Config) -> dict[str, Any]:
     return report
 
 
-def words(report: dict[str, Any]) -> str:
-    """Say it in a line for the terminal."""
-    return (
-        f"held-out score {report['score']:.5f} nats a cell; "
-        f"{report['against_nuisance']:+.5f} ({report['against_nuisance_se']:.5f}) over nuisance alone, "
-        f"{report['against_no_time']:+.5f} ({report['against_no_time_se']:.5f}) over effects constant in time"
-    )
-
-
 def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
-    """Score each cell of `test` under a fit to `train`, (N_test,)."""
-    centred = cfg.model.guide_effects == "centred"
-    coefficients = DesignMatrix(collapse(train), centred=centred)
-    held = np.zeros((coefficients.rows.n_effects, coefficients.rows.n_days + 1), dtype=bool)
+    """Return the score of each cell of `test` under a fit to `train`, (N_test,)."""
+    import torch
+    from scipy.special import logsumexp
+
+    from fatebias.inference.laplace import InitialValues, fit_laplace
+    from fatebias.model.design_matrix import cell_design_of, design_of
+
+    design = design_of(train, cfg.model)
+    held = np.zeros((design.rows.n_effects, design.rows.n_days + 1), dtype=bool)
     if model == "no_time":
-        held[:, 1:-1] = True
+        held[:, 1:-1] = True  # the steps of the walk; the first day's scale and that of guides stay free
     elif model == "nuisance":
         held[:] = True
     start = InitialValues(np.where(held, NOTHING**-2.0, START**-2.0), held)
     fit = fit_laplace(
-        coefficients,
+        design,
         cfg.priors,
         likelihood_weight=cfg.likelihood_weight,
         max_rounds=cfg.inference.max_rounds,
@@ -122,7 +132,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
         len(fit.mean), DRAWS, generator=torch.Generator().manual_seed(cfg.seed), dtype=torch.float64
     )
     spread = torch.linalg.solve_triangular(fit.factor.cpu().T, noise, upper=True).numpy()
-    cells = DesignMatrix(each_cell(test), centred=centred)
+    cells = cell_design_of(test, cfg.model)
     draws = (fit.mean[:, None] + spread).reshape(cells.rows.n_effects, cells.per_fate, DRAWS)
     logits = np.stack([cells.matrix @ each for each in draws], axis=1)  # (N, F*, S)
     log_total = logsumexp(np.concatenate([np.zeros_like(logits[:, :1]), logits], axis=1), axis=1)
@@ -131,7 +141,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
 
 
 def _clustered_se(value: Array, weight: Array, group: NDArray[np.integer]) -> float:
-    """Give the standard error of a weighted mean whose terms go together within groups."""
+    """Return the standard error of a weighted mean whose terms depend on each other within groups."""
     centred = weight * (value - np.average(value, weights=weight))
     total = np.bincount(group, centred)
     n = len(total)

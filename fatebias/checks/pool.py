@@ -1,7 +1,7 @@
-"""``python -m fatebias.checks.pool DIR``: the bootstraps of a sweep over seeds as one.
+"""``python -m fatebias.checks.pool DIR``: pool the bootstraps of a sweep over seeds.
 
-For screens whose refits go out as an array of jobs (``calibration.bootstrap_seed=0,1,2,3``): the refits that
-the runs below DIR kept are put together, and DIR gets the ``bootstrap.csv`` of them all.
+For screens whose refits run as an array of jobs (``calibration.bootstrap_seed=0,1,2,3``): the refits that the
+runs below DIR kept are pooled, and DIR gets the ``bootstrap.csv`` of them all.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pandas as pd
 
 from fatebias import names
 from fatebias.checks.refit import Refits
-from fatebias.checks.resample import of_refits
-from fatebias.checks.resample_stage import bootstrap_table
+from fatebias.checks.resample_tables import bootstrap_table
+from fatebias.checks.resampling import of_bootstrap
 from fatebias.config import Config
 from fatebias.data.load import load_screen
 from fatebias.errors import FatebiasError, OutputError
@@ -29,24 +29,10 @@ SAME_MODE = 1e-3
 
 
 def pool(folder: Path) -> Path:
-    """Put the refits of several runs together.
+    """Pool the refits of the runs below a folder and return the path of the table.
 
-    Parameters
-    ----------
-    folder
-        With runs of one screen and one set of settings below it, each with a ``bootstrap_seed`` of its own.
-
-    Returns
-    -------
-    Path
-        The table, as `resample_stage.bootstrap_table` has it.
-
-    Raises
-    ------
-    OutputError
-        When there are no refits, or they are not of one fit under different seeds.
-    DataError, DiscoveryError
-        As reading the screen and the discovery.
+    The runs are of one screen and one set of settings, each with a ``bootstrap_seed`` of its own; an
+    OutputError says where they are not.
     """
     found = sorted(
         path.parent
@@ -73,7 +59,7 @@ def pool(folder: Path) -> Path:
             raise _refused(
                 folder,
                 f"other data, units or fit in {run.name} than in {found[0].name}",
-                "put together runs that differ in calibration.bootstrap_seed alone",
+                "pool runs that differ in calibration.bootstrap_seed alone",
             )
     paths = RunPaths(found[0])
     cfg = _config(paths.config)
@@ -82,7 +68,7 @@ def pool(folder: Path) -> Path:
         *(np.concatenate([each[part] for each in kept]) for part in ("values", "steps", "converged"))
     )
     given = pd.read_csv(paths.gene_summary, dtype={names.GENE: str}, keep_default_na=False)
-    whole = of_refits(together, first["mode"], first["model"], first["prior"])
+    whole = of_bootstrap(together, first["mode"], first["model"], first["prior"])
     to = prepare_out_dir(folder)
     table, _ = bootstrap_table(screen, cfg, given, whole, to.root)
     with atomic_path(to.bootstrap) as draft:
@@ -99,24 +85,13 @@ def _config(path: Path) -> Config:
 
 
 def _refused(folder: Path, found: str, fix: str) -> OutputError:
-    return OutputError("there are no bootstraps to put together", where=folder, found=found, fix=fix)
+    return OutputError("there are no bootstraps to pool", where=folder, found=found, fix=fix)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    arguments
-        Words after ``python -m fatebias.checks.pool``; None for those of the process.
-
-    Returns
-    -------
-    int
-        0, or 1 when it could not be done.
-    """
+    """Run the command on the words after ``python -m fatebias.checks.pool`` and return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m fatebias.checks.pool", description="The bootstraps of a sweep over seeds as one."
+        prog="python -m fatebias.checks.pool", description="Pool the bootstraps of a sweep over seeds."
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="out_dir of the sweep")
     try:

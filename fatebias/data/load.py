@@ -1,16 +1,21 @@
-"""The one way to a screen: bundled, simulated or a user's file, all through the same reader."""
+"""The one way to a screen: bundled, simulated, a user's file or objects in memory, all by the same reader."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fatebias import __version__
 from fatebias.config import DataConfig, PriorsConfig
 from fatebias.data.reading.build import build_screen
-from fatebias.data.reading.reader import read_file
+from fatebias.data.reading.reader import read_raw
 from fatebias.data.screen import Screen
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
 
 DEMO_DIR = Path(__file__).parent / "demo"
 SCREEN_H5AD = "screen.h5ad"
@@ -20,65 +25,37 @@ TRUTH_CSV = "truth.csv"
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The files that a screen is read from.
+    """The files that a screen is read from."""
 
-    Parameters
-    ----------
-    adata
-        .h5ad file or .zarr folder.
-    guide_map
-        CSV of the guide map.
-    truth
-        CSV of the known effects of a bundled or simulated screen.
-    """
-
-    adata: Path
+    adata: Path  # .h5ad file or .zarr folder
     guide_map: Path
-    truth: Path | None = None
+    truth: Path | None = None  # known effects of a bundled or simulated screen
+
+
+def read_screen(source: str | Path | AnnData, guides: str | Path | pd.DataFrame, data: DataConfig) -> Screen:
+    """Read a screen from a path or an AnnData object, its guide map from a CSV file or a DataFrame.
+
+    Files and objects are read alike. Fate columns take their names from ``data.fate_columns``, a DataFrame,
+    ``Lineage.names`` (in memory), ``uns[f'{fate_prob_key}_names']`` or the categories of
+    ``obs['term_states_fwd']``, the first that is there; guide columns from a DataFrame,
+    ``uns[f'{guide_key}_names']`` or ``uns['guide_names']``. X is never read, and an object in memory
+    stays as it is: the screen has arrays of its own.
+    """
+    where = Path(source) if isinstance(source, str) else source
+    guide_map = Path(guides) if isinstance(guides, str) else guides
+    return build_screen(read_raw(where, guide_map, data), data)
 
 
 def load_screen(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> Screen:
-    """Read the configured screen.
-
-    Parameters
-    ----------
-    data
-        Where it is and how to read it.
-    priors
-        Scales for a simulated screen of ``design: prior``.
-    out_dir
-        Where a simulated screen is written.
-
-    Returns
-    -------
-    Screen
-        With its summary.
-
-    Raises
-    ------
-    DataError
-        When the files do not hold what the model needs.
-    """
+    """Read the configured screen; a simulated one is first drawn with `priors` and written to `out_dir`."""
     files = source_files(data, priors, out_dir)
-    return build_screen(read_file(files.adata, files.guide_map, data), data)
+    return read_screen(files.adata, files.guide_map, data)
 
 
 def source_files(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> SourceFiles:
-    """Name the files that `load_screen` reads; those of a simulated screen are written first.
+    """Return the files of the configured screen, of ``source: anndata`` whether or not they exist.
 
-    Parameters
-    ----------
-    data
-        Where the screen is.
-    priors
-        Scales for ``design: prior``.
-    out_dir
-        Where a simulated screen is written; one that stands there from the same settings is kept.
-
-    Returns
-    -------
-    SourceFiles
-        For ``source: anndata`` they are as configured, present or not.
+    A simulated screen is written to `out_dir`, unless one from the same settings is already there.
     """
     if data.source == "anndata":
         return SourceFiles(Path(data.adata_path or ""), Path(data.guide_map_csv or ""))
@@ -107,4 +84,4 @@ def _write_simulated(files: SourceFiles, data: DataConfig, priors: PriorsConfig)
     raw, truth = simulate_raw(data.simulate, data, priors)
     write_guide_map(files.guide_map, raw.guide_map)
     write_truth(files.guide_map.with_name(TRUTH_CSV), truth)
-    write_h5ad(files.adata, raw, truth, data, made_from)  # last: it says that the others are there
+    write_h5ad(files.adata, raw, truth, data, made_from)  # last: its presence says that the others are there

@@ -1,14 +1,17 @@
-"""The screen as the model sees it: plain arrays and names, whatever file they came from."""
+"""The screen as the model sees it: plain arrays and names, independent of the file they came from."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fatebias.config import DataConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +25,7 @@ class Screen:
     fates
         Reference fate first, then the others in the order of ``data.fates``.
     contrast
-        The fate whose logit against the reference is exported.
+        The fate whose logit against the reference is reported.
     guide_ids
         Guide of each slot, (N, K): 1..G for a gene's guide, 0 for NTC and for padding.
     mask
@@ -30,7 +33,7 @@ class Screen:
     ntc_slots
         1..n_ntc where the slot holds an NTC guide, else 0, (N, K).
     n_guides
-        Guides of each cell, NTC counted, (N,).
+        Number of guides of each cell (burden), NTC counted, (N,).
     k_centered
         `n_guides` minus its mean over the kept cells of the same day, (N,).
     day
@@ -40,25 +43,33 @@ class Screen:
     weight
         Weight of each cell, mean 1, (N,).
     guide_names
-        The G guides that target genes; guide id g stands at index g - 1. Sorted by gene, then guide.
+        The G guides that target genes, sorted by gene, then guide; guide id g is at index g - 1.
     gene_names
-        The L genes sorted by name; gene id l stands at index l - 1.
+        The L genes sorted by name; gene id l is at index l - 1.
     gene_of_guide
         Gene id of each guide id, (G + 1,); 0 for guide id 0.
     ntc_guide_names
-        The NTC guides; number n of `ntc_slots` stands at index n - 1.
+        The NTC guides; number n of `ntc_slots` is at index n - 1.
     day_labels, rep_labels
-        The file's own labels, in the order of `day` and `rep`.
+        The labels as read, in the order of `day` and `rep`.
     cells
         Names of the kept cells, (N,).
     cluster
         Cells that may share noise have the same number, 0..C-1, (N,).
     cluster_source
-        What the clusters are.
+        What the clusters are, for example ``replicate and day``.
     summary
         What was read, what was dropped and why; plain content that JSON can hold.
     commitment
-        How far each cell is committed by ``data.commitment_key``, 0 to 1, (N,); None where not asked for.
+        Commitment of each cell from ``data.commitment_key``, 0 to 1, (N,); None without that key.
+
+    Examples
+    --------
+    >>> import fatebias as fb
+    >>> from fatebias.data.load import DEMO_DIR
+    >>> screen = fb.read_screen(DEMO_DIR / "screen.h5ad", guides=DEMO_DIR / "guides.csv")
+    >>> screen.N, screen.L, screen.fates
+    (8000, 60, ('EC', 'MES', 'NEU'))
     """
 
     p: NDArray[np.float64]
@@ -83,6 +94,7 @@ class Screen:
     cluster_source: str
     summary: dict[str, Any]
     commitment: NDArray[np.float64] | None = None
+    settings: DataConfig | None = None  # how it was read; None for one made by code
 
     @property
     def N(self) -> int:  # noqa: N802
@@ -91,7 +103,7 @@ class Screen:
 
     @property
     def K(self) -> int:
-        """Number of guide slots a cell."""
+        """Number of guide slots per cell."""
         return self.guide_ids.shape[1]
 
     @property
@@ -115,23 +127,22 @@ class Screen:
         return len(self.rep_labels)
 
     @property
+    def guide_gene(self) -> NDArray[np.int64]:
+        """Gene of each guide that targets one, from 0, (G,)."""
+        return self.gene_of_guide[1:].astype(np.int64) - 1
+
+    @property
     def n_fates_star(self) -> int:
         """Number of non-reference fates, F*."""
         return len(self.fates) - 1
 
     @property
     def contrast_index(self) -> int:
-        """Place of the contrast fate among the F* non-reference fates."""
+        """Index of the contrast fate among the F* non-reference fates."""
         return self.fates.index(self.contrast) - 1
 
     def fingerprint(self) -> str:
-        """Hash all that the model sees, and the clusters, but not the cells' names nor the summary.
-
-        Returns
-        -------
-        str
-            SHA-256 in hexadecimal; equal for equal screens whatever form of file they were read from.
-        """
+        """Return a SHA-256 of all that the model sees and the clusters, the same for files and objects."""
         return self._fingerprint
 
     @cached_property
@@ -145,3 +156,8 @@ class Screen:
             hashed.update(f"{name} {getattr(self, name)!r}\n".encode())
         hashed.update(f"contrast {self.contrast!r}\n".encode())
         return hashed.hexdigest()
+
+
+def centre_burden(n_guides: NDArray[np.integer], day: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the number of guides of each cell minus its mean on the cell's day, (N,)."""
+    return np.asarray(n_guides - (np.bincount(day, n_guides) / np.bincount(day))[day])

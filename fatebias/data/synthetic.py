@@ -1,4 +1,4 @@
-"""Screens made from a screen: guides shuffled among cells, NTC guides as pseudo-genes, effects spiked in."""
+"""Screens derived from a screen: guides shuffled, NTC guides as pseudo-genes, effects spiked in."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.data.assignment import pad
-from fatebias.data.screen import Screen
+from fatebias.data.screen import Screen, centre_burden
 from fatebias.errors import DataError
 
+# Half of them stay NTC; with fewer, a pseudo-gene would have two guides at most.
 FEWEST_NTC = 6
 PSEUDO_GENE = "NTC_pseudo_"
 # Burdens rarer than this within a day and replicate are shuffled together with the next one.
@@ -18,20 +19,7 @@ CELLS_A_BIN = 10
 
 
 def subset(screen: Screen, keep: NDArray[np.bool_]) -> Screen:
-    """Keep some cells; genes, guides, days, replicates and the centring of the burden stay.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    keep
-        Cells to keep, (N,).
-
-    Returns
-    -------
-    Screen
-        With fewer cells.
-    """
+    """Keep the cells where `keep` (N,) is True; genes, guides, days, replicates and burden centring stay."""
     by_cell = (
         "p", "guide_ids", "mask", "ntc_slots", "n_guides", "k_centered", "day", "rep", "weight", "cells",
         "cluster",
@@ -42,39 +30,16 @@ def subset(screen: Screen, keep: NDArray[np.bool_]) -> Screen:
 
 
 def sharpness(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Measure how sharp labels are: one less their entropy over its greatest value.
-
-    Parameters
-    ----------
-    p
-        Rows that sum to 1, shape (N, F).
-
-    Returns
-    -------
-    ndarray
-        1 for a one-hot row, 0 for one that is equal in all fates, shape (N,).
-    """
+    """Return 1 minus the normalised entropy of each row of p (N, F): 1 for one-hot, 0 for uniform, (N,)."""
     entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)
     return np.asarray(1 - entropy / np.log(p.shape[1]))
 
 
 def permute(screen: Screen, number: int) -> Screen:
-    """Shuffle guides among cells within day, replicate and burden: no gene has an effect any more.
+    """Shuffle guides among cells within day, replicate and burden, so that no gene has an effect.
 
     Labels, weights and clusters stay with their cells; the sets of guides move, and with them the burden
-    where rare burdens were pooled.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    number
-        Which shuffle; the same number gives the same one.
-
-    Returns
-    -------
-    Screen
-        Equal margins: as many cells for each guide, day and replicate.
+    where rare burdens were pooled. The same `number` gives the same shuffle.
     """
     rng = np.random.default_rng([0xFA7E, number])
     source = np.arange(screen.N)
@@ -84,13 +49,11 @@ def permute(screen: Screen, number: int) -> Screen:
     for members in np.split(order, edges):
         source[members] = rng.permutation(members)
     moved = {name: getattr(screen, name)[source] for name in ("guide_ids", "mask", "ntc_slots", "n_guides")}
-    held = moved["n_guides"]
-    mean = np.bincount(screen.day, held) / np.bincount(screen.day)
-    return dataclasses.replace(screen, **moved, k_centered=held - mean[screen.day])
+    return dataclasses.replace(screen, **moved, k_centered=centre_burden(moved["n_guides"], screen.day))
 
 
 def _burden_bins(screen: Screen) -> NDArray[np.int64]:
-    """Give day, replicate and burden a number, pooling rare burdens with the one below, (N,)."""
+    """Assign cells to bins of day, replicate and burden, pooling rare burdens with the next one, (N,)."""
     group = screen.day.astype(np.int64) * screen.R + screen.rep
     bins = np.empty(screen.N, dtype=np.int64)
     number = 0
@@ -113,30 +76,12 @@ def _burden_bins(screen: Screen) -> NDArray[np.int64]:
 def pseudo_genes(
     screen: Screen, *, part: int, n_parts: int = 2, guides_per_gene: int | None = None, seed: int = 0
 ) -> Screen:
-    """Turn one part of the NTC guides into genes without effect, of the panel's usual size.
+    """Turn one random part of the NTC guides into genes without effect, of the panel's usual size.
 
-    The other NTC guides stay what they are. Burden, labels and the real genes are untouched.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    part, n_parts
-        Which of how many random parts, 2 or more, so that at least half of the NTC guides remain NTC.
-    guides_per_gene
-        Guides of a pseudo-gene; None takes the median of the panel, or fewer where a part has fewer.
-    seed
-        Of the random parts.
-
-    Returns
-    -------
-    Screen
-        Real genes keep their numbers, pseudo-genes ``NTC_pseudo_1..`` come after them.
-
-    Raises
-    ------
-    DataError
-        With fewer than 6 NTC guides.
+    The other NTC guides stay NTC; with `n_parts` of 2 or more that is at least half of them. With
+    `guides_per_gene` None a pseudo-gene has the median number of guides of the panel, or fewer where a part
+    has fewer. Burden, labels and the ids of real genes stay; pseudo-genes ``NTC_pseudo_1..`` follow them.
+    DataError with fewer than 6 NTC guides.
     """
     n_ntc = len(screen.ntc_guide_names)
     if n_ntc < FEWEST_NTC:
@@ -145,7 +90,7 @@ def pseudo_genes(
             where="the guide map",
             found=f"{n_ntc} NTC guides in kept cells",
             allowed=f"{FEWEST_NTC} or more",
-            fix="leave the stage controls out",
+            fix="stages=[fit,discover] without controls, or more NTC guides in the screen",
         )
     order = np.random.default_rng([0xC0, seed]).permutation(n_ntc)
     chosen = np.sort(np.array_split(order, max(2, n_parts))[part])
@@ -177,40 +122,16 @@ def pseudo_genes(
 
 
 def spike_in(screen: Screen, effects: NDArray[np.float64]) -> Screen:
-    """Give guides known effects on the contrast fate; see `tilt_cells`.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    effects
-        Effect of each guide on each day in logits, shape (G + 1, D).
-
-    Returns
-    -------
-    Screen
-        Nothing but `p` and `weight` differs.
-    """
+    """Give guides known effects (G + 1, D) on the logit of the contrast fate; see `tilt_cells`."""
     by_fate = np.zeros((len(effects), screen.n_fates_star, screen.D))
     by_fate[:, screen.contrast_index] = effects
     return tilt(screen, by_fate)
 
 
 def tilt(screen: Screen, effects: NDArray[np.float64]) -> Screen:
-    """Give guides known effects on all fates; see `tilt_cells`.
+    """Give guides known effects (G + 1, F*, D) on the logits of all fates; see `tilt_cells`.
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    effects
-        Effect of each guide on each fate and day in logits, shape (G + 1, F*, D); row 0 stands for NTC and
-        padding.
-
-    Returns
-    -------
-    Screen
-        Effects of several guides add up in a cell; nothing but `p` and `weight` differs.
+    Row 0 is for NTC and padding. Effects of several guides add up in a cell.
     """
     b = np.zeros((screen.N, screen.n_fates_star))
     for slot in range(screen.K):
@@ -219,7 +140,7 @@ def tilt(screen: Screen, effects: NDArray[np.float64]) -> Screen:
 
 
 def tilt_cells(screen: Screen, b: NDArray[np.float64], *, back: bool = False) -> Screen:
-    r"""Move what the likelihood says of each cell by known logits, tilting its label and weight together.
+    """Move the logits that the likelihood sees of each cell by b (N, F*), tilting label and weight together.
 
     With b_f the change of the logit of fate f, 0 for the reference::
 
@@ -237,20 +158,9 @@ def tilt_cells(screen: Screen, b: NDArray[np.float64], *, back: bool = False) ->
     stays zero. The scatter of a tilted cell's score is exp(b) / W^2 of that of a cell drawn afresh, for
     labels that scatter by ``pi (1 - pi)`` times any constant and two fates.
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    b
-        Logits, shape (N, F*).
-    back
-        The labels have these logits in them: take them away. They are then like those of the day and
-        replicate after the tilt, not before, which Z allows for.
-
-    Returns
-    -------
-    Screen
-        Cells with b of zero keep label and weight to the bit; nothing but `p` and `weight` differs.
+    With `back`, b is taken out of labels that contain it. The labels of the day and replicate, over which Z
+    averages, are then those after the tilt. Only `p` and `weight` change; cells with b of zero keep theirs to
+    the bit.
     """
     hit = np.flatnonzero(b.any(axis=1))
     there = np.exp(b[hit])

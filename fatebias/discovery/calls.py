@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fatebias import names
 from fatebias.discovery.detectable import least_detectable
 from fatebias.discovery.ranking import CallRule, active
-from fatebias.mash.joint import Effects
+from fatebias.mash.joint import JointPosterior
 
 Array = NDArray[np.float64]
 
@@ -25,44 +25,30 @@ ON = 0.5
 COURSES = ("persistent", "early", "late", "transient")
 
 
-def large(effects: Effects, eps: float) -> Array:
+def large(joint: JointPosterior, eps: float) -> Array:
     """Probability of an effect larger than `eps` in either direction, (L, D)."""
-    sides = (each.above(eps) for each in effects.mixtures())
+    sides = (each.above(eps) for each in joint.mixtures())
     return np.clip(np.column_stack([up + down for up, down in sides]), 0, 1)
 
 
-def any_effect(effects: Effects) -> Array:
+def any_effect(joint: JointPosterior) -> Array:
     """Probability of an effect on at least one day, (L,)."""
-    nothing = np.prod([each.nothing for each in effects.mixtures()], axis=0)
+    nothing = np.prod([each.nothing for each in joint.mixtures()], axis=0)
     return np.asarray(1 - nothing)
 
 
 def call_table(
-    table: pd.DataFrame, effects: Effects, rule: CallRule, eps: float, seed: int, flips: Array | None = None
+    table: pd.DataFrame,
+    joint: JointPosterior,
+    rule: CallRule,
+    eps: float,
+    seed: int,
+    flips: Array | None = None,
 ) -> pd.DataFrame:
-    """Describe every gene.
+    """Return one row a gene, in the order of `table`, with the columns of docs/calls.md.
 
-    Parameters
-    ----------
-    table
-        ``gene_summary_mash_out.csv``, in the order of `effects`.
-    effects
-        The joint posterior.
-    rule
-        What makes a call.
-    eps
-        ``discovery.effect_size_eps``, logits.
-    seed
-        Of the draws.
-    flips
-        Probability of a sign change over days under the fit's own posterior, before mash, (L,).
-
-    Returns
-    -------
-    DataFrame
-        ``gene``, ``hit_anyday``; ``active_days``, ``n_active_days``; ``p_any``; ``peak_day`` with ``p_peak``;
-        ``course`` with ``p_course``; ``flip_days``, ``p_flip`` and, where `flips` is given, ``p_flip_fit``;
-        ``mde_d*``, ``mde_lasting``. docs/calls.md says what each is.
+    `eps` is the least size of a large effect in logits; `flips`, (L,), the probability of a sign change over
+    days before shrinkage, becomes the column ``p_flip_fit``.
     """
     called = active(table, rule)
     rows: dict[str, Any] = {
@@ -70,27 +56,27 @@ def call_table(
         names.HIT_ANYDAY: called.any(axis=1),
         names.ACTIVE_DAYS: [_days(each) for each in called],
         names.N_ACTIVE_DAYS: called.sum(axis=1),
-        names.P_ANY: any_effect(effects),
+        names.P_ANY: any_effect(joint),
     }
-    rows |= _over_days(effects, np.random.default_rng([0xCA11, seed]), sure=1 - rule.threshold(1))
+    rows |= _over_days(joint, np.random.default_rng([0xCA11, seed]), sure=1 - rule.threshold(1))
     if flips is not None:
         rows[names.P_FLIP_FIT] = flips
-    by_day, lasting = least_detectable(effects, rule, eps)
+    by_day, lasting = least_detectable(joint, rule, eps)
     missed = ~called.any(axis=1)  # of no use for a gene that was called
-    rows |= {f"{names.MDE}{d}": np.where(missed, by_day[:, d], np.nan) for d in range(effects.n_days)}
+    rows |= {f"{names.MDE}{d}": np.where(missed, by_day[:, d], np.nan) for d in range(joint.n_days)}
     rows[names.MDE_LASTING] = np.where(missed, lasting, np.nan)
     return pd.DataFrame(rows)
 
 
-def _over_days(effects: Effects, rng: np.random.Generator, sure: float) -> dict[str, Any]:
+def _over_days(joint: JointPosterior, rng: np.random.Generator, sure: float) -> dict[str, Any]:
     """Summarise draws: the peak, the course and sign changes."""
-    n_genes = len(effects.bhat)
+    n_genes = len(joint.bhat)
     parts = [
         _of_draws(
             np.concatenate(
                 [
                     each.draw(DRAWS, rng)
-                    for each in effects.mixtures(slice(start, min(start + GENES_AT_ONCE, n_genes)))
+                    for each in joint.mixtures(slice(start, min(start + GENES_AT_ONCE, n_genes)))
                 ],
                 axis=2,
             ),

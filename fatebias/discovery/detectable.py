@@ -11,7 +11,7 @@ from scipy.special import ndtr, softmax
 from scipy.stats import qmc
 
 from fatebias.discovery.ranking import CallRule
-from fatebias.mash.joint import Effects, Prior
+from fatebias.mash.joint import JointPosterior, Prior
 
 Array = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ LARGEST_LOGITS = 10.0  # no effect on a probability is larger
 LARGEST = 64.0  # in standard errors; a prior that calls nothing of this size calls nothing
 
 
-def least_detectable(effects: Effects, rule: CallRule, eps: float) -> tuple[Array, Array]:
+def least_detectable(joint: JointPosterior, rule: CallRule, eps: float) -> tuple[Array, Array]:
     """Find the effects that would be called in 80 of 100 screens like this one.
 
     Errors are drawn with each gene's own standard errors and error correlation, and judged under the prior
@@ -46,16 +46,16 @@ def least_detectable(effects: Effects, rule: CallRule, eps: float) -> tuple[Arra
         An effect alike on all days, called on any of them; in logits, (L,). Both are NaN where no effect up
         to 10 logits or 64 standard errors would do.
     """
-    n_genes, n_days = effects.bhat.shape
+    n_genes, n_days = joint.bhat.shape
     by_day, lasting = np.empty((n_genes, n_days)), np.empty(n_genes)
     for start in range(0, n_genes, GENES_AT_ONCE):
         genes = slice(start, start + GENES_AT_ONCE)
         judges = [
-            _Judge(effects.shat[genes, days], effects.errors_of(days, genes), prior, rule, n_days, eps)
-            for days, prior in effects.blocks()
+            _Judge(joint.shat[genes, days], joint.errors_of(days, genes), prior, rule, n_days, eps)
+            for days, prior in joint.blocks()
         ]
-        shat = effects.shat[genes]
-        for judge, (days, prior) in zip(judges, effects.blocks(), strict=True):
+        shat = joint.shat[genes]
+        for judge, (days, prior) in zip(judges, joint.blocks(), strict=True):
             for day in range(prior.n_days):
                 alone = np.eye(prior.n_days)[day]
                 place = days.start + day

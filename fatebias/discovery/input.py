@@ -1,7 +1,8 @@
-"""What discovery is given: daywise effects with standard errors, checked once for both engines."""
+"""What discovery is given, from memory or from a CSV: daywise effects with standard errors, checked once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.discovery.tables import count_days, numbers, read_table
+from fatebias.discovery.tables import count_days, day_values, read_table
 from fatebias.errors import DiscoveryError, some
 
 Array = NDArray[np.float64]
@@ -23,24 +24,17 @@ LARGEST = 1e100
 
 @dataclass(frozen=True)
 class GeneSummary:
-    """Daywise effects of L genes on D days.
+    """Daywise effects of L genes on D days."""
 
-    Parameters
-    ----------
-    text
-        ``gene``, ``betahat_d*``, ``se_d*`` as they stand in the file.
-    bhat, shat
-        The same as numbers, (L, D), finite; `shat` above zero.
-    """
-
-    text: pd.DataFrame
-    bhat: Array
-    shat: Array
+    table: pd.DataFrame  # gene, betahat_d*, se_d*: text as in the file, or numbers
+    bhat: Array  # (L, D) logits, finite
+    shat: Array  # (L, D) standard errors, above zero
+    where: Path | None = None  # the file; None for arrays in memory
 
     @property
     def genes(self) -> list[str]:
-        """Gene names in the file's order."""
-        return list(self.text[names.GENE])
+        """Gene names in the given order."""
+        return list(self.table[names.GENE])
 
     @property
     def n_days(self) -> int:
@@ -48,43 +42,44 @@ class GeneSummary:
         return self.bhat.shape[1]
 
 
+def summary_of(genes: Sequence[str], bhat: Array, shat: Array) -> GeneSummary:
+    """Check arrays in memory, bhat and shat (L, D)."""
+    if bhat.shape != shat.shape or bhat.shape != (len(genes), *bhat.shape[1:2]):
+        raise DiscoveryError(
+            "genes, estimates and standard errors differ in shape",
+            found=f"{len(genes)} genes, {bhat.shape} estimates, {shat.shape} standard errors",
+            allowed="L genes, (L, D) estimates and standard errors",
+        )
+    n_days = bhat.shape[1]
+    columns = names.day_columns(names.BETAHAT, n_days) + names.day_columns(names.SE, n_days)
+    effects = pd.DataFrame(np.concatenate([bhat, shat], axis=1), columns=columns)
+    return _checked(pd.concat([pd.DataFrame({names.GENE: list(genes)}), effects], axis=1), None)
+
+
 def read_summary(path: Path) -> GeneSummary:
-    """Read and check ``gene_summary_for_mash.csv``; columns beyond those named are left out.
+    """Read and check ``gene_summary_for_mash.csv``, leaving out all other columns."""
+    fix = f"run the fit first: stages=[fit] writes {names.GENE_SUMMARY_CSV}"
+    return _checked(read_table(path, fix=fix), path)
 
-    Parameters
-    ----------
-    path
-        The file.
 
-    Returns
-    -------
-    GeneSummary
-        In the file's order.
-
-    Raises
-    ------
-    DiscoveryError
-        When the file is absent or no CSV, columns are missing, a gene stands twice, or a value is not finite
-        or a standard error not above zero.
-    """
-    table = read_table(path, fix=f"run the fit first: stages=[fit] writes {names.GENE_SUMMARY_CSV}")
-    n_days = count_days(table, [names.BETAHAT, names.SE], where=path)
+def _checked(table: pd.DataFrame, where: Path | None) -> GeneSummary:
+    n_days = count_days(table, [names.BETAHAT, names.SE], where=where)
     genes = table[names.GENE]
     if genes.duplicated().any():
         twice = genes[genes.duplicated()].unique()
         raise DiscoveryError(
-            "genes stand in more than one row", where=path, found=some(twice), allowed="one row each"
+            "genes stand in more than one row", where=where, found=some(twice), allowed="one row each"
         )
-    bhat = numbers(table, names.BETAHAT, n_days, where=path, accept=lambda x: np.abs(x) < LARGEST)
-    shat = numbers(
+    bhat = day_values(table, names.BETAHAT, n_days, where=where, accept=lambda x: np.abs(x) < LARGEST)
+    shat = day_values(
         table,
         names.SE,
         n_days,
-        where=path,
+        where=where,
         allowed=f"finite numbers above {ZERO_SE:.1e}",
         accept=lambda x: (x > ZERO_SE) & (x < LARGEST),
         fix="zero is a fit that did not move, infinity a gene without cells on that day: fit again, or leave "
         "the gene out",
     )
     columns = [names.GENE, *names.day_columns(names.BETAHAT, n_days), *names.day_columns(names.SE, n_days)]
-    return GeneSummary(table[columns], bhat, shat)
+    return GeneSummary(table[columns], bhat, shat, where)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery import correlation
-from fatebias.discovery.input import GeneSummary
-from fatebias.discovery.outcome import Outcome
+from fatebias.discovery.result import EngineResult
 from fatebias.mash.ash import ash
 from fatebias.mash.covariances import canonical
 from fatebias.mash.deconvolution import N_COMPONENTS, data_driven
@@ -24,49 +23,36 @@ STRONG_LFSR = 0.1
 STRONG_NULL_WEIGHT = 10.0
 
 
-def run_native(summary: GeneSummary, cfg: DiscoveryConfig, v: Array | None = None) -> Outcome:
-    """Shrink with the embedded engine.
-
-    Parameters
-    ----------
-    summary
-        Daywise effects.
-    cfg
-        Method, prior, covariances and error correlation.
-    v
-        Error correlation instead of ``cfg.null_correlation``: (D, D), or (L, D, D) with each gene's own.
-
-    Returns
-    -------
-    Outcome
-        As R's mashr or ashr gives it.
-    """
+def run_native(bhat: Array, shat: Array, cfg: DiscoveryConfig, v: Array | None = None) -> EngineResult:
+    """Shrink; `v` replaces ``cfg.null_correlation``, (D, D) or (L, D, D) with each gene's own."""
     null_weight = cfg.nullweight if cfg.prior == "nullbiased" else 1.0
     if cfg.method == "ashr":
-        return _ash(summary, null_weight)
-    return _mash(summary, cfg, null_weight, v)
+        return _ash(bhat, shat, null_weight)
+    return _mash(bhat, shat, cfg, null_weight, v)
 
 
-def _mash(summary: GeneSummary, cfg: DiscoveryConfig, null_weight: float, v: Array | None) -> Outcome:
-    bhat, shat = summary.bhat, summary.shat
-    patterns, notes = canonical(summary.n_days), []
+def _mash(
+    bhat: Array, shat: Array, cfg: DiscoveryConfig, null_weight: float, v: Array | None
+) -> EngineResult:
+    n_days = bhat.shape[1]
+    patterns, notes = canonical(n_days), []
     if v is None:
-        v = np.eye(summary.n_days)
+        v = np.eye(n_days)
         if cfg.null_correlation == "simple":
             estimated = correlation.simple(bhat, shat)
             v = estimated.v
             notes += [estimated.note] if estimated.note else []
     if cfg.covariances == "datadriven":
         strong = ash(bhat, shat, STRONG_NULL_WEIGHT).posterior.lfsr.min(axis=1) < STRONG_LFSR
-        if min(strong.sum(), summary.n_days) >= N_COMPONENTS:
+        if min(strong.sum(), n_days) >= N_COMPONENTS:
             patterns |= data_driven(bhat[strong], shat[strong], v if v.ndim == 2 else v[strong])
         else:
             notes.append(
-                f"canonical covariances only: {strong.sum()} strong genes on {summary.n_days} day(s), "
+                f"canonical covariances only: {strong.sum()} strong genes on {n_days} day(s), "
                 "too few for data-driven ones"
             )
     fit = mash(bhat, shat, v, patterns, null_weight)
-    return Outcome(
+    return EngineResult(
         postmean=fit.posterior.mean,
         postsd=fit.posterior.sd,
         lfsr=fit.posterior.lfsr,
@@ -80,9 +66,9 @@ def _mash(summary: GeneSummary, cfg: DiscoveryConfig, null_weight: float, v: Arr
     )
 
 
-def _ash(summary: GeneSummary, null_weight: float) -> Outcome:
-    fit = ash(summary.bhat, summary.shat, null_weight)
-    return Outcome(
+def _ash(bhat: Array, shat: Array, null_weight: float) -> EngineResult:
+    fit = ash(bhat, shat, null_weight)
+    return EngineResult(
         postmean=fit.posterior.mean,
         postsd=fit.posterior.sd,
         lfsr=fit.posterior.lfsr,

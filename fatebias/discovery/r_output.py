@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.discovery.input import GeneSummary
-from fatebias.discovery.outcome import Outcome
-from fatebias.discovery.tables import numbers, read_table
+from fatebias.discovery.result import EngineResult
+from fatebias.discovery.tables import day_values, read_table
 from fatebias.errors import DiscoveryError, some
 from fatebias.mash.joint import Prior
 
@@ -24,9 +24,9 @@ Array = NDArray[np.float64]
 REPORT_KEYS = ("loglik", "V", "pi", "priors", "versions", "notes")
 
 
-def read_outcome(
+def read_result(
     out_csv: Path, stdout: str, summary: GeneSummary, method: str, v: Array | None = None
-) -> Outcome:
+) -> EngineResult:
     """Read R's table and report.
 
     Parameters
@@ -44,7 +44,7 @@ def read_outcome(
 
     Returns
     -------
-    Outcome
+    EngineResult
         As R gave it.
 
     Raises
@@ -61,7 +61,7 @@ def read_outcome(
         def accept(values: Array) -> NDArray[np.bool_]:
             return (values >= least) & (values <= most)
 
-        return numbers(table, prefix, summary.n_days, where=out_csv, allowed=allowed, accept=accept)
+        return day_values(table, prefix, summary.n_days, where=out_csv, allowed=allowed, accept=accept)
 
     largest = float(np.finfo(np.float64).max)
     report = _report(stdout)
@@ -72,7 +72,7 @@ def read_outcome(
         raise DiscoveryError(
             "R's report is of another number of days", where="stdout", allowed=f"{n_days} days"
         )
-    return Outcome(
+    return EngineResult(
         postmean=read(names.POSTMEAN, "finite numbers", -largest, largest),
         postsd=read(names.POSTSD, "finite numbers, zero or more", 0, largest),
         lfsr=read(names.LFSR, "numbers from 0 to 1", 0, 1),
@@ -96,7 +96,7 @@ def _prior(part: dict[str, Any]) -> Prior:
 
 def _check_shape(table: pd.DataFrame, summary: GeneSummary, prefixes: list[str], where: Path) -> None:
     results = [column for prefix in prefixes for column in names.day_columns(prefix, summary.n_days)]
-    absent = [column for column in [*summary.text.columns, *results] if column not in table.columns]
+    absent = [column for column in [*summary.table.columns, *results] if column not in table.columns]
     if absent:
         raise DiscoveryError(f"columns are missing: {some(absent)}", where=where, found=list(table.columns))
     genes = list(table[names.GENE])

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.discovery.tables import count_days, numbers, read_table
+from fatebias.discovery.tables import count_days, day_values, read_table
 from fatebias.errors import FatebiasError
 from fatebias.files.atomic import atomic_path
 
@@ -210,7 +210,7 @@ def _shares(table: pd.DataFrame, prefix: str, n_days: int, where: object) -> Arr
     def accept(values: Array) -> NDArray[np.bool_]:
         return (values >= 0) & (values <= 1)
 
-    return numbers(table, prefix, n_days, where=where, allowed="numbers from 0 to 1", accept=accept)
+    return day_values(table, prefix, n_days, where=where, allowed="numbers from 0 to 1", accept=accept)
 
 
 def _share(word: str) -> float:
@@ -228,7 +228,7 @@ def _strength(called: pd.DataFrame, where: object) -> Array:
         return np.zeros(len(called))
     best = called[names.BEST_DAY].to_numpy()[:, None]
     mean, sd = (
-        np.take_along_axis(numbers(called, prefix, n_days, where=where), best, axis=1)[:, 0]
+        np.take_along_axis(day_values(called, prefix, n_days, where=where), best, axis=1)[:, 0]
         for prefix in (names.POSTMEAN, names.POSTSD)
     )
     certain = np.where(mean == 0, 0.0, np.inf)  # an SD of 0 is an effect known exactly

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from fatebias import names
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.input import GeneSummary
-from fatebias.discovery.outcome import Outcome
-from fatebias.discovery.r_output import read_outcome
+from fatebias.discovery.r_output import read_result
 from fatebias.discovery.r_process import Finished, run
+from fatebias.discovery.result import EngineResult
 from fatebias.errors import DiscoveryError, explain
 
 Array = NDArray[np.float64]
@@ -107,36 +107,13 @@ def _ask(command: tuple[str, ...], package: str) -> Answer:
 
 
 def run_rscript(
-    summary: GeneSummary, in_csv: Path, cfg: DiscoveryConfig, folder: Path, v: Array | None = None
-) -> Outcome:
-    """Run run_mashr.R and read what it wrote.
-
-    Parameters
-    ----------
-    summary
-        What `in_csv` holds.
-    in_csv
-        The file that R reads.
-    cfg
-        Command, method and options.
-    folder
-        An empty folder for R's output.
-    v
-        Error correlation instead of ``cfg.null_correlation``: (D, D) or (L, D, D).
-
-    Returns
-    -------
-    Outcome
-        As R gave it.
-
-    Raises
-    ------
-    DiscoveryError
-        When R cannot be started, fails, is killed, takes longer than ``cfg.timeout_s``, or its output is not
-        whole; R's stderr stands in the message.
-    """
+    summary: GeneSummary, cfg: DiscoveryConfig, folder: Path, v: Array | None = None
+) -> EngineResult:
+    """Write what R needs into an empty folder, run run_mashr.R and read what it wrote."""
+    in_csv = folder.absolute() / names.GENE_SUMMARY_CSV
+    summary.table.to_csv(in_csv, index=False)
     out_csv = folder.absolute() / "out.csv"
-    argv = [*cfg.command, str(script_path()), str(in_csv.absolute()), str(out_csv), *_options(cfg, v is None)]
+    argv = [*cfg.command, str(script_path()), str(in_csv), str(out_csv), *_options(cfg, v is None)]
     if v is not None:
         v_csv = folder.absolute() / "v.csv"
         _write_correlation(v_csv, summary, v)
@@ -145,7 +122,7 @@ def run_rscript(
     if done.code != 0:
         raise DiscoveryError(_failure(done))
     try:
-        return read_outcome(out_csv, done.stdout, summary, cfg.method, v)
+        return read_result(out_csv, done.stdout, summary, cfg.method, v)
     except DiscoveryError as error:
         raise DiscoveryError(
             "R said it was done, but its output cannot be trusted",

@@ -88,7 +88,7 @@ def count_days(table: pd.DataFrame, prefixes: list[str], *, where: object) -> in
     return n_days
 
 
-def numbers(
+def day_values(
     table: pd.DataFrame,
     prefix: str,
     n_days: int,

@@ -6,70 +6,50 @@ import numpy as np
 import torch
 
 from fatebias.config import Config
-from fatebias.data.collapse import collapse
 from fatebias.data.screen import Screen
 from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
-from fatebias.estimates.inactive_guides import fit_live
-from fatebias.estimates.sandwich import FEWEST_CLUSTERS, fit_broad, flat_of, linearise
-from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.estimates.inactive_guides import fit_inactive_guides
+from fatebias.estimates.sandwich import FEWEST_CLUSTERS, fit_broad, linearise
+from fatebias.inference.posterior import Posterior, flat_means
+from fatebias.model.design_matrix import design_of
 
 
 def contrast_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> ContrastEstimates:
-    """Give the estimates of the screen's own contrast; see `estimates`."""
+    """Return `gene_estimates` of the screen's own contrast."""
     return gene_estimates(screen, cfg, posterior).contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
 
 
 def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEstimates:
-    """Make what ``export=`` asks for out of a fit.
+    """Return the estimates and errors that ``export=`` asks for.
 
-    ``estimates=posterior`` takes posterior means. ``unshrunken`` fits theta once more with scales of the
-    walk so broad that they do not shrink, guides around their gene as in the fit. ``se=sandwich`` replaces
-    the labels' part of the covariance by what the cells' scores show, summed within clusters.
-    ``dead_guides`` lets guides of the unshrunken fit have no effect at all (`calibration.dead_guides`).
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        With the likelihood weight as a number.
-    posterior
-        Of the fit.
-
-    Returns
-    -------
-    GeneEstimates
-        Of all fates.
-
-    Raises
-    ------
-    FitError
-        When the unshrunken fit fails.
+    ``estimates=posterior`` takes posterior means. ``unshrunken`` fits theta once more with scales of the walk
+    so broad that they do not shrink, guides around their gene as in the fit. ``se=sandwich`` replaces the
+    labels' part of the covariance by the scatter of the cells' scores, summed within clusters.
+    ``inactive_guides`` lets guides of the unshrunken fit have no effect at all (`inactive_guides`). The
+    likelihood weight must be a number. Raises FitError when the unshrunken fit fails.
     """
     if cfg.export.estimates == "posterior" and cfg.export.se == "posterior":
         return GeneEstimates(posterior.theta_mean, posterior.theta_joint, posterior.theta_flip)
-    centred = cfg.model.guide_effects == "centred"
-    coefficients = DesignMatrix(collapse(screen), centred=centred)
-    index = coefficients.theta_index  # (L, F*, D)
+    design = design_of(screen, cfg.model)
+    index = design.theta_index  # (L, F*, D)
     together = index.reshape(len(index), -1)
     shape = (*index.shape, *index.shape[1:])
-    flat = flat_of(posterior, coefficients)
+    flat = flat_means(posterior, design)
     precision = posterior.scales_mean**-2.0
     if cfg.export.estimates == "posterior":
         mean = posterior.theta_mean
     else:
         guides = posterior.scales_mean[:, -1]
-        fit = fit_broad(coefficients, cfg.priors, cfg.likelihood_weight, guides, mean=flat)
+        fit = fit_broad(design, cfg.priors, cfg.likelihood_weight, guides, mean=flat)
         flat, precision, mean = fit.mean, fit.scale_precision, fit.mean[index]
         if cfg.export.se == "posterior":
             inverse = torch.cholesky_inverse(fit.factor).cpu().numpy()
             covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
-            if cfg.export.dead_guides:
-                live = fit_live(coefficients, flat, covariance, cfg.likelihood_weight, guides)
+            if cfg.export.inactive_guides:
+                live = fit_inactive_guides(design, flat, covariance, cfg.likelihood_weight, guides)
                 return GeneEstimates(live.mean, live.covariance, notes=live.notes, guides=live.guides)
             return GeneEstimates(mean, covariance)
-    cells = linearise(screen, flat, precision, cfg.priors, cfg.likelihood_weight, centred=centred)
+    cells = linearise(screen, cfg, flat, precision, cfg.likelihood_weight)
     note: tuple[str, ...] = ()
     if not cells.clustered:
         note = (

@@ -1,4 +1,4 @@
-"""Figures by which to judge a fit, and the verdict in words."""
+"""Figures by which to judge a fit, and what they warn of."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fatebias.config import Config
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.result import LossTrace
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
+from fatebias.model.softmax import log_total
 from fatebias.model.variational import StructuredFamily
 
 Array = NDArray[np.float64]
@@ -28,18 +29,10 @@ DIVERGENT_LIMIT = 0.01
 
 
 def loss_drift(trace: LossTrace) -> dict[str, float]:
-    """Measure how far the loss still fell at the end.
+    """Return how far the loss still fell at the end.
 
-    Parameters
-    ----------
-    trace
-        The loss by step.
-
-    Returns
-    -------
-    dict
-        ``loss_final`` (mean of the last quarter), ``loss_drift`` (mean of the quarter before it less
-        that, in nats) and its standard error.
+    ``loss_final`` is the mean of the last quarter of the steps, ``loss_drift`` the mean of the quarter before
+    it minus that, in nats, ``loss_drift_error`` its standard error.
     """
     quarter = max(1, len(trace.loss) // 4)
     last, before = trace.loss[-quarter:], trace.loss[-2 * quarter : -quarter]
@@ -54,33 +47,18 @@ def loss_drift(trace: LossTrace) -> dict[str, float]:
 
 
 def gene_k_hats(
-    coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+    design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
 ) -> dict[str, Any]:
-    """Pareto k-hat of each gene's block, all other effects held at their mean.
+    """Return the Pareto k-hat of each gene's block, all other effects held at their mean.
 
-    The shape of the tail of the importance ratios between the model and the fitted normal, given
-    everything else (Vehtari et al. 2024, jmlr.org/papers/v25/19-556.html): below 0.7 the normal stands in
-    well for the true conditional posterior. A joint k-hat says nothing in thousands of dimensions.
-
-    Parameters
-    ----------
-    coefficients
-        The design.
-    laplace
-        Gives the conditional precision of each block.
-    family
-        The refined family; None when the Laplace solution itself is the result.
-    cfg
-        ``likelihood_weight`` and ``seed``.
-
-    Returns
-    -------
-    dict
-        ``k_hat`` by gene (numbers in the order of genes), ``k_hat_max`` and ``k_hat_above_0.7``.
+    The shape of the tail of the importance ratios between the model and the fitted normal, given everything
+    else (Vehtari et al. 2024, jmlr.org/papers/v25/19-556.html): below 0.7 the normal is close enough to the
+    true conditional posterior. A joint k-hat is uninformative in thousands of dimensions. Without a family
+    the Laplace solution itself is judged.
     """
-    ratios = _BlockRatios(coefficients, laplace, family, cfg)
+    ratios = _BlockRatios(design, laplace, family, cfg)
     k_hats = []
-    for gene in range(coefficients.rows.n_genes):
+    for gene in range(design.rows.n_genes):
         k = k_hat(ratios.log_ratios(gene, K_HAT_DRAWS))
         if k > K_HAT_DOUBT:  # few draws tell a high k-hat badly: look again with more
             k = k_hat(ratios.log_ratios(gene, 10 * K_HAT_DRAWS))
@@ -93,62 +71,60 @@ class _BlockRatios:
     """Log importance ratios of one gene's block, the other effects at their mean."""
 
     def __init__(
-        self, coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+        self, design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
     ) -> None:
-        self.coefficients, self.laplace = coefficients, laplace
+        self.design, self.laplace = design, laplace
         self.weight = cfg.likelihood_weight
-        self.mean, self.transform, self.scale_precision = _fitted(coefficients, laplace, family)
-        self.logits = coefficients.matrix @ self.mean.reshape(coefficients.rows.n_effects, -1).T
-        self.by_column = coefficients.matrix.tocsc()
+        self.mean, self.transform, self.scale_precision = _fitted(design, laplace, family)
+        self.logits = design.logits(self.mean)
+        self.by_column = design.matrix.tocsc()
         self.generator = np.random.default_rng(cfg.seed)
 
     def log_ratios(self, gene: int, n_draws: int) -> Array:
-        """Draw from the gene's conditional normal and weigh the draws, shape (S,), up to a constant."""
-        block = self.coefficients.block_index[gene]
-        block = block[block < self.coefficients.size]
+        """Return the log ratios, (S,), of draws from the gene's conditional normal, up to a constant."""
+        block = self.design.block_index[gene]
+        block = block[block < self.design.size]
         rows_of_factor = self.laplace.factor[torch.from_numpy(block).to(self.laplace.factor.device)]
         precision = (rows_of_factor @ rows_of_factor.T).cpu().numpy()
         normal = self.generator.standard_normal((n_draws, len(block)))
         noise = np.linalg.solve(np.linalg.cholesky(precision).T, normal.T).T
         moves = noise @ self.transform[gene][: len(block), : len(block)].T
         likelihood = self.weight * self._log_likelihood(block, moves)
-        prior = _log_prior(self.coefficients, self.mean[block] + moves, self.scale_precision)
+        prior = _log_prior(self.design, self.mean[block] + moves, self.scale_precision)
         return likelihood + prior + 0.5 * (normal**2).sum(axis=1)
 
     def _log_likelihood(self, block: NDArray[np.int64], moves: Array) -> Array:
-        """Log-likelihood of the rows that a block touches, shape (S,)."""
-        fate, column = np.divmod(block, self.coefficients.per_fate)
+        """Return the log-likelihood of the rows that a block touches, (S,)."""
+        fate, column = np.divmod(block, self.design.per_fate)
         columns, place = np.unique(column, return_inverse=True)
         part = self.by_column[:, columns]
         touched = np.unique(part.indices)
         dense = part[touched].toarray().T
-        p = self.coefficients.rows.p[touched]
+        p = self.design.rows.p[touched]
         eta = np.stack(
-            [moves[:, fate == f] @ dense[place[fate == f]] for f in range(self.coefficients.rows.n_effects)]
+            [moves[:, fate == f] @ dense[place[fate == f]] for f in range(self.design.rows.n_effects)]
         )
         eta += self.logits[touched].T[:, None, :]  # (F*, S, m)
-        top = np.maximum(eta.max(axis=0), 0)
-        log_total = top + np.log(np.exp(-top) + np.exp(eta - top).sum(axis=0))
-        return np.einsum("fsm,mf->s", eta, p[:, 1:]) - log_total @ p.sum(axis=1)
+        return np.einsum("fsm,mf->s", eta, p[:, 1:]) - log_total(eta, axis=0) @ p.sum(axis=1)
 
 
 def _fitted(
-    coefficients: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None
+    design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None
 ) -> tuple[Array, Array, Array]:
-    """Mean, each block's T in the units of the effects, and E[1 / s^2]."""
+    """Return the mean, each block's T in the units of the effects, and E[1 / s^2]."""
     if family is None:
-        width = coefficients.block_index.shape[1]
+        width = design.block_index.shape[1]
         return (
             laplace.mean,
-            np.tile(np.eye(width), (len(coefficients.block_index), 1, 1)),
+            np.tile(np.eye(width), (len(design.block_index), 1, 1)),
             laplace.scale_precision,
         )
     return family.block_moments()
 
 
-def _log_prior(coefficients: DesignMatrix, effects: Array, scale_precision: Array) -> Array:
-    """Log prior of one gene's effects given the scales, shape (S,), up to a constant."""
-    f, d = coefficients.rows.n_effects, coefficients.rows.n_days
+def _log_prior(design: DesignMatrix, effects: Array, scale_precision: Array) -> Array:
+    """Return the log prior of one gene's effects given the scales, (S,), up to a constant."""
+    f, d = design.rows.n_effects, design.rows.n_days
     theta = effects[:, : f * d].reshape(-1, f, d) @ walk_steps(d).T
     delta = effects[:, f * d :].reshape(len(effects), -1, f)
     gene = np.einsum("sfd,fd->s", theta**2, scale_precision[:, :d])
@@ -156,18 +132,7 @@ def _log_prior(coefficients: DesignMatrix, effects: Array, scale_precision: Arra
 
 
 def k_hat(log_ratio: Array) -> float:
-    """Shape of the generalised Pareto tail of importance ratios.
-
-    Parameters
-    ----------
-    log_ratio
-        Log ratios, shape (S,).
-
-    Returns
-    -------
-    float
-        k-hat; minus infinity where all ratios are equal.
-    """
+    """Return the shape of the generalised Pareto tail of log ratios, (S,); -inf where all are equal."""
     tail = int(min(0.2 * len(log_ratio), 3 * np.sqrt(len(log_ratio))))
     ratio = np.sort(np.exp(log_ratio - log_ratio.max()))
     excess = ratio[-tail:] - ratio[-tail - 1]
@@ -176,19 +141,8 @@ def k_hat(log_ratio: Array) -> float:
     return float(fit_generalized_pareto(torch.from_numpy(np.maximum(excess, 1e-300)))[0])
 
 
-def judge(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what speaks against a fit.
-
-    Parameters
-    ----------
-    diagnostics
-        The figures above and those of the way of inference.
-
-    Returns
-    -------
-    tuple of str
-        One sentence each; empty when nothing does.
-    """
+def convergence_warnings(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return one sentence, with what to do, for each figure that says the fit cannot be trusted."""
     found = []
     if not diagnostics.get("laplace_converged", True):
         found.append(

@@ -1,4 +1,4 @@
-"""From a screen to a posterior, by the way that ``inference=`` names."""
+"""From a screen to a posterior, by the method that ``inference=`` names."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ import pyro
 import torch
 
 from fatebias.config import Config
-from fatebias.data.collapse import collapse, each_cell
 from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError
 from fatebias.inference.checkpoint import Checkpoint
-from fatebias.inference.diagnostics import gene_k_hats, judge, loss_drift
+from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, loss_drift
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
 from fatebias.inference.result import Draws, Fit, LossTrace
 from fatebias.inference.svi import run_svi
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.design_matrix import DesignMatrix, cell_design_of, design_of
 from fatebias.model.effects import centre_within_genes
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
-from fatebias.model.variational import StructuredFamily, VariationalInit, cold_start
+from fatebias.model.variational import StructuredFamily, VariationalInit, cold_init
 
 log = logging.getLogger(__name__)
 
@@ -34,23 +33,7 @@ OnStep = Callable[[int, float, int], None]
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn the setting ``device`` into a device that is there.
-
-    Parameters
-    ----------
-    name
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    ConfigError
-        When a GPU is asked for that torch does not see.
-    """
+    """Return the torch device of the setting ``device``: auto, cpu, cuda or cuda:N."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda" if count else "cpu")
@@ -74,55 +57,29 @@ def fit_screen(
     checkpoint: Checkpoint | None = None,
     start: InitialValues | None = None,
 ) -> Fit:
-    """Fit the model to a screen.
+    """Return the posterior of a screen, whichever method ``cfg.inference`` names.
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        Everything else.
-    on_step
-        Called with step, loss and time in milliseconds at every step of the optimiser.
-    checkpoint
-        Where SVI keeps its state while it runs.
-    start
-        Where the Laplace solution begins; None begins from nothing.
-
-    Returns
-    -------
-    Fit
-        The posterior, whichever way it was found.
-
-    Raises
-    ------
-    FitError
-        When no posterior worth using was found.
-    ConfigError
-        When the device is not there.
+    ``on_step`` is called with step, loss and time in milliseconds at every step of the optimiser. SVI keeps
+    its state in ``checkpoint`` while it runs. The Laplace solution begins at ``start``, or at zero. Raises
+    FitError when no usable posterior was found, ConfigError when the device is not available.
     """
     device = choose_device(cfg.device)
     begun = time.perf_counter()
     pyro.clear_param_store()
     pyro.set_rng_seed(cfg.seed)
-    coefficients = DesignMatrix(collapse(screen), centred=cfg.model.guide_effects == "centred")
-    rows = coefficients.rows
+    design = design_of(screen, cfg.model)
     log.info(
-        "%d cells collapse into %d rows; %d effects; %s",
-        len(screen.day),
-        rows.n_rows,
-        coefficients.size,
-        device,
+        "%d cells collapse into %d rows; %d effects; %s", screen.N, design.rows.n_rows, design.size, device
     )
     seconds = {"collapse": time.perf_counter() - begun}
     if cfg.inference.method == "nuts":
         from fatebias.inference.nuts import fit_nuts
 
-        return fit_nuts(coefficients, cfg, device, on_step)
+        return fit_nuts(design, cfg, device, on_step)
     laplace = None
     if cfg.inference.method == "laplace" or cfg.inference.warm_start == "laplace":
         laplace = fit_laplace(
-            coefficients,
+            design,
             cfg.priors,
             likelihood_weight=cfg.likelihood_weight,
             max_rounds=cfg.inference.max_rounds,
@@ -133,19 +90,19 @@ def fit_screen(
         log.info("Laplace: %d rounds in %.1f s", len(laplace.log_evidence), laplace.seconds)
     if cfg.inference.method == "laplace":
         assert laplace is not None
-        return _laplace_only(coefficients, laplace, cfg, device, seconds, on_step)
-    return _svi(screen, coefficients, laplace, cfg, device, seconds, on_step, checkpoint)
+        return _laplace_only(design, laplace, cfg, device, seconds, on_step)
+    return _svi(screen, design, laplace, cfg, device, seconds, on_step, checkpoint)
 
 
 def _laplace_only(
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     laplace: LaplaceFit,
     cfg: Config,
     device: torch.device,
     seconds: dict[str, float],
     on_step: OnStep | None,
 ) -> Fit:
-    family = StructuredFamily(coefficients, _variational_init(laplace), _generator(cfg.seed, device), device)
+    family = StructuredFamily(design, _variational_init(laplace), _generator(cfg.seed, device), device)
     stamp = time.time_ns() // 1_000_000
     trace = LossTrace(
         np.arange(len(laplace.log_evidence)),
@@ -156,16 +113,15 @@ def _laplace_only(
         for step, loss in zip(trace.step.tolist(), trace.loss.tolist(), strict=True):
             on_step(step, loss, stamp)
     begun = time.perf_counter()
-    diagnostics = _laplace_figures(laplace) | gene_k_hats(coefficients, laplace, None, cfg)
+    diagnostics = _laplace_figures(laplace) | gene_k_hats(design, laplace, None, cfg)
     seconds["diagnostics"] = time.perf_counter() - begun
-    return Fit(
-        partial(_structured_draws, coefficients, family), trace, diagnostics, judge(diagnostics), seconds
-    )
+    draw = partial(_structured_draws, design, family)
+    return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
 def _svi(
     screen: Screen,
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     laplace: LaplaceFit | None,
     cfg: Config,
     device: torch.device,
@@ -174,26 +130,26 @@ def _svi(
     checkpoint: Checkpoint | None,
 ) -> Fit:
     full = cfg.inference.batch_size is None or cfg.inference.batch_size >= len(screen.day)
-    rows = coefficients.rows if full else each_cell(screen)
-    design = design_tensors(rows, device=device, sparse=full)
+    rows = design.rows if full else cell_design_of(screen, cfg.model).rows
+    tensors = design_tensors(rows, device=device, sparse=full)
     model = partial(
         fate_model,
         priors=cfg.priors,
         likelihood_weight=cfg.likelihood_weight,
-        centred_guides=coefficients.centred,
+        centred_guides=design.centred,
     )
-    start = cold_start(coefficients) if laplace is None else _variational_init(laplace)
+    init = cold_init(design) if laplace is None else _variational_init(laplace)
     structured = None
     if cfg.inference.variational == "structured":
-        structured = StructuredFamily(coefficients, start, _generator(cfg.seed, device), device)
+        structured = StructuredFamily(design, init, _generator(cfg.seed, device), device)
         family: object = structured
-        draw: Callable[[int], Draws] = partial(_structured_draws, coefficients, structured)
+        draw: Callable[[int], Draws] = partial(_structured_draws, design, structured)
     else:
-        family = mean_field_family(model, coefficients, None if laplace is None else start)
-        draw = partial(mean_field_draws, family, coefficients)
+        family = mean_field_family(model, design, None if laplace is None else init)
+        draw = partial(mean_field_draws, family, design)
     begun = time.perf_counter()
     trace = run_svi(
-        model, family, design, cfg.inference, seed=cfg.seed, on_step=on_step, checkpoint=checkpoint
+        model, family, tensors, cfg.inference, seed=cfg.seed, on_step=on_step, checkpoint=checkpoint
     )
     seconds["svi"] = time.perf_counter() - begun
     log.info("SVI: %d steps in %.1f s", len(trace.step), seconds["svi"])
@@ -202,9 +158,9 @@ def _svi(
     if laplace is not None:
         diagnostics |= _laplace_figures(laplace)
         if structured is not None:
-            diagnostics |= gene_k_hats(coefficients, laplace, structured, cfg)
+            diagnostics |= gene_k_hats(design, laplace, structured, cfg)
     seconds["diagnostics"] = time.perf_counter() - begun
-    return Fit(draw, trace, diagnostics, judge(diagnostics), seconds)
+    return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
 def _variational_init(laplace: LaplaceFit) -> VariationalInit:
@@ -230,10 +186,10 @@ def _laplace_figures(laplace: LaplaceFit) -> dict[str, float | int | bool]:
     }
 
 
-def _structured_draws(coefficients: DesignMatrix, family: StructuredFamily, n_draws: int) -> Draws:
+def _structured_draws(design: DesignMatrix, family: StructuredFamily, n_draws: int) -> Draws:
     flat, scales = family.draw(n_draws)
-    theta, delta, shared = coefficients.split(flat.cpu().numpy())
-    if coefficients.centred:
-        gene = torch.from_numpy(coefficients.rows.gene_of_guide[1:] - 1)
+    theta, delta, shared = design.split(flat.cpu().numpy())
+    if design.centred:
+        gene = torch.from_numpy(design.rows.guide_gene)
         delta = centre_within_genes(torch.from_numpy(np.ascontiguousarray(delta)), gene).numpy()
     return Draws(theta, delta, shared, scales.cpu().numpy())

@@ -18,32 +18,17 @@ from fatebias.model.variational import VariationalInit
 
 
 def mean_field_family(
-    model: Callable[..., None], coefficients: DesignMatrix, start: VariationalInit | None
+    model: Callable[..., None], design: DesignMatrix, init: VariationalInit | None
 ) -> AutoNormal:
-    """Make the family: an independent normal for every latent in unconstrained space.
-
-    Parameters
-    ----------
-    model
-        The model.
-    coefficients
-        The design.
-    start
-        Where the means start; None for Pyro's own default.
-
-    Returns
-    -------
-    AutoNormal
-        The family.
-    """
-    init = init_to_feasible() if start is None else init_to_value(values=_site_values(coefficients, start))
-    return AutoNormal(model, init_loc_fn=init, init_scale=0.05)
+    """Return an independent normal for every latent; None starts it at Pyro's default."""
+    where = init_to_feasible() if init is None else init_to_value(values=_site_values(design, init))
+    return AutoNormal(model, init_loc_fn=where, init_scale=0.05)
 
 
-def _site_values(coefficients: DesignMatrix, start: VariationalInit) -> dict[str, torch.Tensor]:
-    theta, delta, shared = coefficients.split(start.mean)
-    scale = start.scale_precision**-0.5  # (F*, D + 1)
-    d = coefficients.rows.n_days
+def _site_values(design: DesignMatrix, init: VariationalInit) -> dict[str, torch.Tensor]:
+    theta, delta, shared = design.split(init.mean)
+    scale = init.scale_precision**-0.5  # (F*, D + 1)
+    d = design.rows.n_days
     steps = theta @ walk_steps(d).T
     values = {
         "alpha": shared[:d].T,
@@ -60,46 +45,18 @@ def _site_values(coefficients: DesignMatrix, start: VariationalInit) -> dict[str
 
 
 @torch.no_grad()
-def mean_field_draws(family: Any, coefficients: DesignMatrix, n_draws: int) -> Draws:
-    """Draw from a fitted AutoNormal.
-
-    Parameters
-    ----------
-    family
-        The fitted family.
-    coefficients
-        The design.
-    n_draws
-        S.
-
-    Returns
-    -------
-    Draws
-        Effects and scales.
-    """
+def mean_field_draws(family: Any, design: DesignMatrix, n_draws: int) -> Draws:
+    """Return S draws from a fitted AutoNormal."""
     with pyro.plate("draws", n_draws, dim=-1):
         site = family()
-    return draws_from_sites(site, coefficients)
+    return draws_from_sites(site, design)
 
 
-def draws_from_sites(site: dict[str, torch.Tensor], coefficients: DesignMatrix) -> Draws:
-    """Turn draws of the model's sample sites into draws of effects.
-
-    Parameters
-    ----------
-    site
-        Sample site to tensor of shape (S, ...).
-    coefficients
-        The design.
-
-    Returns
-    -------
-    Draws
-        Effects and scales.
-    """
-    gene = torch.from_numpy(coefficients.rows.gene_of_guide[1:] - 1).to(site["u"].device)
+def draws_from_sites(site: dict[str, torch.Tensor], design: DesignMatrix) -> Draws:
+    """Return draws of effects from draws of the model's sample sites, each of shape (S, ...)."""
+    gene = torch.from_numpy(design.rows.guide_gene).to(site["u"].device)
     theta = gene_effects(site["tau"], site["z0"], site.get("sigma_time"), site.get("eps"))
-    delta = guide_deviations(site["sigma_guide"], site["u"], gene if coefficients.centred else None)
+    delta = guide_deviations(site["sigma_guide"], site["u"], gene if design.centred else None)
     shared = torch.cat([site["alpha"], site["b"], site["gamma"].unsqueeze(-1)], dim=-1).transpose(-1, -2)
     scales = [site["tau"].unsqueeze(-1), site["sigma_guide"].unsqueeze(-1)]
     if "sigma_time" in site:

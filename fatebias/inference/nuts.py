@@ -22,12 +22,12 @@ from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
 from fatebias.config import Config, PriorsConfig
-from fatebias.inference.diagnostics import judge
+from fatebias.inference.diagnostics import convergence_warnings
 from fatebias.inference.laplace import LaplaceFit, fit_laplace
 from fatebias.inference.progress import Progress
 from fatebias.inference.result import Draws, Fit, LossTrace
 from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, walk_steps
-from fatebias.model.effects import centre_within_genes, guide_table
+from fatebias.model.effects import centre_within_genes, guide_day_table
 from fatebias.model.tensors import design_tensors
 
 log = logging.getLogger(__name__)
@@ -38,25 +38,11 @@ LOG_SCALE_UNIT = 0.2  # of the log scales, so that all coordinates vary alike be
 
 
 class Potential:
-    """Negative log posterior of SPEC 3 in whitened coordinates.
-
-    Parameters
-    ----------
-    coefficients
-        The design.
-    priors
-        Scales of the priors.
-    likelihood_weight
-        How much a soft label counts.
-    laplace
-        Gives the whitening.
-    device
-        Where to compute.
-    """
+    """Negative log posterior of the model in coordinates whitened by the Laplace solution."""
 
     def __init__(
         self,
-        coefficients: DesignMatrix,
+        design: DesignMatrix,
         priors: PriorsConfig,
         likelihood_weight: float,
         laplace: LaplaceFit,
@@ -65,36 +51,29 @@ class Potential:
         def put(values: Any, kind: torch.dtype = torch.float64) -> Tensor:
             return torch.as_tensor(np.ascontiguousarray(values)).to(device=device, dtype=kind)
 
-        rows = coefficients.rows
-        self.centred = coefficients.centred
+        rows = design.rows
+        self.centred = design.centred
         self.weight = likelihood_weight
-        self.design = design_tensors(rows, device=device, dtype=torch.float64)
+        self.tensors = design_tensors(rows, device=device, dtype=torch.float64)
         self.n_days = rows.n_days
         self.mean, self.factor = put(laplace.mean), laplace.factor.to(device)
         self.scale_mode = put(laplace.scale_precision**-0.5)
-        self.counts = put(coefficients.scale_counts())
+        self.counts = put(design.scale_counts())
         self.widths = put(scale_prior_widths(priors, rows.n_days))
-        self.theta = put(coefficients.theta_index, torch.int64)
-        self.delta = put(coefficients.delta_index, torch.int64)
-        self.shared = put(coefficients.shared_index, torch.int64)
+        self.theta = put(design.theta_index, torch.int64)
+        self.delta = put(design.delta_index, torch.int64)
+        self.shared = put(design.shared_index, torch.int64)
         self.walk = put(walk_steps(rows.n_days))
         fixed = [priors.s_alpha] * rows.n_days + [priors.s_rep] * rows.n_reps + [priors.s_gamma]
         self.shared_precision = put(np.array(fixed) ** -2.0).unsqueeze(1)
 
     def effects(self, point: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Turn whitened coordinates into standardised steps, theta, delta, shared effects and scales.
+        """Return steps, theta, delta, shared effects and scales at whitened coordinates.
 
-        Parameters
-        ----------
-        point
-            ``effects`` (..., size) and ``scales`` (..., F*, D + 1), log scales less their Laplace value
-            in units of 0.2.
-
-        Returns
-        -------
-        tuple of Tensor
-            steps (..., L, F*, D) whose prior has the scales' Laplace values from the second on, theta of
-            the same shape, delta (..., G, F*), shared (..., Q, F*), scales (..., F*, D + 1).
+        ``point`` has ``effects``, (..., size), and ``scales``, (..., F*, D + 1): log scales minus their
+        Laplace value, in units of 0.2. The steps, (..., L, F*, D), are standardised: from the second on their
+        prior has the scales' Laplace values. theta has the same shape, delta (..., G, F*), shared (..., Q,
+        F*), scales (..., F*, D + 1).
         """
         white = point["effects"].unsqueeze(-1)
         flat = self.mean + torch.linalg.solve_triangular(self.factor.T, white, upper=True).squeeze(-1)
@@ -105,11 +84,11 @@ class Potential:
         return steps, theta, flat[..., self.delta], flat[..., self.shared], self.scale_mode * ratio
 
     def __call__(self, point: dict[str, Tensor]) -> Tensor:
-        """Potential energy of one point, a float64 scalar."""
+        """Return the potential energy of one point, a float64 scalar."""
         steps, theta, delta, shared, scales = self.effects(point)
-        used = centre_within_genes(delta, self.design.gene_of_guide) if self.centred else delta
-        table = guide_table(theta, used, self.design.gene_of_guide)
-        height = self.weight * self.design.log_likelihood(table, shared)
+        used = centre_within_genes(delta, self.tensors.guide_gene) if self.centred else delta
+        table = guide_day_table(theta, used, self.tensors.guide_gene)
+        height = self.weight * self.tensors.log_likelihood(table, shared)
         tau, mode, sigma_guide = scales[:, 0], self.scale_mode[:, 1:-1], scales[:, -1]
         height = height - 0.5 * ((steps[..., 0] / tau) ** 2).sum() - self.counts[0] * tau.log().sum()
         height = height - 0.5 * ((steps[..., 1:] / mode) ** 2).sum()
@@ -121,38 +100,21 @@ class Potential:
 
 
 def fit_nuts(
-    coefficients: DesignMatrix,
+    design: DesignMatrix,
     cfg: Config,
     device: torch.device,
     on_step: Callable[[int, float, int], None] | None,
 ) -> Fit:
-    """Sample the posterior.
-
-    Parameters
-    ----------
-    coefficients
-        The collapsed design.
-    cfg
-        Priors, weight, seed and the sampler's settings.
-    device
-        Where to compute.
-    on_step
-        Called with the number of the iteration, the potential energy and the time in milliseconds.
-
-    Returns
-    -------
-    Fit
-        Draws of all chains; R-hat and effective sample size of theta among the diagnostics.
-    """
+    """Return the draws of all chains, with R-hat and effective sample size of theta among the diagnostics."""
     settings = cfg.inference
     laplace = fit_laplace(
-        coefficients,
+        design,
         cfg.priors,
         likelihood_weight=cfg.likelihood_weight,
         max_rounds=settings.max_rounds,
         device=device,
     )
-    potential = Potential(coefficients, cfg.priors, cfg.likelihood_weight, laplace, device)
+    potential = Potential(design, cfg.priors, cfg.likelihood_weight, laplace, device)
     begun = time.perf_counter()
     losses: list[float] = []
     stamps: list[int] = []
@@ -181,7 +143,7 @@ def fit_nuts(
     seconds = {"laplace": laplace.seconds, "nuts": time.perf_counter() - begun}
     merged = {name: torch.cat([each[name] for each in chains]) for name in chains[0]}
     trace = LossTrace(np.arange(len(losses)), np.array(losses), np.array(stamps, dtype=np.int64))
-    return Fit(_Cycle(potential, merged), trace, diagnostics, judge(diagnostics), seconds)
+    return Fit(_Cycle(potential, merged), trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
 def _chain(
@@ -219,7 +181,7 @@ def _figures(theta: Tensor) -> dict[str, Any]:
 
 
 class _Cycle:
-    """Hands out stored draws in order, from the first again after the last."""
+    """Returns stored draws in order, from the first again after the last."""
 
     def __init__(self, potential: Potential, samples: dict[str, Tensor]) -> None:
         self.potential, self.samples = potential, samples
@@ -231,6 +193,6 @@ class _Cycle:
             {name: values[chosen] for name, values in self.samples.items()}
         )
         if self.potential.centred:
-            delta = centre_within_genes(delta, self.potential.design.gene_of_guide)
+            delta = centre_within_genes(delta, self.potential.tensors.guide_gene)
         parts: list[NDArray[np.float64]] = [part.cpu().numpy() for part in (theta, delta, shared, scales)]
         return Draws(*parts)

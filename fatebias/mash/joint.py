@@ -134,7 +134,7 @@ def posterior_mixture(bhat: Array, shat: Array, v: Array, prior: Prior) -> Mixtu
 
 
 @dataclass(frozen=True)
-class Effects:
+class JointPosterior:
     """Effects of L genes on D days, in blocks of days that are independent of each other given the data.
 
     Parameters

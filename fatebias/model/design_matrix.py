@@ -8,34 +8,30 @@ prior is normal, so mode and curvature are those of a ridge-penalised multinomia
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fatebias.config import PriorsConfig
-from fatebias.data.collapse import CollapsedRows
+from fatebias.config import ModelConfig, PriorsConfig
+from fatebias.data.collapse import CollapsedRows, collapse, each_cell
+from fatebias.data.screen import Screen
+from fatebias.model.regression import SoftRegression
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class DesignMatrix:
-    """Where each effect stands, and the matrix that turns effects into logits.
-
-    Attributes
-    ----------
-    rows
-        The design.
-    centred
-        Guide deviations count mean-zero within a gene (``model.guide_effects=centred``).
-    """
+    """The matrix that turns effects into logits, and the place of each effect in the flat vector."""
 
     rows: CollapsedRows
-    centred: bool = False
+    centred: bool = False  # guide deviations have mean zero within a gene (model.guide_effects=centred)
 
     @property
     def n_theta(self) -> int:
@@ -59,10 +55,10 @@ class DesignMatrix:
 
     @cached_property
     def matrix(self) -> Any:
-        """Z as a CSR matrix, shape (M, P)."""
+        """Z as a CSR matrix, (M, P)."""
         rows = self.rows
         row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
-        gene = rows.gene_of_guide[rows.guides] - 1
+        gene = rows.guide_gene[rows.guides - 1]
         ones = np.ones(len(row))
         theta = sparse.csr_matrix(
             (ones, (row, gene * rows.n_days + rows.day[row])), (rows.n_rows, self.n_theta)
@@ -76,34 +72,27 @@ class DesignMatrix:
         return sparse.hstack([theta, delta, day, rep, rows.k_centered[:, None]], format="csr")
 
     def _centring(self) -> Any:
-        member = sparse.csr_matrix(
-            (np.ones(self.rows.n_guides), (np.arange(self.rows.n_guides), self.rows.gene_of_guide[1:] - 1))
-        )
+        """Return the matrix that subtracts a gene's mean from the deviations of its guides, (G, G)."""
+        n_guides = self.rows.n_guides
+        member = sparse.csr_matrix((np.ones(n_guides), (np.arange(n_guides), self.rows.guide_gene)))
         share = member.multiply(1 / np.maximum(member.sum(axis=0), 1)).tocsr()
-        return sparse.eye(self.rows.n_guides, format="csr") - share @ member.T
+        return sparse.eye(n_guides, format="csr") - share @ member.T
 
     @cached_property
     def transposed(self) -> Any:
-        """Z transposed, CSR, shape (P, M)."""
+        """Z transposed, CSR, (P, M)."""
         return self.matrix.T.tocsr()
 
+    def regression(self, weight: float = 1.0) -> SoftRegression:
+        """Return the likelihood of the rows' labels as a function of the flat vector."""
+        return SoftRegression(self.matrix, self.rows.p, weight, self.transposed)
+
+    def logits(self, flat: Array) -> Array:
+        """Return Z c, (M, F*), for a flat vector of shape (F* x P,)."""
+        return np.asarray(self.matrix @ flat.reshape(self.rows.n_effects, -1).T)
+
     def split(self, flat: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Name the parts of a flat vector.
-
-        Parameters
-        ----------
-        flat
-            Shape (..., F* x P).
-
-        Returns
-        -------
-        theta : ndarray
-            Shape (..., L, F*, D).
-        delta : ndarray
-            Shape (..., G, F*).
-        shared : ndarray
-            Shape (..., Q, F*).
-        """
+        """Return theta (..., L, F*, D), delta (..., G, F*) and shared (..., Q, F*) of flat (..., F* x P)."""
         by_fate = flat.reshape(*flat.shape[:-1], self.rows.n_effects, self.per_fate)
         theta, delta, shared = np.split(by_fate, [self.n_theta, self.n_theta + self.rows.n_guides], axis=-1)
         theta = theta.reshape(*theta.shape[:-1], self.rows.n_genes, self.rows.n_days)
@@ -111,26 +100,26 @@ class DesignMatrix:
 
     @cached_property
     def theta_index(self) -> NDArray[np.int64]:
-        """Flat place of theta, shape (L, F*, D)."""
+        """Flat places of theta, (L, F*, D)."""
         return self.split(np.arange(self.size))[0]
 
     @cached_property
     def delta_index(self) -> NDArray[np.int64]:
-        """Flat place of delta, shape (G, F*)."""
+        """Flat places of delta, (G, F*)."""
         return self.split(np.arange(self.size))[1]
 
     @cached_property
     def shared_index(self) -> NDArray[np.int64]:
-        """Flat place of the shared effects, shape (Q, F*)."""
+        """Flat places of the shared effects, (Q, F*)."""
         return self.split(np.arange(self.size))[2]
 
     @cached_property
     def block_index(self) -> NDArray[np.int64]:
-        """Flat places of each gene's theta and of its guides' delta, shape (L, width).
+        """Flat places of each gene's theta and of its guides' delta, (L, width).
 
         Genes with fewer guides than others are padded with ``size``, one past the flat vector.
         """
-        gene = self.rows.gene_of_guide[1:] - 1
+        gene = self.rows.guide_gene
         most = int(np.bincount(gene, minlength=self.rows.n_genes).max())
         order = np.argsort(gene, kind="stable")
         start = np.searchsorted(gene[order], np.arange(self.rows.n_genes))
@@ -140,50 +129,31 @@ class DesignMatrix:
             [self.theta_index.reshape(self.rows.n_genes, -1), slots.reshape(self.rows.n_genes, -1)], axis=1
         )
 
-    def prior_precision(self, priors: PriorsConfig, scale_precision: Array) -> list[Any]:
-        """Precision of the normal prior given the scales, fate by fate.
+    def prior_precision(self, priors: PriorsConfig, scale_precision: Array) -> Any:
+        """Return the precision of the normal prior given the scales, sparse, (size, size).
 
-        Parameters
-        ----------
-        priors
-            Fixed scales of alpha, b and gamma.
-        scale_precision
-            ``1 / s^2`` of tau, each sigma_time and sigma_guide, shape (F*, D + 1).
-
-        Returns
-        -------
-        list
-            F* sparse matrices of shape (P, P).
+        ``scale_precision`` is ``1 / s^2`` of tau, each sigma_time and sigma_guide, (F*, D + 1).
         """
         rows = self.rows
         walk = walk_steps(rows.n_days)
         fixed = [priors.s_alpha**-2] * rows.n_days + [priors.s_rep**-2] * rows.n_reps + [priors.s_gamma**-2]
-        precisions = []
+        by_fate = []
         for by_scale in scale_precision:
             gene = walk.T @ np.diag(by_scale[:-1]) @ walk
             delta = by_scale[-1] * sparse.eye(rows.n_guides)
             parts = [sparse.kron(sparse.eye(rows.n_genes), gene), delta, sparse.diags(fixed)]
-            precisions.append(sparse.block_diag(parts, format="csr"))
-        return precisions
+            by_fate.append(sparse.block_diag(parts, format="csr"))
+        return sparse.block_diag(by_fate, format="csr")
 
     def scale_counts(self) -> Array:
-        """Count the normals behind each scale, shape (D + 1,): L for tau, sigma_time; G for sigma_guide."""
+        """Return how many normals each scale has, (D + 1,): L for tau and sigma_time, G for sigma_guide."""
         return np.array([float(self.rows.n_genes)] * self.rows.n_days + [float(self.rows.n_guides)])
 
     def scale_squares(self, flat: Array, spread: Array) -> Array:
-        """Posterior expectation of the sum of squares that each scale has to explain.
+        """Return the posterior expectation of the sum of squares behind each scale, (F*, D + 1).
 
-        Parameters
-        ----------
-        flat
-            Posterior mean, shape (size,).
-        spread
-            Draws of the posterior less its mean, shape (S, size).
-
-        Returns
-        -------
-        ndarray
-            Shape (F*, D + 1): theta_0, each change of theta from day to day, delta.
+        Squares of theta_0, of each change of theta from day to day, and of delta; ``flat`` is the posterior
+        mean, (size,), ``spread`` draws less that mean, (S, size).
         """
         walk = walk_steps(self.rows.n_days)
 
@@ -200,10 +170,34 @@ class DesignMatrix:
 
 
 def walk_steps(n_days: int) -> Array:
-    """Matrix that takes theta over days to its first value and its changes, shape (D, D)."""
+    """Return the matrix that takes theta over days to its first value and its changes, (D, D)."""
     return np.eye(n_days) - np.eye(n_days, k=-1)
 
 
 def scale_prior_widths(priors: PriorsConfig, n_days: int) -> Array:
-    """HalfNormal scales of tau, each sigma_time and sigma_guide, shape (D + 1,)."""
+    """Return the HalfNormal scales of tau, each sigma_time and sigma_guide, (D + 1,)."""
     return np.array([priors.s_tau] + [priors.s_time] * (n_days - 1) + [priors.s_guide])
+
+
+# Designs built so far, kept as long as their screen: the weight, the fit, its estimates and the checks all
+# take the same one. A screen is never changed in place; `dataclasses.replace` makes another.
+_BUILT: WeakKeyDictionary[Screen, dict[tuple[str, bool], DesignMatrix]] = WeakKeyDictionary()
+
+
+def design_of(screen: Screen, model: ModelConfig) -> DesignMatrix:
+    """Return the design of a screen's collapsed rows, built once."""
+    return _built(screen, model, collapse)
+
+
+def cell_design_of(screen: Screen, model: ModelConfig) -> DesignMatrix:
+    """Return the design with one row for each cell of a screen, built once."""
+    return _built(screen, model, each_cell)
+
+
+def _built(screen: Screen, model: ModelConfig, rows_of: Callable[[Screen], CollapsedRows]) -> DesignMatrix:
+    centred = model.guide_effects == "centred"
+    kept = _BUILT.setdefault(screen, {})
+    key = (rows_of.__name__, centred)
+    if key not in kept:
+        kept[key] = DesignMatrix(rows_of(screen), centred)
+    return kept[key]

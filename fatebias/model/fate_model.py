@@ -1,4 +1,4 @@
-"""The sample sites of the model, and nothing else (SPEC 3)."""
+"""The sample sites of the model, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fatebias import names
 from fatebias.config import PriorsConfig
-from fatebias.model.effects import gene_effects, guide_deviations, guide_table
+from fatebias.model.effects import gene_effects, guide_day_table, guide_deviations
 from fatebias.model.tensors import DesignTensors
 
 
@@ -29,36 +29,22 @@ def _half_normal(sd: float, shape: tuple[int, ...], device: torch.device) -> Any
 
 
 def fate_model(
-    design: DesignTensors,
+    tensors: DesignTensors,
     priors: PriorsConfig,
     *,
     likelihood_weight: float = 1.0,
     scale: float = 1.0,
     centred_guides: bool = False,
 ) -> None:
-    """Hierarchical soft-label multinomial model of fate bias.
+    """Sample the hierarchical soft-label multinomial model of fate bias.
 
     ``eta = alpha[day] + b[rep] + gamma * k_centered + sum over guides (theta[gene, day] + delta[guide])``,
-    ``log-likelihood = likelihood_weight * sum_i sum_f p[i,f] log softmax([0, eta_i])[f]``; gene effects
-    walk over days with a learned scale for each interval, guides deviate from their gene by the same
-    amount on every day. Non-centred throughout.
-
-    Parameters
-    ----------
-    design
-        All rows, or the rows of one minibatch.
-    priors
-        Scales of the priors.
-    likelihood_weight
-        How much a soft label counts.
-    scale
-        N / B in a minibatch of B of N cells, else 1. The factor stands in no plate, so it is scaled
-        by this number and by nothing else.
-    centred_guides
-        Make guide deviations mean-zero within a gene.
+    ``log-likelihood = likelihood_weight * sum_i sum_f p[i,f] log softmax([0, eta_i])[f]``; gene effects walk
+    over days with a learned scale for each interval, guides deviate from their gene by the same amount on
+    every day. Non-centred throughout.
     """
-    n_effects, n_days = design.n_effects, design.n_days
-    device = design.n.device
+    n_effects, n_days = tensors.n_effects, tensors.n_days
+    device = tensors.n.device
 
     def normal(name: str, sd: float, *shape: int) -> Tensor:
         return pyro.sample(name, _normal(sd, shape, device))
@@ -67,19 +53,19 @@ def fate_model(
         return pyro.sample(name, _half_normal(sd, shape, device))
 
     alpha = normal("alpha", priors.s_alpha, n_effects, n_days)
-    b = normal("b", priors.s_rep, n_effects, design.n_reps)
+    b = normal("b", priors.s_rep, n_effects, tensors.n_reps)
     gamma = normal("gamma", priors.s_gamma, n_effects)
     tau = half_normal("tau", priors.s_tau, n_effects)
-    z0 = normal("z0", 1.0, design.n_genes, n_effects)
+    z0 = normal("z0", 1.0, tensors.n_genes, n_effects)
     sigma_time = eps = None
     if n_days > 1:
         sigma_time = half_normal("sigma_time", priors.s_time, n_effects, n_days - 1)
-        eps = normal("eps", 1.0, design.n_genes, n_effects, n_days - 1)
+        eps = normal("eps", 1.0, tensors.n_genes, n_effects, n_days - 1)
     sigma_guide = half_normal("sigma_guide", priors.s_guide, n_effects)
-    u = normal("u", 1.0, design.n_guides, n_effects)
+    u = normal("u", 1.0, tensors.n_guides, n_effects)
 
     theta = gene_effects(tau, z0, sigma_time, eps)
-    delta = guide_deviations(sigma_guide, u, design.gene_of_guide if centred_guides else None)
+    delta = guide_deviations(sigma_guide, u, tensors.guide_gene if centred_guides else None)
     shared_effects = torch.cat([alpha, b, gamma.unsqueeze(-1)], dim=1).T  # (D + R + 1, F*)
-    log_likelihood = design.log_likelihood(guide_table(theta, delta, design.gene_of_guide), shared_effects)
+    log_likelihood = tensors.log_likelihood(guide_day_table(theta, delta, tensors.guide_gene), shared_effects)
     pyro.factor(names.SOFT_CE, scale * likelihood_weight * log_likelihood)

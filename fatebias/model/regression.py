@@ -6,6 +6,7 @@ J. Appl. Econometrics 11:619, for fractions). Coefficients are flat, fate by fat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -13,108 +14,65 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fatebias.model.softmax import log_total, probabilities
+
 Array = NDArray[np.float64]
 
 
 class SoftRegression:
-    """The weighted log-likelihood of soft labels as a function of the coefficients.
+    """The weighted log-likelihood of soft labels as a function of the coefficients."""
 
-    Parameters
-    ----------
-    matrix
-        Z, CSR, shape (M, P).
-    p
-        Fate probabilities or their sums over the cells of a row, shape (M, F), reference first.
-    weight
-        How much a soft label counts.
-    """
-
-    def __init__(self, matrix: Any, p: Array, weight: float = 1.0) -> None:
-        self.matrix = matrix
-        self.weight = weight
-        self.p = p
-        self.labels = p[:, 1:]
-        self.count = p.sum(axis=1)
+    def __init__(self, matrix: Any, p: Array, weight: float = 1.0, transposed: Any = None) -> None:
+        self.matrix = matrix  # Z, CSR, (M, P)
+        self.weight = weight  # how much a soft label counts
+        self.p = p  # (M, F) fate probabilities or their sums over the cells of a row, reference first
+        self.labels = p[:, 1:]  # (M, F*)
+        self.count = p.sum(axis=1)  # (M,)
+        self._transposed = transposed  # of the same Z, where it is known
 
     @cached_property
     def transposed(self) -> Any:
-        """Z transposed, CSR, shape (P, M)."""
-        return self.matrix.T.tocsr()
+        """Z transposed, CSR, (P, M)."""
+        return self.matrix.T.tocsr() if self._transposed is None else self._transposed
 
     def logits(self, flat: Array) -> Array:
-        """Give Z c, shape (M, F*), for coefficients of shape (F* x P,)."""
+        """Return Z c, (M, F*), for coefficients of shape (F* x P,)."""
         return self.matrix @ flat.reshape(self.labels.shape[1], -1).T
 
     def value(self, logits: Array) -> float:
-        """Give the log-likelihood at logits of shape (M, F*)."""
-        top = np.maximum(logits.max(axis=1), 0)
-        total = np.exp(-top) + np.exp(logits - top[:, None]).sum(axis=1)
-        return self.weight * float((self.labels * logits).sum() - (self.count * (top + np.log(total))).sum())
+        """Return the log-likelihood at logits of shape (M, F*)."""
+        return self.weight * float((self.labels * logits).sum() - (self.count * log_total(logits)).sum())
 
     def probabilities(self, logits: Array) -> Array:
-        """Give pi of the non-reference fates, shape (M, F*)."""
-        top = np.maximum(logits.max(axis=1), 0)
-        raised = np.exp(logits - top[:, None])
-        return raised / (np.exp(-top) + raised.sum(axis=1))[:, None]
+        """Return pi of the non-reference fates, (M, F*)."""
+        return probabilities(logits)
 
     def surplus(self, pi: Array) -> Array:
-        """Give the derivative in the logits, ``weight * (p - n pi)``, shape (M, F*)."""
+        """Return the derivative in the logits, ``weight * (p - n pi)``, (M, F*)."""
         return self.weight * (self.labels - self.count[:, None] * pi)
 
     def gradient(self, pi: Array) -> Array:
-        """Give the derivative in the coefficients, shape (F* x P,)."""
+        """Return the derivative in the coefficients, (F* x P,)."""
         return (self.transposed @ self.surplus(pi)).T.ravel()
 
     def information(self, pi: Array) -> Array:
-        """Give the negative Hessian, dense, shape (F* x P, F* x P)."""
+        """Return the negative Hessian, dense, (F* x P, F* x P)."""
 
         def of(one: int, other: int) -> Array:
             return self.weight * self.count * pi[:, one] * ((one == other) - pi[:, other])
 
-        return self.weighted_squares(of)
-
-    def scatter(self, pi: Array) -> Array:
-        """Give the outer product of the rows' scores, dense, shape (F* x P, F* x P).
-
-        Right where each row is one independent cell; for clusters see `cluster_scores`.
-        """
-        surplus = self.surplus(pi)
-        return self.weighted_squares(lambda one, other: surplus[:, one] * surplus[:, other])
+        return self._weighted_squares(of)
 
     def cluster_scores(self, pi: Array, cluster: NDArray[np.integer]) -> Array:
-        """Sum the scores of the rows of each cluster.
-
-        Parameters
-        ----------
-        pi
-            Probabilities, shape (M, F*).
-        cluster
-            Cluster of each row from 0, shape (M,).
-
-        Returns
-        -------
-        ndarray
-            Shape (C, F* x P).
-        """
+        """Return the scores of the rows summed by cluster, (C, F* x P), clusters of shape (M,) from 0."""
         rows = len(cluster)
         member = sparse.csr_matrix((np.ones(rows), (cluster, np.arange(rows))))
         surplus = self.surplus(pi)
         parts = [(member @ self.matrix.multiply(each[:, None]).tocsr()).toarray() for each in surplus.T]
         return np.concatenate(parts, axis=1)
 
-    def weighted_squares(self, weight_of: Any) -> Array:
-        """Give Z' W Z by pairs of fates, dense and symmetric.
-
-        Parameters
-        ----------
-        weight_of
-            Gives the weights of the rows, shape (M,), for a pair of fates.
-
-        Returns
-        -------
-        ndarray
-            Shape (F* x P, F* x P).
-        """
+    def _weighted_squares(self, weight_of: Callable[[int, int], Array]) -> Array:
+        """Return Z' W Z by pairs of fates, dense; the diagonal of W, (M,), depends on the pair."""
         n_fates, width = self.labels.shape[1], self.matrix.shape[1]
         dense = np.empty((n_fates, width, n_fates, width))
         transposed = self.transposed

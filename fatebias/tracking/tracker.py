@@ -135,7 +135,7 @@ def results(record: RunRecord) -> tuple[dict[str, object], dict[str, float]]:
             figures[f"n_hits_{plain}"] = found["n_hits"]
     for check in CHECKS:
         if report := done.get(check.name, {}).get("report"):
-            figures |= check.figures(report)
+            figures |= check.metrics(report)
     numbers = {name: float(value) for name, value in figures.items() if isinstance(value, (int, float))}
     return tags, {f"final/{name}": value for name, value in numbers.items()}
 

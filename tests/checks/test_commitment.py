@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fatebias.checks.commitment import judge, may_be_left, together, words
+from fatebias.checks.commitment import Commitment, may_be_left, overall_verdict, verdicts
 from fatebias.checks.commitment_labels import (
     by_bias_alone,
     commitment_screen,
@@ -22,7 +22,7 @@ from fatebias.config import Config, DataConfig, InferenceConfig, PriorsConfig, S
 from fatebias.data.collapse import collapse
 from fatebias.data.load import load_screen, source_files
 from fatebias.data.reading.build import build_screen
-from fatebias.data.reading.reader import read_anndata
+from fatebias.data.reading.reader import read_raw
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.data.synthetic import sharpness, subset, tilt_cells
 from fatebias.errors import DataError
@@ -97,9 +97,9 @@ def test_expected_sharpness_is_that_of_drawn_labels(concentration):
 def effects(screen, own, cfg):
     """Effects on commitment, free by gene and day, over their errors."""
     own, after = weighted(own, cfg)
-    coefficients = DesignMatrix(collapse(own))
-    fit = fit_broad(coefficients, cfg.priors, after.likelihood_weight, sigma_guide=0.1)
-    index = coefficients.theta_index[:, 0]
+    design = DesignMatrix(collapse(own))
+    fit = fit_broad(design, cfg.priors, after.likelihood_weight, sigma_guide=0.1)
+    index = design.theta_index[:, 0]
     return fit.mean[index] / np.sqrt(np.diagonal(np.linalg.inv((fit.factor @ fit.factor.T).numpy()))[index])
 
 
@@ -152,7 +152,7 @@ def test_days_weigh_by_their_own_scatter(simulated):
 
 def test_verdicts_by_day_and_over_days():
     yes, no = True, False
-    verdict = judge(
+    verdict = verdicts(
         np.array([[no, yes], [no, no], [yes, yes], [yes, no], [no, no], [no, no]]),
         np.array([[no, no], [yes, yes], [no, yes], [no, yes], [yes, yes], [no, no]]),
         np.array([[0.1, 0.1], [-1, -1], [1, -1], [1, -1], [-1, 1], [0, 0]]),
@@ -165,7 +165,7 @@ def test_verdicts_by_day_and_over_days():
         ["delay", "advance"],
         ["none", "none"],
     ]
-    assert [together(row) for row in verdict] == ["bias", "delay", "both", "mixed", "mixed", "none"]
+    assert [overall_verdict(row) for row in verdict] == ["bias", "delay", "both", "mixed", "mixed", "none"]
 
 
 def test_a_small_rest_of_a_large_bias_is_not_taken_for_an_effect():
@@ -206,7 +206,7 @@ def told_apart(tmp_path_factory):
     names = {}
 
     def change(adata):
-        screen = build_screen(read_anndata(adata, folder / "guides.csv", DataConfig()), DataConfig())
+        screen = build_screen(read_raw(adata, folder / "guides.csv", DataConfig()), DataConfig())
         theta = pd.read_csv(folder / "truth.csv").query("contrast == 'MES'")
         size = theta.assign(size=theta["theta"].abs()).groupby("gene")["size"].max().sort_values()
         names.update(bias=size.index[-4:-1].tolist(), both=size.index[-1], delay=size.index[0])
@@ -247,9 +247,9 @@ def test_the_report_counts_what_the_table_says(told_apart):
         kind: counted.get(kind, 0) for kind in ("bias", "both", "delay")
     }
     assert report["moved"] == table["moved"].sum()
-    assert f"{report['moved']} of 12 genes move it" in words(report)
+    assert f"{report['moved']} of 12 genes move it" in Commitment().summary_line(report)
     assert report["both_genes"] == [genes["both"]]
-    assert f"bias or delay (1 less committed, 0 more): '{genes['both']}'" in words(report)
+    assert f"bias or delay (1 less committed, 0 more): '{genes['both']}'" in Commitment().summary_line(report)
     assert not list(paths.root.glob(".commitment-*"))
 
 

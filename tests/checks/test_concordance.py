@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fatebias.checks.concordance import compare, concordance, words
+from fatebias.checks.concordance import compare, concordance, summary_line
 from fatebias.config import Config, DataConfig, InferenceConfig, SimulateConfig
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 
 
 def drawn(n=4000, same=1.0, error=0.5):
@@ -72,7 +72,7 @@ def screened():
         likelihood_weight=21.0,
     )
     screen, _ = simulate_screen(simulate, cfg.data, cfg.priors)
-    return screen, cfg, summarise(fit_screen(screen, cfg).draw, 400, screen.gene_of_guide)
+    return screen, cfg, posterior_moments(fit_screen(screen, cfg).draw, 400, screen.guide_gene)
 
 
 def test_replicates_of_one_screen_agree(screened):
@@ -83,7 +83,7 @@ def test_replicates_of_one_screen_agree(screened):
     assert report["correlation"] > 0.9
     assert report["difference_ratio"] == pytest.approx(1, abs=0.3)
     assert report["sign_agreement_clear"] == 1
-    assert "same sign" in words(report)
+    assert "same sign" in summary_line(report)
 
 
 def test_a_replicate_of_other_cells_does_not(screened):

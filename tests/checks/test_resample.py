@@ -10,18 +10,13 @@ import pandas as pd
 import pytest
 
 from fatebias.checks import refit as refitting
-from fatebias.checks import resample, resample_stage
+from fatebias.checks.centre import centre_of_run, find_centre
 from fatebias.checks.pool import main
-from fatebias.checks.refit import centre, refit
-from fatebias.checks.resample import (
-    Units,
-    bootstrap,
-    bootstrap_weights,
-    full_fit,
-    jackknife,
-    jackknife_weights,
-    units,
-)
+from fatebias.checks.refit import refit
+from fatebias.checks.resample import Resample
+from fatebias.checks.resample_tables import account
+from fatebias.checks.resampling import bootstrap, jackknife
+from fatebias.checks.units import Units, bootstrap_weights, jackknife_weights, resampling_units
 from fatebias.config import (
     CalibrationConfig,
     Config,
@@ -35,10 +30,11 @@ from fatebias.config import (
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import ConfigError, DataError
 from fatebias.estimates.from_fit import contrast_estimates, gene_estimates
-from fatebias.estimates.tables import read_posterior, write_posterior
+from fatebias.estimates.sandwich import broad_scales
+from fatebias.estimates.tables import posterior_arrays, read_posterior
 from fatebias.files.record import RunRecord
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.run import pipeline
 
 
@@ -55,14 +51,14 @@ def simulated(estimates="posterior", **changed):
 
 
 def summary(screen, cfg):
-    return summarise(fit_screen(screen, cfg).draw, 1000, screen.gene_of_guide)
+    return posterior_moments(fit_screen(screen, cfg).draw, 1000, screen.guide_gene)
 
 
 @pytest.fixture(scope="module", params=["posterior", "unshrunken"])
 def independent(request):
     screen, cfg = simulated(request.param)
     posterior = summary(screen, cfg)
-    return screen, cfg, posterior, full_fit(screen, cfg, posterior)
+    return screen, cfg, posterior, centre_of_run(screen, cfg, posterior)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +66,7 @@ def shared():
     """Labels averaged over 15 neighbours, in blocks of the neighbour graph."""
     screen, cfg = simulated(neighbours=15, n_cells=8000)
     posterior = summary(screen, cfg)
-    return screen, cfg, posterior, full_fit(screen, cfg, posterior)
+    return screen, cfg, posterior, centre_of_run(screen, cfg, posterior)
 
 
 def asked(**changed):
@@ -83,22 +79,22 @@ def errors(found):
 
 def scales_of(cfg, full, posterior):
     if cfg.export.estimates == "unshrunken":
-        return resample.broad_scales(full.coefficients, posterior.scales_mean[:, -1]).scale_precision
+        return broad_scales(full.design, posterior.scales_mean[:, -1]).scale_precision
     return posterior.scales_mean**-2.0
 
 
 def test_refits_are_the_fits_that_newtons_method_finds(independent):
     """The same weights as weights of the cells, in a fit from nothing."""
     screen, cfg, posterior, full = independent
-    drawn = units(screen, "cells")
-    index = full.coefficients.theta_index[:, screen.contrast_index]
+    drawn = resampling_units(screen, "cells")
+    index = full.design.theta_index[:, screen.contrast_index]
     found = refit(full, lambda b: bootstrap_weights(drawn, 3, b), 3, index)
     assert found.converged.all()
     scales = scales_of(cfg, full, posterior)
     se = np.sqrt(np.diagonal(full.covariances(index)[0], axis1=1, axis2=2))
     for b in range(3):
         weighted = dataclasses.replace(screen, weight=screen.weight * bootstrap_weights(drawn, 3, b))
-        exact = centre(weighted, cfg, scales).mean[index]
+        exact = find_centre(weighted, cfg, scales).mean[index]
         moved = np.abs(exact - full.mean[index]) / se
         assert moved.max() > 0.5
         assert (np.abs(found.values[b] - exact) / se).max() < 0.01
@@ -106,8 +102,8 @@ def test_refits_are_the_fits_that_newtons_method_finds(independent):
 
 def test_refits_do_not_depend_on_how_they_are_dealt_out(independent, monkeypatch):
     screen, _, _, full = independent
-    drawn = units(screen, "cells")
-    index = full.coefficients.theta_index[:, 0]
+    drawn = resampling_units(screen, "cells")
+    index = full.design.theta_index[:, 0]
 
     def values(workers):
         return refit(full, lambda b: bootstrap_weights(drawn, 0, b), 5, index, workers).values
@@ -120,7 +116,7 @@ def test_refits_do_not_depend_on_how_they_are_dealt_out(independent, monkeypatch
 
 def test_equal_weights_leave_the_mode_where_it_is(independent):
     screen, _, _, full = independent
-    index = full.coefficients.theta_index
+    index = full.design.theta_index
     found = refit(full, lambda b: np.ones(screen.N), 1, index)
     np.testing.assert_allclose(found.values[0], full.mean[index], atol=2e-3)
 
@@ -129,10 +125,10 @@ def test_a_refit_finds_its_way_from_far_off(independent):
     """A tenth of the cells count twenty times each: the curvature at hand is wrong by far."""
     screen, cfg, posterior, full = independent
     weight = np.where(np.random.default_rng(0).random(screen.N) < 0.1, 20.0, 0.01)
-    index = full.coefficients.theta_index[:, 0]
+    index = full.design.theta_index[:, 0]
     found = refit(full, lambda b: weight, 1, index)
     weighted = dataclasses.replace(screen, weight=weight)
-    exact = centre(weighted, cfg, scales_of(cfg, full, posterior)).mean[index]
+    exact = find_centre(weighted, cfg, scales_of(cfg, full, posterior)).mean[index]
     assert found.converged.all()
     np.testing.assert_allclose(found.values[0], exact, atol=0.02)
 
@@ -144,12 +140,13 @@ def test_a_refit_does_not_run_away_where_the_curvature_begins_flat(independent):
     p = np.where(turned[:, None], [0.02, 0.96, 0.02], [0.96, 0.02, 0.02])
     weight = np.where(turned, 1.0, 0.01)
     screen = dataclasses.replace(screen, p=p, weight=weight)
-    full = full_fit(screen, cfg, posterior)
-    index = full.coefficients.shared_index
+    full = centre_of_run(screen, cfg, posterior)
+    index = full.design.shared_index
     times = np.where(turned, 0.01, 100.0)
     found = refit(full, lambda b: times, 1, index)
     assert found.converged.all()
-    exact = centre(dataclasses.replace(screen, weight=weight * times), cfg, scales_of(cfg, full, posterior))
+    turned_screen = dataclasses.replace(screen, weight=weight * times)
+    exact = find_centre(turned_screen, cfg, scales_of(cfg, full, posterior))
     np.testing.assert_allclose(found.values[0], exact.mean[index], atol=0.05)
 
 
@@ -161,7 +158,7 @@ def test_bootstrap_errors_of_independent_cells_are_the_robust_ones(independent):
     assert np.median(ratio) == pytest.approx(1, abs=0.05)
     assert 0.8 < ratio.min()
     assert ratio.max() < 1.25
-    note = resample_stage._account(found, units(screen, "cells"), 0.0)["note"]
+    note = account(found, resampling_units(screen, "cells"), 0.0)["note"]
     assert note == ""
     assert found.variance_ratio.mean() == pytest.approx(1, abs=0.15)
     assert np.abs(found.bias / robust).max() < 0.6
@@ -185,7 +182,7 @@ def test_a_gene_that_differs_between_replicates_is_seen_by_leaving_out_a_replica
     moved = screen.p.copy()
     moved[holds & (screen.rep == 0)] = [0.02, 0.96, 0.02]
     screen = dataclasses.replace(screen, p=moved)
-    full = full_fit(screen, cfg, summary(screen, cfg))
+    full = centre_of_run(screen, cfg, summary(screen, cfg))
     left, cells = jackknife(full, screen, "replicate"), bootstrap(full, screen, asked(bootstrap=60))
     ratio = np.diagonal(left.spread, axis1=1, axis2=2) / np.diagonal(cells.spread, axis1=1, axis2=2)
     assert ratio[0].min() > 5
@@ -195,7 +192,7 @@ def test_a_gene_that_differs_between_replicates_is_seen_by_leaving_out_a_replica
 def test_the_model_alone_stands_behind_what_it_says(independent):
     """Blocks of the inverse Hessian and of the prior's part, against dense algebra."""
     screen, _, _, full = independent
-    index = full.coefficients.theta_index[:2, 0]
+    index = full.design.theta_index[:2, 0]
     whole, prior = full.covariances(index)
     factor = full.factor.numpy()
     inverse = np.linalg.inv(factor @ factor.T)
@@ -209,7 +206,7 @@ def test_the_model_alone_stands_behind_what_it_says(independent):
 def test_probabilities_of_signs_follow_refits_and_the_priors_part(independent):
     screen, _, _, full = independent
     found = bootstrap(full, screen, asked(bootstrap=100))
-    z = (full.mean[full.coefficients.theta_index[:, screen.contrast_index]] + found.bias) / errors(found)
+    z = (full.mean[full.design.theta_index[:, screen.contrast_index]] + found.bias) / errors(found)
     assert (found.positive[z > 4] > 0.999).all()
     assert (found.positive[z < -4] < 0.001).all()
     near = np.abs(z) < 0.1
@@ -241,27 +238,27 @@ def test_what_is_left_out_is_stood_in_for_within_its_stratum():
 def test_clusters_are_drawn_among_those_of_their_day_and_replicate():
     screen, _ = simulated(n_cells=1600, n_genes=5)
     cluster = np.arange(screen.N, dtype=np.int32) % 6  # lanes with cells of every day and replicate
-    lanes = units(dataclasses.replace(screen, cluster=cluster), "clusters")
+    lanes = resampling_units(dataclasses.replace(screen, cluster=cluster), "clusters")
     assert len(np.unique(lanes.stratum)) == 1
     group = screen.day * screen.R + screen.rep
     wells = (group * 2 + np.arange(screen.N) % 2).astype(np.int32)
     wells[np.flatnonzero(wells == 0)[0]] = 15  # a stray cell does not make a well one of many days
-    nested = units(dataclasses.replace(screen, cluster=wells), "clusters")
+    nested = resampling_units(dataclasses.replace(screen, cluster=wells), "clusters")
     assert np.bincount(nested.stratum).tolist() == [2] * 8
-    of_rep = units(dataclasses.replace(screen, cluster=(screen.rep * 3 + cluster % 3)), "clusters")
+    of_rep = resampling_units(dataclasses.replace(screen, cluster=(screen.rep * 3 + cluster % 3)), "clusters")
     assert np.bincount(of_rep.stratum).tolist() == [3, 3]
 
 
 def test_replicate_and_day_by_themselves_cannot_be_drawn():
     screen, _ = simulated(n_cells=400, n_genes=5)
     with pytest.raises(DataError, match="nothing to resample"):
-        units(screen, "clusters")
+        resampling_units(screen, "clusters")
     one = dataclasses.replace(screen, rep=np.zeros_like(screen.rep), rep_labels=screen.rep_labels[:1])
     with pytest.raises(DataError, match="nothing to resample"):
-        resample_stage.check(one, asked(jackknife="replicate"))
+        Resample().require(one, Config(calibration=asked(jackknife="replicate")))
     with pytest.raises(DataError, match="replicates cannot be compared"):
-        resample_stage.check(one, asked(concordance=True))
-    resample_stage.check(one, asked(bootstrap=20))
+        Resample().require(one, Config(calibration=asked(concordance=True)))
+    Resample().require(one, Config(calibration=asked(bootstrap=20)))
 
 
 @pytest.mark.parametrize(
@@ -369,7 +366,7 @@ def test_the_posterior_is_read_back_as_it_was_written(whole, tmp_path):
     screen, cfg = simulated(n_cells=800, n_genes=4)
     posterior = summary(screen, cfg)
     paths = dataclasses.replace(whole[1], root=tmp_path)
-    write_posterior(posterior, gene_estimates(screen, cfg, posterior), screen, paths)
+    np.savez(paths.posterior, **posterior_arrays(posterior, gene_estimates(screen, cfg, posterior), screen))
     again = read_posterior(paths.posterior)
     for field in dataclasses.fields(posterior):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(posterior, field.name))

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fatebias.checks.spike_in import Deck, begin_at, by_guide
-from fatebias.checks.spike_report import least_size, report, words
+from fatebias.checks.spike_design import Deck, begin_at, by_guide
+from fatebias.checks.spike_report import least_size, power_report, summary_line
 from fatebias.config import Config, DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.collapse import collapse
 from fatebias.data.simulation.simulate import simulate_screen
@@ -18,7 +18,7 @@ from fatebias.data.synthetic import pseudo_genes, spike_in
 from fatebias.estimates.sandwich import fit_broad
 from fatebias.files.record import RunRecord
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.model.design_matrix import DesignMatrix
 from fatebias.run import pipeline
 from tests.checks.test_controls import settings
@@ -80,7 +80,7 @@ def made_table():
 
 
 def test_calls_are_counted_by_what_they_are():
-    found = report(made_table(), SIZES)
+    found = power_report(made_table(), SIZES)
     counts = ("pseudo_genes", "spiked", "calls", "false_calls", "false_on_null_genes", "false_on_other_days")
     assert [found[name] for name in counts] == [4, 3, 5, 3, 1, 1]
     assert found["wrong_sign"] == 1
@@ -90,16 +90,16 @@ def test_calls_are_counted_by_what_they_are():
     assert found["z_sd"] == pytest.approx(2.0)
     by_size = {(each["days"], each["size"]): (each["called"], each["n"]) for each in found["by_size"]}
     assert by_size == {("one", 0.2): (0, 1), ("one", 0.8): (0, 1), ("all", 0.8): (1, 1)}
-    said = words(found | {"ntc_guides": 8, "rounds": 1})
+    said = summary_line(found | {"ntc_guides": 8, "rounds": 1})
     assert "3 of 5 called gene-days false" in said
     assert "neither the false-discovery rate nor" in said
     assert "calibration.spike_in=14 would give 10" in said
 
 
 def test_no_call_has_no_rate_of_false_ones():
-    found = report(made_table().assign(called=False), SIZES)
+    found = power_report(made_table().assign(called=False), SIZES)
     assert found["fdr"] is None
-    assert "none of their gene-days is called" in words(found | {"ntc_guides": 20, "rounds": 1})
+    assert "none of their gene-days is called" in summary_line(found | {"ntc_guides": 20, "rounds": 1})
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def spiked(request):
 
 def refitted(made, screen, c):
     """Effects of the pseudo-genes with their errors."""
-    coefficients = DesignMatrix(collapse(made))
-    fit = fit_broad(coefficients, PriorsConfig(), c + 1, sigma_guide=1e-3)
-    index = coefficients.theta_index[screen.L :, made.contrast_index]
+    design = DesignMatrix(collapse(made))
+    fit = fit_broad(design, PriorsConfig(), c + 1, sigma_guide=1e-3)
+    index = design.theta_index[screen.L :, made.contrast_index]
     covariance = np.linalg.inv((fit.factor @ fit.factor.T).numpy())
     return fit.mean[index], np.sqrt(np.diagonal(covariance)[index])
 
@@ -166,15 +166,15 @@ def test_a_fit_with_pseudo_genes_begins_where_that_without_has_ended():
     cfg.inference.method = "laplace"
     simulate = SimulateConfig(n_cells=2000, n_genes=10, concentration=30.0)
     screen = simulate_screen(simulate, DataConfig(), PriorsConfig())[0]
-    posterior = summarise(fit_screen(screen, cfg).draw, 4000, screen.gene_of_guide)
+    posterior = posterior_moments(fit_screen(screen, cfg).draw, 4000, screen.guide_gene)
     split = pseudo_genes(screen, part=0)
-    start = begin_at(split, screen, posterior, centred=False)
+    start = begin_at(split, screen, posterior, cfg.model)
     warm, cold = fit_screen(split, cfg, start=start), fit_screen(split, cfg)
     index = DesignMatrix(collapse(split)).theta_index
     assert_allclose(start.mean[index[: screen.L]], posterior.theta_mean)
     assert not start.mean[index[screen.L :]].any()
     assert warm.diagnostics["laplace_rounds"] < cold.diagnostics["laplace_rounds"]
-    found = [summarise(each.draw, 4000, split.gene_of_guide) for each in (warm, cold)]
+    found = [posterior_moments(each.draw, 4000, split.guide_gene) for each in (warm, cold)]
     assert_allclose(found[0].theta_mean, found[1].theta_mean, atol=0.2 * found[1].theta_sd.min())
 
 

@@ -173,3 +173,9 @@ def test_a_server_is_taken_from_mlflow_s_own_variable(composed, monkeypatch):
 def test_a_value_that_cannot_be_resolved_names_its_key(composed):
     with pytest.raises(ConfigError, match="a setting has no value\n  where: out_dir\n  found: .*'nope'"):
         composed("out_dir=${nope}")
+
+
+def test_the_key_of_0_1_for_inactive_guides_is_still_read(composed):
+    config = composed("export=unshrunken", "export.dead_guides=true")
+    assert config.export.inactive_guides is True
+    assert config.export.dead_guides is None

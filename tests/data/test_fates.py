@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.reader import read_anndata
+from fatebias.data.reading.reader import read_raw
 from fatebias.errors import DataError
 
 KEY = "obsm['lineages_fwd']"
@@ -106,7 +106,7 @@ def test_categories_unlike_the_columns(parts, load, categories, how):
 
 def test_states_as_plain_text_name_nothing(parts, write):
     obs = parts.obs.assign(term_states_fwd=["EC", "MES", "NEU"] * 12)
-    raw = read_anndata(
+    raw = read_raw(
         parts.but(fates=bare(parts), obs=obs).adata(), Path(write(parts).guide_map_csv), DataConfig()
     )
     assert raw.terminal is None
@@ -137,14 +137,14 @@ def test_uns_names_of_another_number(parts, load):
 
 
 def test_fate_columns_of_another_number(parts, load):
-    with pytest.raises(DataError, match="data.fate_columns names 4 columns, the file has 3"):
+    with pytest.raises(DataError, match="data.fate_columns names 4 columns, the screen has 3"):
         load(parts, fate_columns=["EC", "MES", "NEU", "X"])
 
 
 def test_only_the_case_differs(parts, load):
     frame = parts.fates.set_axis(["ec", " MES", "NEU"], axis=1)
     with pytest.raises(
-        DataError, match="'EC', 'MES' are spelt otherwise in the file: only case or spaces"
+        DataError, match="'EC', 'MES' are spelt otherwise in the screen: only case or spaces"
     ) as caught:
         load(parts.but(fates=frame))
     assert "data.fates=[ec, MES,NEU] data.ref_fate=ec data.contrast_fate= MES" in str(caught.value)

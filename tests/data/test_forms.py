@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -12,10 +11,8 @@ import pytest
 from packaging.version import Version
 from scipy import sparse
 
-from fatebias.config import DataConfig, PriorsConfig
+from fatebias.config import PriorsConfig
 from fatebias.data.load import load_screen
-from fatebias.data.reading.build import build_screen
-from fatebias.data.reading.reader import read_anndata
 from fatebias.errors import DataError
 
 FORMS = {
@@ -24,12 +21,6 @@ FORMS = {
     "csc": lambda frame: sparse.csc_matrix(frame.to_numpy()),
     "dense": lambda frame: frame.to_numpy(),
 }
-
-
-class FakeLineage(np.ndarray):
-    """A stand-in for CellRank's Lineage: an array that carries the names of its columns."""
-
-    names: list[str]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -87,37 +78,6 @@ def test_string_types(parts, load, kind):
     if kind == "string" and Version(version("anndata")) < Version("0.11"):
         pytest.skip("this anndata cannot write the text type of newer pandas")
     assert load(parts.but(**framed)).fingerprint() == load(parts).fingerprint()
-
-
-def in_memory(parts, write, fates):
-    guide_map = Path(write(parts).guide_map_csv)
-    data = DataConfig()
-    adata = parts.but(fates=fates).adata()
-    return build_screen(read_anndata(adata, guide_map, data), data)
-
-
-def test_an_anndata_in_memory(parts, write, load):
-    assert in_memory(parts, write, parts.fates).fingerprint() == load(parts).fingerprint()
-
-
-def test_a_lineage_in_memory_names_its_columns(parts, write, load):
-    lineage = parts.fates[["NEU", "EC", "MES"]].to_numpy().view(FakeLineage)
-    lineage.names = ["NEU", "EC", "MES"]
-    adata = parts.adata()
-    adata.obsm["lineages_fwd"] = lineage
-    guide_map = Path(write(parts).guide_map_csv)
-    screen = build_screen(read_anndata(adata, guide_map, DataConfig()), DataConfig())
-    assert screen.summary["fates"]["named_by"] == "the Lineage"
-    assert screen.fingerprint() == load(parts).fingerprint()
-
-
-def test_in_memory_guides_are_left_as_they_were(parts, write):
-    guides = sparse.csr_matrix(parts.guides.to_numpy())
-    guides.indices = guides.indices[::-1].copy()  # unsorted, as some tools leave it
-    before = guides.indices.copy()
-    adata = parts.but(guides=guides, uns={"guide_names": np.array(parts.guides.columns)}).adata()
-    read_anndata(adata, Path(write(parts).guide_map_csv), DataConfig())
-    np.testing.assert_array_equal(adata.obsm["guide"].indices, before)
 
 
 def test_files_of_anndata_0_7(parts, write, load, tmp_path):

@@ -38,8 +38,14 @@ def test_text_is_taken_as_written(read):
     assert found.gene_of == {"g1": "nan", "g2": "NA", "g,3": 'a "b"', "007": "1e5"}
 
 
-def test_blank_lines_are_passed_over(read):
+def test_blank_lines_are_skipped_but_counted(read):
     assert len(read(f"{HEADER}\ng1,SOX2,0\n,,\n\n").gene_of) == 1
+    with pytest.raises(DataError, match="too short\n.*\n  found: lines 5"):
+        read(f"{HEADER}\ng1,SOX2,0\n\ng2\n")
+
+
+def test_a_field_too_many_is_harmless(read):
+    assert read(f"{HEADER}g1,SOX2,0,\ng2,PAX6,0\n").gene_of == {"g1": "SOX2", "g2": "PAX6"}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,7 @@ def test_blank_lines_are_passed_over(read):
         ),
         (
             "Guide_name,gene_name ,is_ntc\ng1,SOX2,0\n",
-            "rename 'Guide_name' for guide_name, 'gene_name ' for gene_name",
+            "rename 'Guide_name' to guide_name, 'gene_name ' to gene_name",
         ),
         ("guide_name\tgene_name\tis_ntc\ng1\tSOX2\t0\n", "separate the fields with commas"),
         (f"{HEADER}g1,SOX2,0\ng1,SOX2,0\n", "duplicate guides in the guide map\n.*\n  found: 'g1'"),

@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.reader import read_anndata
+from fatebias.data.reading.reader import read_raw
 from fatebias.errors import DataError
 
 
@@ -126,7 +126,7 @@ def test_names_of_the_guide_key_itself_come_first(parts, write):
     adata = parts.but(uns={"guide_names": names[::-1].copy(), "assigned_names": names}).adata()
     adata.obsm["assigned"] = parts.guides.to_numpy()
     guide_map = Path(write(parts).guide_map_csv)
-    raw = read_anndata(adata, guide_map, DataConfig(guide_key="assigned"))
+    raw = read_raw(adata, guide_map, DataConfig(guide_key="assigned"))
     assert raw.guide_columns_from == "uns['assigned_names']"
     assert raw.guide_columns == tuple(names)
 

@@ -186,14 +186,14 @@ def test_prior_design_follows_spec_3():
     )
 
 
-def test_dead_guides_do_nothing():
+def test_inactive_guides_do_nothing():
     truth = truth_of(n_genes=25, guides_per_gene=4, dead_guide_share=0.25, design="persistent")
-    assert truth.dead.sum() == 25
-    assert not truth.delta[truth.dead].any()
-    assert not truth.guide_effects()[truth.dead].any()
-    living = truth.guide_effects()[~truth.dead]
+    assert truth.inactive.sum() == 25
+    assert not truth.delta[truth.inactive].any()
+    assert not truth.guide_effects()[truth.inactive].any()
+    living = truth.guide_effects()[~truth.inactive]
     np.testing.assert_array_equal(
-        living, (truth.theta[truth.gene_of_guide - 1] + truth.delta[:, :, None])[~truth.dead]
+        living, (truth.theta[truth.gene_of_guide - 1] + truth.delta[:, :, None])[~truth.inactive]
     )
 
 
@@ -242,5 +242,5 @@ def test_too_few_cells_for_every_day_and_replicate():
 
 
 def test_days_unlike_the_data_config_are_refused():
-    with pytest.raises(DataError, match="data.D is 3, the file has 4 days"):
+    with pytest.raises(DataError, match="data.D is 3, the screen has 4 days"):
         screen_of(n_cells=400, data=DataConfig(D=3))

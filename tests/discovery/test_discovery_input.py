@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.engine import discover
 from fatebias.discovery.input import read_summary
 from fatebias.errors import DiscoveryError, OutputError
+from tests.discovery.csv_files import discover
 
 
 def test_reads_in_the_files_order_and_keeps_its_text(tmp_path):
@@ -19,8 +19,8 @@ def test_reads_in_the_files_order_and_keeps_its_text(tmp_path):
     assert summary.n_days == 2
     np.testing.assert_array_equal(summary.bhat, [[1.5, 2], [-1, -2]])
     np.testing.assert_array_equal(summary.shat, [[0.1, 0.3], [1, 0.2]])
-    assert list(summary.text) == ["gene", "betahat_d0", "betahat_d1", "se_d0", "se_d1"]
-    assert summary.text["se_d0"].tolist() == ["0.10", "1"]
+    assert list(summary.table) == ["gene", "betahat_d0", "betahat_d1", "se_d0", "se_d1"]
+    assert summary.table["se_d0"].tolist() == ["0.10", "1"]
 
 
 HEAD = "gene,betahat_d0,se_d0\n"

@@ -10,7 +10,7 @@ from fatebias.discovery.calls import any_effect, call_table, large
 from fatebias.discovery.detectable import least_detectable
 from fatebias.discovery.native import run_native
 from fatebias.discovery.ranking import CallRule
-from fatebias.mash.joint import Effects, Prior, posterior_mixture
+from fatebias.mash.joint import JointPosterior, Prior, posterior_mixture
 
 
 def lfsr_of(effects):
@@ -22,8 +22,11 @@ def lfsr_of(effects):
 @pytest.mark.parametrize("method", ["mashr", "ashr"])
 def test_it_is_the_posterior_of_the_engine(golden, method):
     settings = golden.settings if method == "mashr" else {"method": "ashr"}
-    outcome = run_native(golden.summary, DiscoveryConfig(engine="native", **settings))
-    effects = outcome.effects(golden.summary)
+    bhat, shat = golden.summary.bhat, golden.summary.shat
+    outcome = run_native(bhat, shat, DiscoveryConfig(engine="native", **settings))
+    effects = JointPosterior(
+        bhat, shat, np.eye(bhat.shape[1]) if outcome.v is None else outcome.v, outcome.priors
+    )
     np.testing.assert_allclose(lfsr_of(effects), outcome.lfsr, atol=1e-9)
     mixtures = effects.mixtures()
     mean = np.column_stack([np.einsum("lp,lpd->ld", m.membership, m.mean) for m in mixtures])
@@ -58,7 +61,7 @@ def effects(screen):
     rng = np.random.default_rng(2)
     v = np.stack([np.corrcoef(rng.normal(size=(3, 12))) for _ in range(40)])
     patterns = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.diag([0.0, 0.5, 0.0]), 0.3 * np.eye(3)])
-    return Effects(bhat, shat, v, (Prior(np.array([0.4, 0.3, 0.1, 0.2]), patterns),))
+    return JointPosterior(bhat, shat, v, (Prior(np.array([0.4, 0.3, 0.1, 0.2]), patterns),))
 
 
 def test_draws_have_the_moments_of_the_mixture(effects):
@@ -92,7 +95,7 @@ def test_time_courses_peaks_and_flips_of_effects_known_for_sure():
     truth = np.array([[1, 1, 1], [1, 0, 0], [0, 0, -1], [0, 2, 0], [1, 0, 1], [1, 1, -1.5], [0, 0, 0]], float)
     shat = np.full_like(truth, 0.01)
     pattern = np.array([np.diag(on) for on in np.ndindex(2, 2, 2)], dtype=float)
-    effects = Effects(truth, shat, np.eye(3), (Prior(np.full(8, 1 / 8), pattern),))
+    effects = JointPosterior(truth, shat, np.eye(3), (Prior(np.full(8, 1 / 8), pattern),))
     table = table_of(effects)
     found = call_table(table, effects, CallRule(), 0.2, seed=0)
     assert list(found["active_days"]) == ["d0;d1;d2", "d0", "d2", "d1", "d0;d2", "d0;d1;d2", ""]
@@ -133,7 +136,7 @@ def test_the_least_detectable_effect_is_called_in_80_of_100_screens(effects, rul
         (0.7 * least[gene, day], alone, [day], None),
         (lasting[gene], always, [0, 1, 2], 0.8),
     ):
-        again = Effects(noise + size * course, np.repeat(shat, n, axis=0), v, effects.priors)
+        again = JointPosterior(noise + size * course, np.repeat(shat, n, axis=0), v, effects.priors)
         up, _ = again.mixtures()[0].above(0.0)
         called = 1 - up < rule.threshold(3)
         if rule.large is not None:
@@ -148,7 +151,7 @@ def test_the_least_detectable_effect_is_called_in_80_of_100_screens(effects, rul
 def test_nothing_is_detectable_where_the_prior_knows_no_effects():
     shat = np.ones((4, 2))
     prior = Prior(np.array([1.0]), np.zeros((1, 2, 2)))
-    effects = Effects(np.zeros((4, 2)), shat, np.eye(2), (prior,))
+    effects = JointPosterior(np.zeros((4, 2)), shat, np.eye(2), (prior,))
     by_day, lasting = least_detectable(effects, CallRule(), 0.2)
     assert np.isnan(by_day).all()
     assert np.isnan(lasting).all()

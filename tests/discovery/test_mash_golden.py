@@ -9,7 +9,9 @@ from fatebias.mash.covariances import Components, canonical, normalised, select_
 
 
 def test_agrees_with_mashr(golden):
-    ours = run_native(golden.summary, DiscoveryConfig(engine="native", **golden.settings))
+    ours = run_native(
+        golden.summary.bhat, golden.summary.shat, DiscoveryConfig(engine="native", **golden.settings)
+    )
     assert np.abs(ours.postmean - golden.by_day("postmean_d")).max() <= 1e-4
     assert np.abs(ours.postsd - golden.by_day("postsd_d")).max() <= 1e-4
     assert np.abs(ours.lfsr - golden.by_day("lfsr_d")).max() <= 1e-3
@@ -33,6 +35,8 @@ def test_components_are_those_of_mashr_in_its_order(golden):
 
 
 def test_identity_is_said_aloud_where_no_gene_looks_null(golden):
-    ours = run_native(golden.summary, DiscoveryConfig(engine="native", **golden.settings))
+    ours = run_native(
+        golden.summary.bhat, golden.summary.shat, DiscoveryConfig(engine="native", **golden.settings)
+    )
     strong = golden.in_csv.name == "allstrong_in.csv"
     assert any("error correlation taken as the identity" in note for note in ours.notes) == strong

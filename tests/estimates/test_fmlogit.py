@@ -33,7 +33,8 @@ def fitted():
         pi = regression.probabilities(regression.logits(flat))
         slope = regression.gradient(pi) - precision @ flat
         flat = flat + np.linalg.solve(regression.information(pi) + precision.toarray(), slope)
-    design = SimpleNamespace(matrix=matrix, rows=SimpleNamespace(p=p, n_days=1, n_reps=0))
+    rows = SimpleNamespace(p=p, n_days=1, n_reps=0)
+    design = SimpleNamespace(matrix=matrix, rows=rows, regression=lambda: regression)
     n = len(cities)
     return regression, Sandwich(design, flat, precision, 1.0, np.ones(n), np.arange(n))
 
@@ -70,5 +71,6 @@ def test_robust_errors(fitted):
 def test_scores_of_single_cells_are_those_of_clusters_of_one(fitted):
     regression, cells = fitted
     scores = regression.cluster_scores(cells.pi, np.arange(len(cells.cluster)))
-    np.testing.assert_allclose(scores.T @ scores, regression.scatter(cells.pi), rtol=1e-9, atol=1e-9)
+    each = np.einsum("mf,mp->mfp", regression.surplus(cells.pi), regression.matrix.toarray())
+    np.testing.assert_allclose(scores, each.reshape(len(each), -1), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(scores.sum(axis=0), regression.gradient(cells.pi), atol=1e-9)

@@ -14,7 +14,7 @@ from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.estimates.likelihood_weight import WeightEstimate, choose, estimate_weight
 from fatebias.estimates.sandwich import fit_broad, linearise
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.model.design_matrix import DesignMatrix
 
 
@@ -93,14 +93,14 @@ def test_a_way_that_cannot_be_gone_is_said():
         "x",
     )
     assert found.weight == 3.0
-    assert any("cannot be gone" in note for note in found.notes)
+    assert any("is not possible" in note for note in found.notes)
 
 
 @pytest.fixture(scope="module")
 def fitted():
     screen, cfg = simulated(concentration=10.0)
     cfg = dataclasses.replace(cfg, likelihood_weight=11.0)
-    return screen, cfg, summarise(fit_screen(screen, cfg).draw, 400, screen.gene_of_guide)
+    return screen, cfg, posterior_moments(fit_screen(screen, cfg).draw, 400, screen.guide_gene)
 
 
 @pytest.mark.parametrize("estimates", ["posterior", "unshrunken"])
@@ -138,10 +138,10 @@ def test_robust_errors_grow_where_cells_are_copies(fitted):
         **{name: np.repeat(getattr(screen, name), 4, axis=0) for name in by_cell},
         cluster=np.repeat(np.arange(screen.N, dtype=np.int32), 4),
     )
-    coefficients = DesignMatrix(collapse(copies))
-    fit = fit_broad(coefficients, cfg.priors, 11.0, 0.01)
-    cells = linearise(copies, fit.mean, fit.scale_precision, cfg.priors, 11.0, centred=False)
-    index = coefficients.theta_index[:, 0]
+    design = DesignMatrix(collapse(copies))
+    fit = fit_broad(design, cfg.priors, 11.0, 0.01)
+    cells = linearise(copies, cfg, fit.mean, fit.scale_precision, 11.0)
+    index = design.theta_index[:, 0]
     model = np.sqrt(np.diagonal(cells.covariance)[index])
     robust = np.sqrt(np.diagonal(cells.robust(index), axis1=1, axis2=2))
     assert np.median(robust / model) == pytest.approx(2, rel=0.12)

@@ -11,7 +11,7 @@ import torch
 from fatebias.config import Config, DataConfig, InferenceConfig
 from fatebias.inference.checkpoint import Checkpoint, StopSignals
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from tests.screens import NARROW, small_screen
 
 WAYS = {
@@ -35,7 +35,7 @@ def fitted(screen, *, checkpoint=None, on_step=None, **inference):
     settings = {"num_steps": 200, "progress": False, "num_posterior_draws": 100} | inference
     cfg = Config(data=DataConfig(), priors=NARROW, inference=InferenceConfig(**settings), seed=3)
     fit = fit_screen(screen, cfg, on_step=on_step, checkpoint=checkpoint)
-    posterior = summarise(fit.draw, settings["num_posterior_draws"], screen.gene_of_guide)
+    posterior = posterior_moments(fit.draw, settings["num_posterior_draws"], screen.guide_gene)
     return fit.trace.loss.tobytes(), posterior.theta_mean.tobytes(), posterior.theta_sd.tobytes()
 
 
@@ -130,7 +130,7 @@ def tables(folder):
 
 @pytest.mark.slow
 def test_a_run_that_is_terminated_and_killed_ends_with_the_same_tables(tmp_path):
-    subprocess.run([*RUN, "out_dir=whole"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run([*RUN, "out_dir=whole"], cwd=tmp_path, check=True, capture_output=True, timeout=600)
     broken = tmp_path / "broken"
     codes = []
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
@@ -145,12 +145,12 @@ def test_a_run_that_is_terminated_and_killed_ends_with_the_same_tables(tmp_path)
                 break
             time.sleep(0.02)
         running.send_signal(number)
-        running.communicate(timeout=60)
+        running.communicate(timeout=600)
         codes.append(running.returncode)
     assert codes == [143, -9, -9]
     done = subprocess.run(
-        [*RUN, "out_dir=broken"], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=120
+        [*RUN, "out_dir=broken"], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=600
     )
-    assert "going on from step" in done.stdout + done.stderr
+    assert "resuming from step" in done.stdout + done.stderr
     assert tables(broken) == tables(tmp_path / "whole")
     assert not (broken / "checkpoint.pt").exists()

@@ -6,7 +6,7 @@ import pytest
 from fatebias.config import Config, DataConfig, InferenceConfig, SimulateConfig
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from tests.screens import NARROW
 
 SCREENS = 30
@@ -33,7 +33,7 @@ def test_95_percent_intervals_of_theta_cover_the_truth_as_often_as_they_say(infe
         )
         screen, truth = simulate_screen(simulate, DataConfig(), NARROW)
         fit = fit_screen(screen, Config(priors=NARROW, inference=settings, seed=seed))
-        posterior = summarise(fit.draw, settings.num_posterior_draws, screen.gene_of_guide)
+        posterior = posterior_moments(fit.draw, settings.num_posterior_draws, screen.guide_gene)
         z.append((posterior.theta_mean - truth.theta) / posterior.theta_sd)
     z = np.array(z)
     covered = (np.abs(z) < 1.96).mean(axis=(0, 1))

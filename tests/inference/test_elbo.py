@@ -11,14 +11,14 @@ from fatebias.inference.elbo import ReparameterisedELBO
 from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
-from fatebias.model.variational import StructuredFamily, cold_start
+from fatebias.model.variational import StructuredFamily, cold_init
 from tests.screens import NARROW, small_screen
 
 
 @pytest.mark.parametrize("kind", ["structured", "normal"])
 def test_value_and_gradients_are_those_of_trace_elbo(kind):
-    coefficients = DesignMatrix(collapse(small_screen(300)))
-    design = design_tensors(coefficients.rows, dtype=torch.float64)
+    design = DesignMatrix(collapse(small_screen(300)))
+    tensors = design_tensors(design.rows, dtype=torch.float64)
     model = partial(fate_model, priors=NARROW)
     found = []
     for elbo in (Trace_ELBO(), ReparameterisedELBO()):
@@ -26,13 +26,13 @@ def test_value_and_gradients_are_those_of_trace_elbo(kind):
         pyro.set_rng_seed(0)
         generator = torch.Generator().manual_seed(0)
         family = (
-            StructuredFamily(coefficients, cold_start(coefficients), generator)
+            StructuredFamily(design, cold_init(design), generator)
             if kind == "structured"
             else AutoNormal(model)
         )
-        family(design)  # makes the parameters
+        family(tensors)  # makes the parameters
         pyro.set_rng_seed(1)
-        loss = elbo.loss_and_grads(model, family, design)
+        loss = elbo.loss_and_grads(model, family, tensors)
         grads = {name: value.grad.clone() for name, value in pyro.get_param_store().named_parameters()}
         found.append((loss, grads))
     (loss, grads), (other, others) = found

@@ -9,7 +9,7 @@ import pytest
 from fatebias.config import Config, DataConfig, InferenceConfig, PriorsConfig
 from fatebias.data.load import load_screen
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 
 FOLDER = Path(__file__).parents[1] / "golden" / "posterior"
 
@@ -35,7 +35,7 @@ def nuts(screen):
 def figures(screen, nuts, **inference):
     cfg = Config(inference=InferenceConfig(progress=False, **inference))
     fit = fit_screen(screen, cfg)
-    posterior = summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
     ratio = posterior.theta_sd / nuts["sd"]
     shift = np.abs(posterior.theta_mean - nuts["mean"]) / nuts["sd"]
     found = [

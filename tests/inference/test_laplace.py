@@ -15,16 +15,15 @@ from tests.screens import NARROW, small_screen
 
 @pytest.fixture(scope="module", params=[False, True], ids=["random", "centred"])
 def solved(request):
-    coefficients = DesignMatrix(collapse(small_screen()), centred=request.param)
-    return coefficients, fit_laplace(coefficients, NARROW, likelihood_weight=0.7, max_rounds=60)
+    design = DesignMatrix(collapse(small_screen()), centred=request.param)
+    return design, fit_laplace(design, NARROW, likelihood_weight=0.7, max_rounds=60)
 
 
-def log_posterior(coefficients, fit, weight):
+def log_posterior(design, fit, weight):
     """Log posterior given the scales, as a function of the flat effects, by autograd's rules alone."""
-    matrix = torch.from_numpy(coefficients.matrix.toarray())
-    p = torch.from_numpy(coefficients.rows.p)
-    blocks = coefficients.prior_precision(NARROW, fit.scale_precision)
-    precision = torch.block_diag(*[torch.from_numpy(each.toarray()) for each in blocks])
+    matrix = torch.from_numpy(design.matrix.toarray())
+    p = torch.from_numpy(design.rows.p)
+    precision = torch.from_numpy(design.prior_precision(NARROW, fit.scale_precision).toarray())
 
     def value(flat):
         eta = matrix @ flat.reshape(2, -1).T
@@ -39,10 +38,10 @@ def covariance_of(fit):
 
 
 def test_the_solution_is_the_mode_and_its_precision_the_hessian(solved):
-    coefficients, fit = solved
+    design, fit = solved
     assert fit.converged
     flat = torch.from_numpy(fit.mean)
-    value = log_posterior(coefficients, fit, 0.7)
+    value = log_posterior(design, fit, 0.7)
     slope = torch.autograd.functional.jacobian(value, flat)
     assert float(slope @ covariance_of(fit) @ slope) < 1e-3
     hessian = -torch.autograd.functional.hessian(value, flat)
@@ -53,13 +52,13 @@ def test_the_solution_is_the_mode_and_its_precision_the_hessian(solved):
 
 def test_the_scales_are_a_fixed_point(solved):
     """A further round would leave them: (n - 1) = S / s^2 + s^2 / h^2 turned round for each scale."""
-    coefficients, fit = solved
+    design, fit = solved
     root = np.linalg.cholesky(covariance_of(fit).numpy())
-    spread = np.random.default_rng(5).normal(size=(20_000, coefficients.size)) @ root.T
-    squares = coefficients.scale_squares(fit.mean, spread)
+    spread = np.random.default_rng(5).normal(size=(20_000, design.size)) @ root.T
+    squares = design.scale_squares(fit.mean, spread)
     variance = 1 / fit.scale_precision
     widths = np.array([NARROW.s_tau, NARROW.s_time, NARROW.s_time, NARROW.s_guide])
-    free = coefficients.scale_counts() - 1
+    free = design.scale_counts() - 1
     np.testing.assert_allclose(squares / variance - variance / widths**2, np.tile(free, (2, 1)), rtol=0.05)
 
 
@@ -114,10 +113,10 @@ def test_recovery_within_its_own_error():
             seed=seed,
         )
         screen, truth = simulate_screen(settings, DataConfig(), NARROW)
-        coefficients = DesignMatrix(collapse(screen))
-        fit = fit_laplace(coefficients, NARROW)
-        sd = covariance_of(fit).diagonal().sqrt().numpy()[coefficients.theta_index]
-        z.append((coefficients.split(fit.mean)[0] - truth.theta) / sd)
+        design = DesignMatrix(collapse(screen))
+        fit = fit_laplace(design, NARROW)
+        sd = covariance_of(fit).diagonal().sqrt().numpy()[design.theta_index]
+        z.append((design.split(fit.mean)[0] - truth.theta) / sd)
     assert np.std(z) == pytest.approx(1.0, abs=0.15)
     assert abs(np.mean(z)) < 0.2
 

@@ -8,7 +8,7 @@ from fatebias.data.collapse import collapse
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.laplace import fit_laplace
 from fatebias.inference.nuts import Potential
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
@@ -19,10 +19,10 @@ from tests.screens import NARROW, small_screen
 @pytest.mark.parametrize("n_days", [1, 3])
 def test_the_potential_is_that_of_the_model(n_days, centred):
     """Differences of the potential between two points against Pyro's own log density of the model."""
-    coefficients = DesignMatrix(collapse(small_screen(200, n_days=n_days)), centred=centred)
-    laplace = fit_laplace(coefficients, NARROW)
-    potential = Potential(coefficients, NARROW, 0.8, laplace, torch.device("cpu"))
-    design = design_tensors(coefficients.rows, dtype=torch.float64)
+    design = DesignMatrix(collapse(small_screen(200, n_days=n_days)), centred=centred)
+    laplace = fit_laplace(design, NARROW)
+    potential = Potential(design, NARROW, 0.8, laplace, torch.device("cpu"))
+    tensors = design_tensors(design.rows, dtype=torch.float64)
 
     def model_density(point):
         steps, theta, delta, shared, scales = potential.effects(point)
@@ -36,9 +36,7 @@ def test_the_potential_is_that_of_the_model(n_days, centred):
             "sigma_guide": scales[:, -1],
             "u": delta / scales[:, -1],
         }
-        counts = torch.tensor(
-            [float(coefficients.rows.n_genes)] * n_days + [float(coefficients.rows.n_guides)]
-        )
+        counts = torch.tensor([float(design.rows.n_genes)] * n_days + [float(design.rows.n_guides)])
         jacobian = scales.log().sum()  # of the log scales
         # theta_0 and delta are sampled themselves, not z0 and u; the steps in units of their Laplace scale
         jacobian = jacobian - counts[0] * scales[:, 0].log().sum() - counts[-1] * scales[:, -1].log().sum()
@@ -46,14 +44,14 @@ def test_the_potential_is_that_of_the_model(n_days, centred):
             values |= {"sigma_time": scales[:, 1:-1], "eps": walk[..., 1:] / scales[:, 1:-1]}
         conditioned = pyro.condition(fate_model, data=values)
         trace = pyro.poutine.trace(conditioned).get_trace(
-            design, NARROW, likelihood_weight=0.8, centred_guides=centred
+            tensors, NARROW, likelihood_weight=0.8, centred_guides=centred
         )
         return float(trace.log_prob_sum() + jacobian)
 
     generator = torch.Generator().manual_seed(0)
     points = [
         {
-            "effects": torch.randn(coefficients.size, dtype=torch.float64, generator=generator),
+            "effects": torch.randn(design.size, dtype=torch.float64, generator=generator),
             "scales": torch.randn(laplace.scale_precision.shape, dtype=torch.float64, generator=generator),
         }
         for _ in range(3)
@@ -77,7 +75,7 @@ def test_nuts_and_laplace_agree_where_the_posterior_is_close_to_normal():
             progress=False,
         )
         fit = fit_screen(screen, Config(data=DataConfig(), priors=NARROW, inference=inference))
-        posteriors[method] = summarise(fit.draw, 500, screen.gene_of_guide)
+        posteriors[method] = posterior_moments(fit.draw, 500, screen.guide_gene)
         if method == "nuts":
             assert fit.diagnostics["r_hat_max"] < 1.1
             assert fit.diagnostics["nuts_divergent_share"] <= 0.01

@@ -9,13 +9,13 @@ from fatebias.config import Config, DataConfig, InferenceConfig, ModelConfig
 from fatebias.data.collapse import collapse, each_cell
 from fatebias.errors import ConfigError, FitError
 from fatebias.inference.fit import choose_device, fit_screen
-from fatebias.inference.posterior import summarise
+from fatebias.inference.posterior import posterior_moments
 from fatebias.inference.result import LossTrace
 from fatebias.inference.svi import run_svi
 from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
-from fatebias.model.variational import StructuredFamily, cold_start
+from fatebias.model.variational import StructuredFamily, cold_init
 from tests.screens import NARROW, small_screen
 
 
@@ -31,7 +31,7 @@ def config(**inference):
 
 def fitted(screen, cfg):
     fit = fit_screen(screen, cfg)
-    return fit, summarise(fit.draw, cfg.inference.num_posterior_draws, screen.gene_of_guide)
+    return fit, posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
 
 
 WAYS = {
@@ -49,7 +49,7 @@ WAYS = {
 def test_every_way_gives_the_same_kind_of_posterior(screen, way):
     fit, posterior = fitted(screen, config(**WAYS[way]))
     assert posterior.theta_mean.shape == posterior.theta_sd.shape == (screen.L, 2, screen.D)
-    assert posterior.theta_cov.shape == (screen.L, 2, screen.D, screen.D)
+    assert posterior.theta_joint.shape == (screen.L, 2, screen.D, 2, screen.D)
     assert posterior.beta_mean.shape == (screen.G, 2, screen.D)
     assert posterior.shared_mean.shape == (screen.D + screen.R + 1, 2)
     assert posterior.scales_mean.shape == (2, screen.D + 1)
@@ -75,7 +75,7 @@ def test_centred_guides_sum_to_zero_within_each_gene(screen):
     cfg = config()
     cfg.model = ModelConfig(guide_effects="centred")
     draws = fit_screen(screen, cfg).draw(20)
-    gene = screen.gene_of_guide[1:] - 1
+    gene = screen.guide_gene
     for index in range(screen.L):
         np.testing.assert_allclose(draws.delta[:, gene == index].sum(axis=1), 0, atol=1e-10)
 
@@ -86,18 +86,18 @@ def test_the_structured_family_ends_higher_than_mean_field(screen):
     assert structured < plain.diagnostics["loss_final"]
 
 
-def run(screen, cfg, *, model=None, design=None):
+def run(screen, cfg, *, model=None, tensors=None):
     pyro.clear_param_store()
-    coefficients = DesignMatrix(collapse(screen))
-    family = StructuredFamily(coefficients, cold_start(coefficients), torch.Generator().manual_seed(0))
-    design = design_tensors(coefficients.rows) if design is None else design
+    design = DesignMatrix(collapse(screen))
+    family = StructuredFamily(design, cold_init(design), torch.Generator().manual_seed(0))
+    tensors = design_tensors(design.rows) if tensors is None else tensors
     model = partial(fate_model, priors=NARROW) if model is None else model
-    return run_svi(model, family, design, cfg.inference, seed=0)
+    return run_svi(model, family, tensors, cfg.inference, seed=0)
 
 
 def test_a_loss_that_is_not_finite_ends_in_one_clear_error(screen):
-    def broken(design, scale):
-        fate_model(design, NARROW, scale=scale)
+    def broken(tensors, scale):
+        fate_model(tensors, NARROW, scale=scale)
         pyro.factor("broken", torch.tensor(float("nan")))
 
     with pytest.raises(FitError, match=r"SVI broke down at step 0(.|\n)*inference\.lr"):
@@ -107,8 +107,8 @@ def test_a_loss_that_is_not_finite_ends_in_one_clear_error(screen):
 def test_divergence_ends_in_one_clear_error(screen):
     steps = iter(range(2000))
 
-    def sliding(design, scale):
-        fate_model(design, NARROW, scale=scale)
+    def sliding(tensors, scale):
+        fate_model(tensors, NARROW, scale=scale)
         pyro.factor("sliding", torch.tensor(-10.0 * next(steps)))
 
     with pytest.raises(FitError, match=r"SVI diverges: after 400 steps(.|\n)*a smaller inference\.lr"):
@@ -127,12 +127,12 @@ def test_tolerance_is_off_by_null(screen):
 def test_minibatches_see_every_cell_once_before_any_twice(screen):
     seen = []
 
-    def watching(design, scale):
-        seen.append((design.n_rows, scale, float(design.p.sum())))
-        fate_model(design, NARROW, scale=scale)
+    def watching(tensors, scale):
+        seen.append((tensors.n_rows, scale, float(tensors.p.sum())))
+        fate_model(tensors, NARROW, scale=scale)
 
-    design = design_tensors(each_cell(screen), sparse=False)
-    run(screen, config(batch_size=300, num_steps=5), model=watching, design=design)
+    tensors = design_tensors(each_cell(screen), sparse=False)
+    run(screen, config(batch_size=300, num_steps=5), model=watching, tensors=tensors)
     assert {(rows, scale) for rows, scale, _ in seen} == {(300, screen.N / 300)}
     assert sum(total for *_, total in seen) == pytest.approx(screen.N, rel=1e-5)
 

@@ -4,75 +4,72 @@ import torch
 
 from fatebias.data.collapse import collapse
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
-from fatebias.model.effects import centre_within_genes, guide_table
+from fatebias.model.effects import centre_within_genes, guide_day_table
 from fatebias.model.tensors import design_tensors
 from tests.screens import NARROW, small_screen
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["random", "centred"])
-def coefficients(request):
+def design(request):
     return DesignMatrix(collapse(small_screen(500)), centred=request.param)
 
 
-def test_sizes(coefficients):
-    rows = coefficients.rows
-    assert coefficients.per_fate == 6 * 3 + 18 + 3 + 2 + 1
-    assert coefficients.matrix.shape == (rows.n_rows, coefficients.per_fate)
-    theta, delta, shared = coefficients.split(np.zeros((4, coefficients.size)))
+def test_sizes(design):
+    rows = design.rows
+    assert design.per_fate == 6 * 3 + 18 + 3 + 2 + 1
+    assert design.matrix.shape == (rows.n_rows, design.per_fate)
+    theta, delta, shared = design.split(np.zeros((4, design.size)))
     assert (theta.shape, delta.shape, shared.shape) == ((4, 6, 2, 3), (4, 18, 2), (4, 6, 2))
 
 
-def test_the_matrix_gives_the_logits_of_the_embedding_sum(coefficients):
-    flat = np.random.default_rng(0).normal(size=coefficients.size)
-    theta, delta, shared = (torch.from_numpy(np.ascontiguousarray(x)) for x in coefficients.split(flat))
-    design = design_tensors(coefficients.rows, dtype=torch.float64)
-    if coefficients.centred:
-        delta = centre_within_genes(delta, design.gene_of_guide)
-    expected = design.logits(guide_table(theta, delta, design.gene_of_guide), shared)
-    found = coefficients.matrix @ flat.reshape(2, -1).T
-    np.testing.assert_allclose(found.T, expected.numpy(), atol=1e-12)
+def test_the_matrix_gives_the_logits_of_the_embedding_sum(design):
+    flat = np.random.default_rng(0).normal(size=design.size)
+    theta, delta, shared = (torch.from_numpy(np.ascontiguousarray(x)) for x in design.split(flat))
+    tensors = design_tensors(design.rows, dtype=torch.float64)
+    if design.centred:
+        delta = centre_within_genes(delta, tensors.guide_gene)
+    expected = tensors.logits(guide_day_table(theta, delta, tensors.guide_gene), shared)
+    np.testing.assert_allclose(design.logits(flat).T, expected.numpy(), atol=1e-12)
 
 
-def test_indices_are_where_split_finds_things(coefficients):
-    flat = np.arange(coefficients.size)
-    theta, delta, shared = coefficients.split(flat)
-    np.testing.assert_array_equal(flat[coefficients.theta_index], theta)
-    np.testing.assert_array_equal(flat[coefficients.delta_index], delta)
-    np.testing.assert_array_equal(flat[coefficients.shared_index], shared)
+def test_indices_are_where_split_finds_things(design):
+    flat = np.arange(design.size)
+    theta, delta, shared = design.split(flat)
+    np.testing.assert_array_equal(flat[design.theta_index], theta)
+    np.testing.assert_array_equal(flat[design.delta_index], delta)
+    np.testing.assert_array_equal(flat[design.shared_index], shared)
 
 
-def test_blocks_hold_every_gene_effect_once(coefficients):
-    blocks = coefficients.block_index
-    taken = blocks[blocks < coefficients.size]
-    everything = np.concatenate([taken, coefficients.shared_index.ravel()])
-    np.testing.assert_array_equal(np.sort(everything), np.arange(coefficients.size))
-    gene = coefficients.rows.gene_of_guide[1:] - 1
+def test_blocks_hold_every_gene_effect_once(design):
+    blocks = design.block_index
+    taken = blocks[blocks < design.size]
+    everything = np.concatenate([taken, design.shared_index.ravel()])
+    np.testing.assert_array_equal(np.sort(everything), np.arange(design.size))
+    gene = design.rows.guide_gene
     for g in range(len(gene)):
-        assert set(coefficients.delta_index[g]) <= set(blocks[gene[g]])
+        assert set(design.delta_index[g]) <= set(blocks[gene[g]])
 
 
-def test_prior_precision_is_that_of_the_random_walk(coefficients):
+def test_prior_precision_is_that_of_the_random_walk(design):
     precision = np.array([[4.0, 9.0, 16.0, 2.0], [1.0, 2.0, 3.0, 5.0]])
-    flat = np.random.default_rng(1).normal(size=coefficients.size)
-    theta, delta, shared = coefficients.split(flat)
+    flat = np.random.default_rng(1).normal(size=design.size)
+    theta, delta, shared = design.split(flat)
     expected = 0.0
     for f in range(2):
         steps = np.diff(theta[:, f], axis=1, prepend=0)
         expected += (steps**2 * precision[f, :3]).sum() + precision[f, 3] * (delta[:, f] ** 2).sum()
     fixed = np.array([NARROW.s_alpha] * 3 + [NARROW.s_rep] * 2 + [NARROW.s_gamma])
     expected += ((shared / fixed[:, None]) ** 2).sum()
-    parts = coefficients.prior_precision(NARROW, precision)
-    by_fate = flat.reshape(2, -1)
-    assert sum(x @ (q @ x) for x, q in zip(by_fate, parts, strict=True)) == pytest.approx(expected)
+    assert flat @ (design.prior_precision(NARROW, precision) @ flat) == pytest.approx(expected)
 
 
-def test_scale_squares_are_expectations(coefficients):
+def test_scale_squares_are_expectations(design):
     rng = np.random.default_rng(2)
-    flat = rng.normal(size=coefficients.size)
-    spread = rng.normal(size=(50, coefficients.size))
-    found = coefficients.scale_squares(flat, spread)
+    flat = rng.normal(size=design.size)
+    spread = rng.normal(size=(50, design.size))
+    found = design.scale_squares(flat, spread)
     draws = flat + np.concatenate([spread, -spread])  # mirrored, so that the mean is exact
-    theta, delta, _ = coefficients.split(draws)
+    theta, delta, _ = design.split(draws)
     steps = theta @ walk_steps(3).T
     expected = np.concatenate(
         [(steps**2).sum(axis=1).mean(axis=0), (delta**2).sum(axis=1).mean(axis=0)[:, None]], axis=1

@@ -4,8 +4,8 @@ import torch
 from fatebias.model.effects import (
     centre_within_genes,
     gene_effects,
+    guide_day_table,
     guide_deviations,
-    guide_table,
     soft_cross_entropy,
 )
 
@@ -53,7 +53,7 @@ def test_centring_takes_leading_dimensions():
 
 def test_guide_table_adds_gene_and_guide_on_every_day():
     theta, delta, gene = normals(GENES, FATES, DAYS), normals(5, FATES), torch.tensor([0, 0, 1, 2, 3])
-    table = guide_table(theta, delta, gene)
+    table = guide_day_table(theta, delta, gene)
     assert table.shape == (5 * DAYS, FATES)
     for g in range(5):
         for d in range(DAYS):

@@ -11,8 +11,8 @@ from tests.screens import small_screen
 
 
 def sites_of(screen, **more):
-    design = design_tensors(collapse(screen))
-    trace = pyro.poutine.trace(fate_model).get_trace(design, PriorsConfig(), **more)
+    tensors = design_tensors(collapse(screen))
+    trace = pyro.poutine.trace(fate_model).get_trace(tensors, PriorsConfig(), **more)
     return {name: site for name, site in trace.nodes.items() if site["type"] == "sample"}
 
 

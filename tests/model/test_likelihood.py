@@ -46,9 +46,9 @@ def plain(screen, values):
     return plain_log_likelihood(screen, *(part.numpy() for part in parts))
 
 
-def factor(design, values, **more):
+def factor(tensors, values, **more):
     conditioned = pyro.condition(fate_model, data=values)
-    trace = pyro.poutine.trace(conditioned).get_trace(design, PriorsConfig(), **more)
+    trace = pyro.poutine.trace(conditioned).get_trace(tensors, PriorsConfig(), **more)
     trace.compute_log_prob()
     return float(trace.nodes["soft_ce"]["log_prob_sum"])
 
@@ -56,14 +56,14 @@ def factor(design, values, **more):
 @pytest.mark.parametrize("weight", [1.0, 0.25])
 def test_collapsed_full_batch_counts_every_cell_once(screen, weight):
     values = latent_values(screen)
-    design = design_tensors(collapse(screen), dtype=torch.float64)
-    assert factor(design, values, likelihood_weight=weight) == pytest.approx(weight * plain(screen, values))
+    tensors = design_tensors(collapse(screen), dtype=torch.float64)
+    assert factor(tensors, values, likelihood_weight=weight) == pytest.approx(weight * plain(screen, values))
 
 
 def test_cell_by_cell_gives_the_same(screen):
     values = latent_values(screen)
-    design = design_tensors(each_cell(screen), dtype=torch.float64)
-    assert factor(design, values) == pytest.approx(plain(screen, values))
+    tensors = design_tensors(each_cell(screen), dtype=torch.float64)
+    assert factor(tensors, values) == pytest.approx(plain(screen, values))
 
 
 def test_single_precision_data_agree_to_single_precision(screen):
@@ -73,27 +73,27 @@ def test_single_precision_data_agree_to_single_precision(screen):
 
 def test_minibatches_are_unbiased(screen):
     values = latent_values(screen)
-    design = design_tensors(each_cell(screen), dtype=torch.float64, sparse=False)
+    tensors = design_tensors(each_cell(screen), dtype=torch.float64, sparse=False)
     order = torch.randperm(screen.N, generator=torch.Generator().manual_seed(0))
     batches = order.split(80)  # one pass over all cells in five equal batches
-    found = [factor(design.batch(rows), values, scale=screen.N / len(rows)) for rows in batches]
+    found = [factor(tensors.batch(rows), values, scale=screen.N / len(rows)) for rows in batches]
     assert np.mean(found) == pytest.approx(plain(screen, values))
     assert np.std(found) > 0
 
 
 def test_a_minibatch_is_scaled_by_n_over_b_once(screen):
     values = latent_values(screen)
-    design = design_tensors(each_cell(screen), dtype=torch.float64, sparse=False)
+    tensors = design_tensors(each_cell(screen), dtype=torch.float64, sparse=False)
     rows = torch.arange(10)
-    unscaled = factor(design.batch(rows), values)
-    assert factor(design.batch(rows), values, scale=screen.N / 10) == pytest.approx(unscaled * screen.N / 10)
+    unscaled = factor(tensors.batch(rows), values)
+    assert factor(tensors.batch(rows), values, scale=screen.N / 10) == pytest.approx(unscaled * screen.N / 10)
 
 
 def test_one_day_works():
     screen = small_screen(200, n_days=1)
     values = latent_values(screen)
-    design = design_tensors(collapse(screen), dtype=torch.float64)
-    assert factor(design, values) == pytest.approx(plain(screen, values))
+    tensors = design_tensors(collapse(screen), dtype=torch.float64)
+    assert factor(tensors, values) == pytest.approx(plain(screen, values))
 
 
 def test_gradients_of_both_products_agree(screen):

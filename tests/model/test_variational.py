@@ -5,7 +5,7 @@ import torch
 
 from fatebias.data.collapse import collapse
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
-from fatebias.model.variational import StructuredFamily, VariationalInit, cold_start
+from fatebias.model.variational import StructuredFamily, VariationalInit, cold_init
 from tests.screens import small_screen
 
 
@@ -18,22 +18,22 @@ def fresh_store():
 
 def family_of(n_days=3, seed=0):
     """A family whose starting normal has correlations between all effects."""
-    coefficients = DesignMatrix(collapse(small_screen(300, n_days=n_days)))
+    design = DesignMatrix(collapse(small_screen(300, n_days=n_days)))
     rng = np.random.default_rng(seed)
-    root = 0.05 * rng.normal(size=(coefficients.size, coefficients.size)) + np.eye(coefficients.size)
+    root = 0.05 * rng.normal(size=(design.size, design.size)) + np.eye(design.size)
     covariance = 0.04 * root @ root.T
     factor = np.linalg.cholesky(np.linalg.inv(covariance))
     start = VariationalInit(
-        mean=rng.normal(size=coefficients.size),
+        mean=rng.normal(size=design.size),
         factor=torch.from_numpy(factor),
         sd=np.sqrt(np.diag(covariance)),
         scale_precision=np.full((2, n_days + 1), 4.0),
     )
     return (
-        coefficients,
+        design,
         start,
         covariance,
-        StructuredFamily(coefficients, start, torch.Generator().manual_seed(1)),
+        StructuredFamily(design, start, torch.Generator().manual_seed(1)),
     )
 
 
@@ -46,7 +46,7 @@ def disturb(family):
 
 
 def test_the_start_is_the_starting_normal():
-    coefficients, start, covariance, family = family_of()
+    design, start, covariance, family = family_of()
     flat, scales = family.draw(40_000)
     np.testing.assert_allclose(flat.mean(dim=0), start.mean, atol=0.01)
     np.testing.assert_allclose(np.cov(flat.numpy().T), covariance, atol=0.006)
@@ -56,7 +56,7 @@ def test_the_start_is_the_starting_normal():
 @pytest.mark.parametrize("n_days", [1, 3])
 def test_log_density_is_that_of_the_transformed_normal(n_days):
     """What Pyro sums up for one draw against the density worked out from scratch."""
-    coefficients, start, covariance, family = family_of(n_days)
+    design, start, covariance, family = family_of(n_days)
     disturb(family)
     trace = pyro.poutine.trace(family).get_trace()
     site = {name: node["value"].detach() for name, node in trace.nodes.items() if node["type"] == "sample"}
@@ -64,18 +64,18 @@ def test_log_density_is_that_of_the_transformed_normal(n_days):
     theta = [site["tau"] * site["z0"]]
     for d in range(n_days - 1):
         theta.append(theta[-1] + site["sigma_time"][:, d] * site["eps"][:, :, d])
-    flat = np.empty(coefficients.size)
-    flat[coefficients.theta_index] = torch.stack(theta, dim=-1).numpy()
-    flat[coefficients.delta_index] = (site["sigma_guide"] * site["u"]).numpy()
+    flat = np.empty(design.size)
+    flat[design.theta_index] = torch.stack(theta, dim=-1).numpy()
+    flat[design.delta_index] = (site["sigma_guide"] * site["u"]).numpy()
     shared = torch.cat([site["alpha"], site["b"], site["gamma"][:, None]], dim=1)
-    flat[coefficients.shared_index] = shared.T.numpy()
+    flat[design.shared_index] = shared.T.numpy()
 
     loc, _, raw_shared, scale_loc, scale_log_sd = (value.detach() for value in family.parameters())
     mean, transform, _ = family.block_moments()
-    whole = np.zeros((coefficients.size, coefficients.size))
-    for block, matrix in zip(coefficients.block_index, transform, strict=True):
+    whole = np.zeros((design.size, design.size))
+    for block, matrix in zip(design.block_index, transform, strict=True):
         whole[np.ix_(block, block)] = matrix
-    common = coefficients.shared_index.ravel()
+    common = design.shared_index.ravel()
     lower = np.tril(raw_shared.numpy(), -1) + np.diag(np.exp(np.diag(raw_shared.numpy())))
     whole[np.ix_(common, common)] = start.sd[common][:, None] * lower / start.sd[common]
     moved = torch.from_numpy(whole @ covariance @ whole.T)
@@ -94,11 +94,11 @@ def test_log_density_is_that_of_the_transformed_normal(n_days):
 
 
 def test_draws_and_pyros_own_samples_are_of_one_distribution():
-    coefficients, _, _, family = family_of()
+    design, _, _, family = family_of()
     disturb(family)
     flat, _ = family.draw(20_000)
     walk = torch.from_numpy(walk_steps(3))
-    theta = flat[:, torch.from_numpy(coefficients.theta_index)]
+    theta = flat[:, torch.from_numpy(design.theta_index)]
     sampled = []
     for _ in range(4000):
         nodes = pyro.poutine.trace(family).get_trace().nodes
@@ -111,13 +111,13 @@ def test_draws_and_pyros_own_samples_are_of_one_distribution():
 
 def test_genes_with_fewer_guides_are_padded_without_a_trace():
     screen = small_screen(300)
-    coefficients = DesignMatrix(collapse(screen))
-    rows = coefficients.rows
-    gene = rows.gene_of_guide.copy()
-    gene[-1] = 1  # one guide moves to the first gene, which then has four while others have three or two
-    object.__setattr__(rows, "gene_of_guide", gene)
+    design = DesignMatrix(collapse(screen))
+    rows = design.rows
+    gene = rows.guide_gene.copy()
+    gene[-1] = 0  # one guide moves to the first gene, which then has four while others have three or two
+    object.__setattr__(rows, "guide_gene", gene)
     uneven = DesignMatrix(rows)
-    family = StructuredFamily(uneven, cold_start(uneven), torch.Generator().manual_seed(0))
+    family = StructuredFamily(uneven, cold_init(uneven), torch.Generator().manual_seed(0))
     assert (uneven.block_index == uneven.size).sum() == 2 * (6 * 4 - 18)
     trace = pyro.poutine.trace(family).get_trace()
     assert torch.isfinite(trace.log_prob_sum().detach())

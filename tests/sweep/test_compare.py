@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from fatebias.pl.sweep import plot_sweep
+from fatebias import pl
+from fatebias.pl.save import save_png
 from fatebias.sweep.compare import compare, hit_stability, summary_table
 from fatebias.sweep.status import statuses
 
@@ -72,7 +73,8 @@ def test_a_gene_that_some_settings_do_not_judge_counts_where_it_is_judged(writte
     table = hit_stability(ranked).set_index("gene")
     assert dict(table["settings"]) == {"B": 1, "A": 2}
     assert dict(table["hit_share"]) == {"B": 1.0, "A": 0.5}
-    plot_sweep(hit_stability(ranked), {str(n): each for n, each in ranked.items()}, tmp_path / "p.png")
+    drawn = pl.sweep(hit_stability(ranked), {str(n): each for n, each in ranked.items()})
+    save_png(drawn, tmp_path / "p.png")
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -236,7 +236,7 @@ assert sync_run(Path("."), config.tracking).text() == "tracking is off"
 heavy = {"mlflow", "torch", "pyro", "pandas", "anndata", "sqlalchemy"} & set(sys.modules)
 assert not heavy, heavy
 """
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=600)
     assert os.listdir(tmp_path) == ["run.json"]
 
 

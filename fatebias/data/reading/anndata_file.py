@@ -10,67 +10,57 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias.data.reading.elements import is_old_frame, plain, quiet, read_element
+from fatebias.data.reading.elements import is_old_frame, plain, read_element, without_warnings
 from fatebias.errors import DataError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+IN_MEMORY = "the AnnData object"
+
 
 class MemoryStore:
-    """An AnnData object of the running session.
+    """An AnnData object of the session; only obs, obsm, uns and the neighbour graph in obsp are read."""
 
-    Parameters
-    ----------
-    adata
-        The object; only obs, obsm, uns and the neighbour graph in obsp are touched.
-    source
-        What to call it in messages.
-    """
+    absent_hint = ""
 
-    def __init__(self, adata: AnnData, source: str = "AnnData in memory") -> None:
-        self.source = source
+    def __init__(self, adata: AnnData) -> None:
+        self.source = IN_MEMORY
         self._adata = adata
 
     def cells(self) -> NDArray[Any]:
-        """Names of the cells, (N,)."""
+        """Return the names of the cells, (N,)."""
         return np.asarray(self._adata.obs_names, dtype=object)
 
     def keys(self, part: str) -> list[str]:
-        """Keys of ``obs``, ``obsm``, ``obsp`` or ``uns``."""
+        """Return the keys of ``obs``, ``obsm``, ``obsp`` or ``uns``."""
         return [str(key) for key in getattr(self._adata, part)]
 
     def value(self, part: str, key: str) -> Any:
-        """One element as anndata holds it."""
+        """Return one element as anndata holds it."""
         return getattr(self._adata, part)[key]
 
     def raw_element(self, key: str) -> Any:
-        """One obsm element, unread where it lies on disk."""
+        """Return one obsm element."""
         return self._adata.obsm[key]
 
 
 class FileStore:
-    """The obs, obsm and uns of an open .h5ad or .zarr, read element by element.
+    """The obs, obsm, obsp and uns of an open .h5ad or .zarr, read element by element."""
 
-    Parameters
-    ----------
-    root
-        The open file or group.
-    source
-        Its path.
-    """
+    absent_hint = "; if it should be there, check that the file was written to its end"
 
     def __init__(self, root: Any, source: str) -> None:
         self.source = source
         self._root = root
 
     def cells(self) -> NDArray[Any]:
-        """Names of the cells, (N,)."""
+        """Return the names of the cells, (N,)."""
         obs = self._root["obs"]
         return np.asarray(self._read(obs[plain(obs.attrs["_index"])], "obs index"), dtype=object)
 
     def keys(self, part: str) -> list[str]:
-        """Keys of ``obs``, ``obsm``, ``obsp`` or ``uns``."""
+        """Return the keys of ``obs``, ``obsm``, ``obsp`` or ``uns``."""
         if part not in self._root:
             return []
         group = self._root[part]
@@ -79,13 +69,13 @@ class FileStore:
         return sorted(group)
 
     def value(self, part: str, key: str) -> Any:
-        """One element as anndata reads it."""
+        """Return one element as anndata reads it."""
         if part == "obs" and is_old_frame(self._root["obs"]):
             return self._read(self._root["obs"], "obs")[key]
         return self._read(self._root[part][key], f"{part}[{key!r}]")
 
     def raw_element(self, key: str) -> Any:
-        """One obsm element, unread unless its columns cannot be read one by one."""
+        """Return one obsm element, unread unless its columns cannot be read one by one."""
         element = self._root["obsm"][key]
         return self._read(element, f"obsm[{key!r}]") if is_old_frame(element) else element
 
@@ -97,31 +87,41 @@ Store = MemoryStore | FileStore
 
 
 @contextlib.contextmanager
-def open_store(path: Path) -> Iterator[FileStore]:
-    """Open an AnnData file for reading by element.
+def open_store(source: Path | AnnData) -> Iterator[Store]:
+    """Open an .h5ad file, a .zarr folder or an AnnData object for reading by element."""
+    if not isinstance(source, Path):
+        _check_object(source)
+        yield MemoryStore(source)
+        return
+    root = _open_file(source)
+    try:
+        _check_layout(root, source)
+        yield FileStore(root, str(source))
+    finally:
+        if hasattr(root, "close"):
+            root.close()
 
-    Parameters
-    ----------
-    path
-        An .h5ad file, or a .zarr folder.
 
-    Yields
-    ------
-    FileStore
-        Valid until the block ends.
+def _check_object(source: Any) -> None:
+    lacking = [part for part in ("obs", "obs_names", "obsm", "obsp", "uns") if not hasattr(source, part)]
+    if lacking:
+        raise DataError(
+            "neither a path nor an AnnData object",
+            where="the screen to read",
+            found=f"an object of type {type(source).__name__} without {', '.join(lacking)}",
+            allowed="the path of an .h5ad file or .zarr folder, or an AnnData object",
+            fix='give the path, as in read_screen("screen.h5ad", guides="guides.csv")',
+        )
 
-    Raises
-    ------
-    DataError
-        When there is no such file, it cannot be opened, or it is not an AnnData.
-    """
+
+def _open_file(path: Path) -> Any:
     if not path.exists():
         raise DataError(
             "no such file", where=path, fix="data.adata_path=PATH to an .h5ad file or .zarr folder"
         )
-    with quiet():
+    with without_warnings():
         try:
-            root = _open_zarr(path) if path.is_dir() else _open_h5ad(path)
+            return _open_zarr(path) if path.is_dir() else _open_h5ad(path)
         except (PermissionError, BlockingIOError) as error:
             raise DataError(
                 "the file cannot be opened",
@@ -131,12 +131,6 @@ def open_store(path: Path) -> Iterator[FileStore]:
             ) from error
         except Exception as error:  # h5py and zarr raise whatever their layers below do
             raise _not_anndata(path, f"it cannot be opened: {error}") from error
-    try:
-        _check_layout(root, path)
-        yield FileStore(root, str(path))
-    finally:
-        if hasattr(root, "close"):
-            root.close()
 
 
 def _open_h5ad(path: Path) -> Any:
@@ -158,10 +152,11 @@ def _check_layout(root: Any, path: Path) -> None:
     attributes = getattr(root["obs"], "attrs", {})
     if "_index" not in attributes or "column-order" not in attributes:
         raise DataError(
-            "the file was written by an anndata older than 0.7, or its obs is torn",
+            "the file was written by an anndata older than 0.7, or its obs is incomplete",
             where=f"{path}: obs",
             allowed="files of anndata 0.7 and newer",
-            fix="read it with anndata and write it again: anndata.read_h5ad(PATH).write_h5ad(PATH)",
+            fix=f"read it with anndata and write it again: "
+            f"import anndata; anndata.read_h5ad({str(path)!r}).write_h5ad({str(path)!r})",
         )
 
 
@@ -171,5 +166,5 @@ def _not_anndata(path: Path, found: str) -> DataError:
         where=path,
         found=found,
         allowed="an .h5ad file or .zarr folder that anndata wrote",
-        fix="data.adata_path=PATH",
+        fix="data.adata_path=screen.h5ad",
     )

@@ -1,4 +1,4 @@
-"""From what a file holds to the screen that the model sees: checks, drops, ids, and the account of it all."""
+"""From what was read to the screen that the model sees: checks, drops, ids and their summary."""
 
 from __future__ import annotations
 
@@ -8,50 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.config import DataConfig
-from fatebias.data.assignment import Slots, pad
+from fatebias.data.assignment import pad
 from fatebias.data.reading.clusters import GRAPH_BLOCKS, REPLICATE_AND_DAY, column_clusters, graph_blocks
 from fatebias.data.reading.covariates import Levels, day_levels, replicate_levels
-from fatebias.data.reading.elements import numbers
 from fatebias.data.reading.fates import fate_probabilities
 from fatebias.data.reading.guides import Assignments, assignments
 from fatebias.data.reading.raw import RawScreen
-from fatebias.data.reading.summary import Account, summarise
-from fatebias.data.screen import Screen
-from fatebias.data.synthetic import permute, sharpness
+from fatebias.data.reading.summary import Account, summarise_screen
+from fatebias.data.reading.weights import (
+    commitment_column,
+    entropy_weights,
+    scale_weights,
+    weight_column,
+)
+from fatebias.data.screen import Screen, centre_burden
+from fatebias.data.synthetic import permute
 from fatebias.errors import DataError, some
 
-# A larger share of cells above Kmax says that ambient counts pass for guides.
+# A larger share of cells above Kmax suggests that ambient counts pass for guides.
 MUCH_DROPPED = 0.05
-# Of cell_weights=entropy: no cell counts for nothing, and a day's level needs some NTC cells.
-LEAST_CONFIDENCE = 0.01
-FEWEST_CONTROLS = 20
 
 
 def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
-    """Check what a file holds and lay it out for the model.
-
-    Parameters
-    ----------
-    raw
-        What the file holds.
-    data
-        How to read it.
-
-    Returns
-    -------
-    Screen
-        Kept cells, with the summary.
-
-    Raises
-    ------
-    DataError
-        When anything that the model needs is absent, contradictory or out of range.
-    """
+    """Check what was read and lay out the kept cells for the model, with the summary of all drops."""
     fates = fate_probabilities(raw, data)
     days = day_levels(raw.day, raw.at("obs", data.day_key), data)
     rep_where = f"{raw.at('obsm', data.covar_key)}[{data.rep_key!r}]"
     reps = replicate_levels(raw.rep, rep_where, data)
-    weight = _weights(raw, data)
+    stated = weight_column(raw, data)
     guides = assignments(raw, data)
 
     n_held = np.bincount(guides.cell, minlength=raw.cells.size)
@@ -73,28 +57,26 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
     genes = np.asarray(guides.genes_of_guides, dtype=object)
     gene_names = tuple(sorted(set(genes[alive])))
     gene_id = {gene: number for number, gene in enumerate(gene_names, start=1)}
-    # Guides of a gene without cells are held by no kept cell, so ranks only close up over them.
+    # No kept cell holds a guide of a gene without cells, so that leaving these out only shifts ranks.
     closed_up = np.cumsum(np.concatenate([alive, np.ones(len(guides.ntc_names), dtype=bool)])) - 1
     slots = pad(cell, closed_up[rank], int(kept.sum()), len(guide_names))
 
     day, rep = days.codes[kept], reps.codes[kept]
+    p = fates.p[kept]
+    weight = entropy_weights(p, day, slots) if data.cell_weights == "entropy" else stated[kept]
     cluster, source = _clusters(raw, kept, day.astype(np.int64) * len(reps.labels) + rep, data)
     screen = Screen(
-        p=fates.p[kept],
+        p=p,
         fates=fates.fates,
         contrast=data.contrast_fate,
         guide_ids=slots.guide_ids,
         mask=slots.mask,
         ntc_slots=slots.ntc_slots,
         n_guides=slots.n_guides,
-        k_centered=slots.n_guides - (np.bincount(day, slots.n_guides) / np.bincount(day))[day],
+        k_centered=centre_burden(slots.n_guides, day),
         day=day,
         rep=rep,
-        weight=_scaled(
-            _confidence(fates.p[kept], day, slots) if data.cell_weights == "entropy" else weight[kept],
-            raw,
-            data,
-        ),
+        weight=scale_weights(weight, raw, data),
         guide_names=guide_names,
         gene_names=gene_names,
         gene_of_guide=np.array([0, *(gene_id[gene] for gene in genes[alive])], dtype=np.int32),
@@ -105,10 +87,13 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         cluster=cluster,
         cluster_source=source,
         summary={},
-        commitment=_commitment(raw, kept, data),
+        commitment=commitment_column(raw, kept, data),
+        settings=data,
     )
+    shuffled = []
     if data.permutation:
         screen = permute(screen, data.permutation)
+        shuffled.append(f"guides are shuffled among cells: data.permutation={data.permutation}")
     account = Account(
         raw=raw,
         fates=fates,
@@ -120,91 +105,22 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
             *fates.warnings,
             *guides.warnings,
             *_crowding(crowded, data),
-            *(
-                [f"guides are shuffled among cells: data.permutation={data.permutation}"]
-                * bool(data.permutation)
-            ),
+            *shuffled,
         ),
     )
-    return dataclasses.replace(screen, summary=summarise(screen, account))
+    return dataclasses.replace(screen, summary=summarise_screen(screen, account))
 
 
 def _clusters(
     raw: RawScreen, kept: NDArray[np.bool_], group: NDArray[np.int64], data: DataConfig
 ) -> tuple[NDArray[np.int32], str]:
-    """Group kept cells that may share noise, and say by what."""
+    """Group kept cells that may share noise, and name what groups them."""
     if raw.cluster is not None:
         where = raw.at("obs", data.cluster_key or "")
         return column_clusters(raw.cluster[kept], where), f"obs[{data.cluster_key!r}]"
     if raw.graph is not None:
         return graph_blocks(raw.graph[kept][:, kept], group), GRAPH_BLOCKS
     return np.unique(group, return_inverse=True)[1].ravel().astype(np.int32), REPLICATE_AND_DAY
-
-
-def _confidence(p: NDArray[np.float64], day: NDArray[np.int32], slots: Slots) -> NDArray[np.float64]:
-    """Measure how sharp each label is, against cells of the day with NTC guides only.
-
-    One less the entropy of p over its greatest value, over its mean in those cells: a day on which all cells
-    are less committed does not count less for it.
-    """
-    confidence = np.maximum(sharpness(p), LEAST_CONFIDENCE)
-    controls = (slots.guide_ids == 0).all(axis=1) & (slots.n_guides > 0)
-    for d in range(int(day.max()) + 1):
-        here = day == d
-        like = here & controls
-        confidence[here] /= confidence[like if like.sum() >= FEWEST_CONTROLS else here].mean()
-    return confidence
-
-
-def _commitment(raw: RawScreen, kept: NDArray[np.bool_], data: DataConfig) -> NDArray[np.float64] | None:
-    """Take how far the kept cells are committed from the column that says so."""
-    if raw.commitment is None:
-        return None
-    where = raw.at("obs", data.commitment_key or "")
-    degree = numbers(raw.commitment, where).astype(np.float64)[kept]
-    wrong = ~((degree >= 0) & (degree <= 1))
-    if wrong.any():
-        raise DataError(
-            f"{int(wrong.sum())} cells have a commitment that is missing or outside [0, 1]",
-            where=where,
-            found=f"{some(np.unique(degree[wrong]).tolist(), 5)}; "
-            f"first cells {some(raw.cells[kept][wrong][:5].tolist())}",
-            allowed="a number from 0 (naive) to 1 (committed) in every cell, as CellRank's "
-            "compute_lineage_priming writes it",
-            fix="correct the column, or data.commitment_key=null with calibration.commitment=entropy",
-        )
-    return degree
-
-
-def _weights(raw: RawScreen, data: DataConfig) -> NDArray[np.float64]:
-    if raw.weight is None:
-        return np.ones(raw.cells.size)
-    where = raw.at("obs", data.weights or "")
-    weight = numbers(raw.weight, where).astype(np.float64)
-    wrong = ~np.isfinite(weight) | (weight < 0)
-    if wrong.any():
-        raise DataError(
-            f"{int(wrong.sum())} cells have a weight that is missing, infinite or negative",
-            where=where,
-            found=f"{some(np.unique(weight[wrong]).tolist(), 5)}; "
-            f"first cells {some(raw.cells[wrong][:5].tolist())}",
-            allowed="finite numbers, zero or more",
-            fix="correct the column, or data.weights=null for equal weights",
-        )
-    return weight
-
-
-def _scaled(weight: NDArray[np.float64], raw: RawScreen, data: DataConfig) -> NDArray[np.float64]:
-    """Scale weights to mean 1 over the kept cells."""
-    mean = float(weight.mean())
-    if mean == 0:
-        raise DataError(
-            "all weights are zero",
-            where=raw.at("obs", data.weights or ""),
-            allowed="a positive weight for some kept cells",
-            fix="correct the column, or data.weights=null for equal weights",
-        )
-    return weight / mean
 
 
 def _check_kept(
@@ -225,7 +141,11 @@ def _check_kept(
         )
     if not kept.any():
         raise DataError(
-            "no cell is left", where=raw.source, found="every cell was dropped for one reason or another"
+            "no cell is left",
+            where=raw.source,
+            found=f"{crowded.sum()} of {crowded.size} cells with more than {data.Kmax} guides, "
+            "the others with fate values that are no probabilities or without the configured fates",
+            fix=f"data.Kmax={n_held.max()}, or correct the fate values",
         )
 
 
@@ -240,15 +160,15 @@ def _check_levels(
             f"no cell is left of {what} {', '.join(empty)}",
             where=where,
             found=f"dropped: {reasons}",
-            allowed=f"kept cells in every {what} of the file",
-            fix=f"see why they were dropped, or remove the {what} from the file",
+            allowed=f"kept cells in every {what}",
+            fix="see why they were dropped, or remove its cells from the screen",
         )
 
 
 def _guides_of_genes_with_cells(
     rank: NDArray[np.int64], guides: Assignments, raw: RawScreen, data: DataConfig
 ) -> NDArray[np.bool_]:
-    """Mark the gene guides whose gene at least one kept cell speaks of, (G,)."""
+    """Mark the gene guides whose gene at least one kept cell holds a guide of, (G,)."""
     held = np.bincount(rank, minlength=len(guides.guide_names) + len(guides.ntc_names))
     if not held.any():
         raise DataError(

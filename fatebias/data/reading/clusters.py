@@ -1,4 +1,4 @@
-"""Groups of cells that may share noise: a column of the user's, or blocks of the neighbour graph."""
+"""Groups of cells that may share noise: an obs column, or blocks of the neighbour graph."""
 
 from __future__ import annotations
 
@@ -23,25 +23,7 @@ GRAPH_BLOCKS = "blocks of the neighbour graph within replicate and day"
 
 
 def column_clusters(column: pd.Series, where: str) -> NDArray[np.int32]:
-    """Give each value of a column a number.
-
-    Parameters
-    ----------
-    column
-        Value of each cell, (N,).
-    where
-        Where it stands, for messages.
-
-    Returns
-    -------
-    ndarray
-        Cluster of each cell from 0, (N,).
-
-    Raises
-    ------
-    DataError
-        When a value is missing.
-    """
+    """Return the cluster of each cell from 0, one for each value of a column, (N,)."""
     import pandas as pd
 
     codes, _ = pd.factorize(column, sort=True)
@@ -52,28 +34,16 @@ def column_clusters(column: pd.Series, where: str) -> NDArray[np.int32]:
             where=where,
             found="missing values",
             allowed="a value for every cell",
-            fix="fill the column, or data.cluster_key=null",
+            fix="fill in the column, or data.cluster_key=null",
         )
     return codes.astype(np.int32)
 
 
 def graph_blocks(graph: csr_matrix, group: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Cut the neighbour graph of each group into blocks of cells that lie close together.
+    """Cut the neighbour graph (N, N) of each group into blocks of nearby cells; return each block, (N,).
 
-    Cells are put in the reverse Cuthill-McKee order of the group's own graph, in which neighbours stand
-    near each other, and the order is cut into pieces.
-
-    Parameters
-    ----------
-    graph
-        Neighbours of each cell, (N, N); weights do not matter.
-    group
-        Replicate and day of each cell as one number, (N,).
-
-    Returns
-    -------
-    ndarray
-        Block of each cell from 0, (N,).
+    `group` (N,) is replicate and day as one number. Cells are put in the reverse Cuthill-McKee order of the
+    group's own graph, in which neighbours are near each other, and the order is cut into pieces.
     """
     block = np.empty(len(group), dtype=np.int32)
     number = 0

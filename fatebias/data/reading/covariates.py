@@ -17,51 +17,21 @@ if TYPE_CHECKING:
 
 # More labels than any screen has days or replicates: the column means something else.
 MOST_LABELS = 100
-# What is left of a missing value once somebody turned the column into text.
+# How a missing value reads after the column was turned into text.
 MISSING_TEXT = frozenset({"", "nan", "none", "<na>", "nat"})
 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """A label of each cell as a code into ordered labels.
+    """A label of each cell as a code into ordered labels."""
 
-    Parameters
-    ----------
-    codes
-        0..len(labels)-1, (N,).
-    labels
-        In order, as text.
-    notes
-        What the user should know.
-    """
-
-    codes: NDArray[np.int32]
-    labels: tuple[str, ...]
+    codes: NDArray[np.int32]  # (N,) 0..len(labels)-1
+    labels: tuple[str, ...]  # in order, as text
     notes: tuple[str, ...] = ()
 
 
 def day_levels(column: pd.Series[Any], where: str, data: DataConfig) -> Levels:
-    """Order days by ``data.day_order``, by the number in each label, or as an ordered categorical says.
-
-    Parameters
-    ----------
-    column
-        Labels such as ``d0``, ``D1``, ``day 2``, 3 or 4.0.
-    where
-        Where the column stands, for messages.
-    data
-        ``day_order`` and ``D`` are used.
-
-    Returns
-    -------
-    Levels
-        Days 0..D-1.
-
-    Raises
-    ------
-    DataError
-        When a day is missing, no order can be found, or ``data.D`` is another number.
-    """
+    """Order days by ``data.day_order``, the number in each label, or an ordered categorical."""
     codes, labels, unused = _as_text(column, where)
     if data.day_order is not None:
         order = _configured_order(labels, data.day_order, where)
@@ -69,32 +39,12 @@ def day_levels(column: pd.Series[Any], where: str, data: DataConfig) -> Levels:
         order = _order_by_number(labels, column, where)
     levels = _reorder(codes, labels, order)
     _check_count("D", "days", data.D, levels.labels, where)
-    note = (f"days without a cell in the file: {', '.join(unused)}",) if unused else ()
+    note = (f"days without a cell in the screen: {', '.join(unused)}",) if unused else ()
     return Levels(levels.codes, levels.labels, note)
 
 
 def replicate_levels(column: pd.Series[Any], where: str, data: DataConfig) -> Levels:
-    """Order replicates by name, numbers within names by value.
-
-    Parameters
-    ----------
-    column
-        Labels of any type.
-    where
-        Where the column stands, for messages.
-    data
-        ``R`` is used.
-
-    Returns
-    -------
-    Levels
-        Replicates 0..R-1.
-
-    Raises
-    ------
-    DataError
-        When a replicate is missing or ``data.R`` is another number.
-    """
+    """Order replicates by name, numbers within names by value."""
     codes, labels, _ = _as_text(column, where)
     levels = _reorder(codes, labels, sorted(labels, key=_natural))
     _check_count("R", "replicates", data.R, levels.labels, where)
@@ -102,7 +52,7 @@ def replicate_levels(column: pd.Series[Any], where: str, data: DataConfig) -> Le
 
 
 def _as_text(column: pd.Series[Any], where: str) -> tuple[NDArray[np.intp], list[str], list[str]]:
-    """Code a column by its labels as text; returns codes, labels and categories that no cell has."""
+    """Code a column by its labels as text; return codes, labels and categories without a cell."""
     import pandas as pd
 
     codes, values = pd.factorize(column, use_na_sentinel=True)
@@ -117,9 +67,9 @@ def _as_text(column: pd.Series[Any], where: str) -> tuple[NDArray[np.intp], list
             where=where,
             found=f"missing in rows {some(np.flatnonzero(missing)[:5].tolist())}",
             allowed="a value in every cell",
-            fix="fill in the column or remove those cells before the file is written",
+            fix="fill in the column or remove those cells",
         )
-    # The same text can stand for several values: 1 and '1' in an object column.
+    # Several values may share a text: 1 and '1' in an object column.
     merged, labels_array = pd.factorize(np.asarray(labels, dtype=object))
     codes, labels = merged[codes], [str(label) for label in labels_array]
     if len(labels) > MOST_LABELS:
@@ -161,29 +111,29 @@ def _configured_order(labels: list[str], day_order: list[str], where: str) -> li
     absent = [label for label in labels if label not in wanted]
     empty = [label for label in wanted if label not in labels]
     if absent or empty or len(set(wanted)) != len(wanted):
-        found = [f"labels of the file {some(labels)}"]
+        found = [f"labels of the screen {some(labels)}"]
         if absent:
             found.append(f"not in data.day_order: {some(absent)}")
         if empty:
             found.append(f"without a cell: {some(empty)}")
         raise DataError(
-            "data.day_order does not fit the days of the file",
+            "data.day_order does not fit the days of the screen",
             where=where,
             found="; ".join(found),
-            allowed="every label of the file once",
+            allowed="every label of the screen once",
             fix=f"data.day_order=[{','.join(sorted(labels, key=_natural))}] in the right order",
         )
     return wanted
 
 
 def _order_by_number(labels: list[str], column: pd.Series[Any], where: str) -> list[str]:
-    numbers = {label: _numbers(label) for label in labels}
-    odd = [label for label, found in numbers.items() if len(found) != 1]
+    numbers_of = {label: _numbers_in(label) for label in labels}
+    odd = [label for label, found in numbers_of.items() if len(found) != 1]
     if odd:
         ordered = getattr(column, "cat", None)
         if ordered is not None and ordered.ordered:
             return [text for text in map(_text, ordered.categories) if text in labels]
-        several = [label for label in odd if numbers[label]]
+        several = [label for label in odd if numbers_of[label]]
         raise DataError(
             "a day label holds more than one number" if several else "a day label holds no number",
             where=where,
@@ -193,7 +143,7 @@ def _order_by_number(labels: list[str], column: pd.Series[Any], where: str) -> l
         )
     day_of: dict[float, str] = {}
     for label in labels:
-        other = day_of.setdefault(numbers[label][0], label)
+        other = day_of.setdefault(numbers_of[label][0], label)
         if other != label:
             raise DataError(
                 "two labels stand for the same day",
@@ -204,7 +154,7 @@ def _order_by_number(labels: list[str], column: pd.Series[Any], where: str) -> l
     return [day_of[number] for number in sorted(day_of)]
 
 
-def _numbers(label: str) -> list[float]:
+def _numbers_in(label: str) -> list[float]:
     try:
         return [float(label)] if np.isfinite(float(label)) else []
     except ValueError:
@@ -225,10 +175,10 @@ def _reorder(codes: NDArray[np.intp], labels: list[str], order: list[str]) -> Le
 def _check_count(key: str, what: str, wanted: int | None, labels: tuple[str, ...], where: str) -> None:
     if wanted is not None and wanted != len(labels):
         raise DataError(
-            f"data.{key} is {wanted}, the file has {len(labels)} {what}",
+            f"data.{key} is {wanted}, the screen has {len(labels)} {what}",
             where=where,
             found=labels,
             allowed=f"{wanted} {what}",
-            fix=f"data.{key}={len(labels)}, or data.{key}=null to take it from the file; "
-            "if one is missing, see which cells were written",
+            fix=f"data.{key}={len(labels)}, or data.{key}=null to take it from the screen; "
+            "if one is missing, check which cells it holds",
         )

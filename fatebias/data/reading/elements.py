@@ -1,4 +1,4 @@
-"""Elements of an AnnData object turned into plain arrays: columns, dense and sparse matrices of any form."""
+"""Elements of an AnnData object as plain arrays: columns, dense and sparse matrices of any form."""
 
 from __future__ import annotations
 
@@ -16,31 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csr_matrix
 
-# Cells of a dense matrix that are held at once while it is made sparse.
+# Cells of a dense matrix in memory at once while it is made sparse.
 CHUNK_CELLS = 16384
 
 
 def read_element(element: Any, where: str) -> Any:
-    """Read one element with anndata, without its warnings.
-
-    Parameters
-    ----------
-    element
-        A group or array of the open file.
-    where
-        For messages.
-
-    Returns
-    -------
-    Any
-        What anndata makes of it.
-
-    Raises
-    ------
-    DataError
-        When anndata cannot read it.
-    """
-    with quiet():
+    """Read one element of an open file with anndata, without its warnings."""
+    with without_warnings():
         try:
             return _read(element)
         except Exception as error:  # any layer of anndata, h5py or zarr may give up
@@ -49,12 +31,13 @@ def read_element(element: Any, where: str) -> Any:
                 "an element of the file cannot be read",
                 where=where,
                 found=f"{type(error).__name__}: {error} (encoding {encoding})",
-                fix="if the file was written by a newer anndata, install that one; else write it again",
+                fix="if the file was written by a newer anndata: pip install --upgrade anndata; "
+                "else write the file again",
             ) from error
 
 
 def _read(element: Any) -> Any:
-    """Read text and categoricals here, since anndata before 0.11 lacks the text type of newer pandas."""
+    """Read text and categoricals here: anndata before 0.11 lacks the text type of newer pandas."""
     if _encoding(element) == "nullable-string-array":
         missing = np.asarray(element["mask"][()], dtype=bool)
         text = np.array(_reader()(element["values"]), dtype=object)
@@ -79,21 +62,21 @@ def _reader() -> Callable[[Any], Any]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep warnings of anndata and zarr about their own future from the user."""
+def without_warnings() -> Iterator[None]:
+    """Hide warnings of anndata and zarr about their own future."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def is_old_frame(element: Any) -> bool:
-    """Tell a DataFrame of anndata 0.7, whose categorical columns stand apart from their categories."""
+    """Whether this is a DataFrame of anndata 0.7, which keeps categories apart from their column."""
     attributes = getattr(element, "attrs", {})
     return _encoding(element) == "dataframe" and plain(attributes.get("encoding-version")) == "0.1.0"
 
 
 def frame_columns(element: Any) -> tuple[Any, ...] | None:
-    """Give the column names of a DataFrame, on disk or in memory; None for anything else."""
+    """Return the column names of a DataFrame, on disk or in memory; None for anything else."""
     if hasattr(element, "columns"):
         return tuple(element.columns)
     if _encoding(element) == "dataframe":
@@ -111,22 +94,7 @@ def frame_index(element: Any, where: str) -> NDArray[Any] | None:
 
 
 def frame_series(element: Any, where: str, only: str | None = None) -> Iterator[tuple[Any, pd.Series[Any]]]:
-    """Go through the columns of a DataFrame, one in memory at a time where it lies on disk.
-
-    Parameters
-    ----------
-    element
-        The DataFrame.
-    where
-        For messages.
-    only
-        Name of the one column wanted; all by default.
-
-    Yields
-    ------
-    tuple
-        Name and column.
-    """
+    """Yield name and column of a DataFrame (`only` the one named), one in memory at a time if on disk."""
     import pandas as pd
 
     for place, name in enumerate(frame_columns(element) or ()):
@@ -139,7 +107,7 @@ def frame_series(element: Any, where: str, only: str | None = None) -> Iterator[
 
 
 def as_series(values: Any) -> pd.Series[Any]:
-    """Wrap one column as anndata reads it; two-dimensional (N, 1) arrays are laid flat."""
+    """Wrap one column as anndata reads it; (N, 1) arrays become (N,)."""
     import pandas as pd
 
     if hasattr(values, "array"):
@@ -147,20 +115,15 @@ def as_series(values: Any) -> pd.Series[Any]:
     return pd.Series(values if hasattr(values, "dtype") and values.ndim == 1 else np.ravel(values))
 
 
-def numbers(column: pd.Series[Any], where: str) -> NDArray[Any]:
-    """Turn a column into plain numbers, NaN where a value is missing.
-
-    Raises
-    ------
-    DataError
-        When the column holds text or other things that are no numbers.
-    """
+def numeric_column(column: pd.Series[Any], where: str) -> NDArray[Any]:
+    """Return a column as numbers, NaN where a value is missing; text is an error."""
     if column.dtype.kind not in "biuf":
         raise DataError(
             "a column that must hold numbers does not",
             where=where,
             found=f"type {column.dtype}, first values {column.head(3).tolist()}",
             allowed="integers, floats or booleans",
+            fix="write the column as numbers: column.astype(float)",
         )
     if isinstance(column.dtype, np.dtype):
         return column.to_numpy()
@@ -168,51 +131,20 @@ def numbers(column: pd.Series[Any], where: str) -> NDArray[Any]:
 
 
 def dense_matrix(element: Any, where: str) -> NDArray[Any]:
-    """Read a small matrix of numbers in whatever form, (N, columns).
-
-    Parameters
-    ----------
-    element
-        DataFrame, dense or sparse array, on disk or in memory.
-    where
-        For messages.
-
-    Returns
-    -------
-    NDArray
-        In the stored type; float64 where columns differ in type.
-
-    Raises
-    ------
-    DataError
-        When it is not a matrix of numbers.
-    """
+    """Read a small matrix of numbers in any form, (N, columns); float64 where columns differ in type."""
     if frame_columns(element) is not None:
-        parts = [numbers(column, f"{where}[{name!r}]") for name, column in frame_series(element, where)]
+        parts = [
+            numeric_column(column, f"{where}[{name!r}]") for name, column in frame_series(element, where)
+        ]
         return np.column_stack(parts) if parts else np.empty((0, 0))
     read = element if _in_memory(element) else read_element(element, where)
     return _as_matrix(read.toarray() if hasattr(read, "toarray") else read, where)
 
 
 def sparse_matrix(element: Any, where: str) -> csr_matrix:
-    """Read a matrix that is mostly zeros in whatever form; the dense ones in blocks.
+    """Read a matrix that is mostly zeros in any form, (N, columns); dense ones in blocks of cells.
 
-    Parameters
-    ----------
-    element
-        DataFrame, CSR, CSC or dense array, on disk or in memory.
-    where
-        For messages.
-
-    Returns
-    -------
-    csr_matrix
-        (N, columns), duplicates summed, indices sorted; stored zeros may remain.
-
-    Raises
-    ------
-    DataError
-        When it is not a matrix of numbers.
+    Duplicates are summed and indices sorted; stored zeros may remain.
     """
     from scipy import sparse
 
@@ -241,7 +173,7 @@ def _sparse_frame(element: Any, where: str) -> csr_matrix:
     rows, values, starts = [], [], [0]
     n_cells = 0
     for name, column in frame_series(element, where):
-        entries = _computable(numbers(column, f"{where}[{name!r}]"))
+        entries = _computable(numeric_column(column, f"{where}[{name!r}]"))
         n_cells = entries.size
         filled = np.flatnonzero(entries != 0)  # NaN is not zero, and stays to be refused
         rows.append(filled.astype(np.int32))
@@ -279,5 +211,5 @@ def _encoding(element: Any) -> str:
 
 
 def plain(name: Any) -> str:
-    """Give a name as text, whichever way the file stores it."""
+    """Return a name as text, whether the file stores bytes or text."""
     return name.decode() if isinstance(name, bytes) else str(name)

@@ -1,4 +1,4 @@
-"""Fate probabilities: columns found by name, rows held to be probabilities, further fates settled."""
+"""Fate probabilities: columns found by name, rows checked, further fates dropped or merged."""
 
 from __future__ import annotations
 
@@ -13,40 +13,25 @@ from fatebias.config import DataConfig
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
 
+# CellRank's solver leaves row sums off by up to this much.
 SUM_TOLERANCE = 1e-3
-# Linear solvers leave zeros a little below zero; that much is clipped in silence.
+# Linear solvers leave zeros a little below zero; values down to this are clipped without a message.
 NEGATIVE_TOLERANCE = 1e-6
-# Mean probability that terminal cells of one fate must reach in another fate's column
-# for the order of the columns to count as contradicted: they are one-hot in their own.
+# Terminal cells are one-hot in their own fate's column. A mean above this in another column says that the
+# columns are in another order than their names.
 CONTRADICTION = 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class Fates:
-    """Fate probabilities in the order of the model.
+    """Fate probabilities in the order of the model."""
 
-    Parameters
-    ----------
-    p
-        (N, F), rows sum to 1 where `bad` and `empty` are False.
-    fates
-        Reference first, then the others in the order of ``data.fates``.
-    columns, columns_from
-        Names of the file's columns, and where they were found.
-    bad
-        Rows that are no probabilities, (N,).
-    empty
-        Rows with nothing left after further fates were dropped, (N,).
-    notes, warnings
-        What the user should know.
-    """
-
-    p: NDArray[np.float64]
-    fates: tuple[str, ...]
-    columns: tuple[str, ...]
-    columns_from: str
-    bad: NDArray[np.bool_]
-    empty: NDArray[np.bool_]
+    p: NDArray[np.float64]  # (N, F) rows sum to 1 where `bad` and `empty` are False
+    fates: tuple[str, ...]  # reference first, then the others in the order of data.fates
+    columns: tuple[str, ...]  # names of all columns
+    columns_from: str  # where these names were found
+    bad: NDArray[np.bool_]  # (N,) rows that are no probabilities
+    empty: NDArray[np.bool_]  # (N,) rows with nothing left after further fates were dropped
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -54,23 +39,8 @@ class Fates:
 def fate_probabilities(raw: RawScreen, data: DataConfig) -> Fates:
     """Find the configured fates among the columns and check every row.
 
-    Parameters
-    ----------
-    raw
-        What the file holds.
-    data
-        ``fates``, ``ref_fate``, ``fate_columns``, ``other_fates`` and ``bad_cells`` are used.
-
-    Returns
-    -------
-    Fates
-        Probabilities of the configured fates.
-
-    Raises
-    ------
-    DataError
-        When columns have no names or not those of ``data.fates``, when there are further fates and
-        ``data.other_fates`` is refuse, or rows are no probabilities and ``data.bad_cells`` is refuse.
+    Columns are found by name, never by position; rows that are no probabilities are an error or, with
+    ``data.bad_cells=drop``, marked.
     """
     columns, columns_from = _name_columns(raw, data)
     _check_fates(columns, raw, data)
@@ -94,7 +64,7 @@ def fate_probabilities(raw: RawScreen, data: DataConfig) -> Fates:
 
 
 def _name_columns(raw: RawScreen, data: DataConfig) -> tuple[tuple[str, ...], str]:
-    """Find the names of the file's columns, in the order of trust that the format sets."""
+    """Return the names of the columns, from the most trusted source that has them."""
     where = raw.at("obsm", data.fate_prob_key)
     count = raw.fate_values.shape[1]
     settle = (
@@ -103,7 +73,7 @@ def _name_columns(raw: RawScreen, data: DataConfig) -> tuple[tuple[str, ...], st
     if data.fate_columns is not None:
         if len(data.fate_columns) != count:
             raise DataError(
-                f"data.fate_columns names {len(data.fate_columns)} columns, the file has {count}",
+                f"data.fate_columns names {len(data.fate_columns)} columns, the screen has {count}",
                 where=where,
                 found=data.fate_columns,
                 allowed=f"{count} names",
@@ -132,7 +102,7 @@ def _name_columns(raw: RawScreen, data: DataConfig) -> tuple[tuple[str, ...], st
             where=where,
             found=f"{count} columns without names, no uns[{data.fate_prob_key + '_names'!r}], "
             f"no categories in obs[{terminal_key(data.fate_prob_key)!r}]",
-            allowed="columns named by the file or by data.fate_columns, never taken by position",
+            allowed="columns named in the screen or by data.fate_columns, never taken by position",
             fix=settle,
         )
     key = terminal_key(data.fate_prob_key)
@@ -149,19 +119,19 @@ def _name_columns(raw: RawScreen, data: DataConfig) -> tuple[tuple[str, ...], st
 
 
 def terminal_key(fate_prob_key: str) -> str:
-    """Name the obs column that CellRank writes beside a matrix of fate probabilities."""
+    """Return the obs column that CellRank writes beside a matrix of fate probabilities."""
     return "term_states_bwd" if fate_prob_key.endswith("_bwd") else "term_states_fwd"
 
 
 def _check_fates(columns: tuple[str, ...], raw: RawScreen, data: DataConfig) -> None:
-    """Hold ``data.fates`` against the columns' names."""
+    """Compare ``data.fates`` with the names of the columns."""
     where = raw.at("obsm", data.fate_prob_key)
     absent = [fate for fate in data.fates if fate not in columns]
     if absent:
         alike = {column.strip().casefold(): column for column in columns}
         meant = {fate: alike.get(fate.strip().casefold(), fate) for fate in data.fates}
         if all(fate in columns for fate in meant.values()):
-            what = f"fates {some(absent)} are spelt otherwise in the file: only case or spaces differ"
+            what = f"fates {some(absent)} are spelt otherwise in the screen: only case or spaces differ"
             fix = (
                 f"data.fates=[{','.join(meant.values())}] data.ref_fate={meant[data.ref_fate]} "
                 f"data.contrast_fate={meant[data.contrast_fate]}"
@@ -173,7 +143,7 @@ def _check_fates(columns: tuple[str, ...], raw: RawScreen, data: DataConfig) -> 
     extra = [column for column in columns if column not in data.fates]
     if extra and data.other_fates == "refuse":
         raise DataError(
-            f"the file has fates beyond data.fates: {', '.join(extra)}",
+            f"the screen has fates beyond data.fates: {', '.join(extra)}",
             where=where,
             found=columns,
             allowed=data.fates,
@@ -210,11 +180,11 @@ def _against_terminal_states(
             found=f"{found}; names from {columns_from}",
             fix=f"data.fate_columns=[...] with the names in the right order, of {', '.join(columns)}",
         )
-    return [f"{what}: {found}; names from {columns_from} were used as they stand"]
+    return [f"{what}: {found}; the names from {columns_from} were used unchanged"]
 
 
 def _check_rows(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Tell rows that are probabilities from those that are not."""
+    """Return the values, negative noise clipped, and which rows are no probabilities."""
     stored: NDArray[Any] = raw.fate_values
     tolerance = SUM_TOLERANCE
     if np.issubdtype(stored.dtype, np.floating):
@@ -256,8 +226,8 @@ def _check_rows(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.float64], 
             where=raw.at("obsm", data.fate_prob_key),
             found=f"rows {kinds}{extent}; first cells {some(raw.cells[bad][:5].tolist())}",
             allowed=f"finite, not negative, each row summing to 1 within {tolerance:g}",
-            fix=f"{guess}data.bad_cells=drop leaves such cells out and counts them"
+            fix=f"{guess}data.bad_cells=drop leaves these cells out and counts them"
             if not bad.all()
-            else f"{guess}correct the file: no cell would be left",
+            else f"{guess}correct the values: no cell would be left",
         )
     return np.where(bad[:, None], 0.0, np.maximum(values, 0.0)), bad

@@ -1,73 +1,88 @@
-"""The guide map: which gene each CRISPR guide targets, and which guides are non-targeting controls."""
+"""The guide map: which gene each CRISPR guide targets, and which guides are non-targeting controls (NTC)."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fatebias import names
 from fatebias.errors import DataError, some
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLUMNS = (names.MAP_GUIDE, names.MAP_GENE, names.MAP_NTC)
 TRUTH = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+FRAME = "the guide map (DataFrame)"
 
 
 @dataclass(frozen=True)
 class GuideMap:
-    """Guides in the order of the file.
+    """Each guide once, in the order of the file."""
 
-    Parameters
-    ----------
-    source
-        The file, for messages.
-    gene_of
-        Gene of each guide; the gene is as written, blank where the file leaves it so.
-    ntc
-        The guides that are non-targeting controls.
-    """
+    source: str  # the file's path or "the guide map (DataFrame)", for messages
+    gene_of: dict[str, str]  # guide to gene as written, "" where the map leaves the gene of an NTC blank
+    ntc: frozenset[str]  # the non-targeting guides
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A guide map as text, before it is checked."""
 
     source: str
-    gene_of: dict[str, str]
-    ntc: frozenset[str]
+    header: list[str]
+    counted: str  # what the numbers of `fields` count: lines of the file, or rows of the DataFrame
+    fields: list[tuple[int, list[str]]]
 
 
-def read_guide_map(path: Path) -> GuideMap:
-    """Read and check a guide map.
+def read_guide_map(guides: Path | pd.DataFrame) -> GuideMap:
+    """Read the columns guide_name, gene_name and is_ntc of a CSV file or DataFrame, and check every row.
 
-    Every field is text: a gene called ``nan`` or ``NA`` stays what it is.
-
-    Parameters
-    ----------
-    path
-        CSV with the columns guide_name, gene_name and is_ntc (0/1, true/false).
-
-    Returns
-    -------
-    GuideMap
-        Each guide once.
-
-    Raises
-    ------
-    DataError
-        When the file is absent or empty, lacks a column, lists a guide twice or without a name,
-        pads a name with spaces, gives a gene guide no gene, or has another is_ntc than 0/1.
+    All fields are text: a gene called ``nan`` or ``NA`` keeps its name. In a DataFrame a missing value
+    (NaN, None) is a blank field.
     """
+    rows = _read_csv(guides) if isinstance(guides, Path) else _read_frame(guides)
+    _check_header(rows)
+    place = [rows.header.index(column) for column in COLUMNS]
+    short = [number for number, row in rows.fields if len(row) <= max(place)]
+    if short:
+        raise DataError(
+            "rows of the guide map are too short",
+            where=rows.source,
+            found=f"{rows.counted} {some(short)}",
+            allowed=f"a field for each of {', '.join(rows.header)}",
+            fix="fill in the missing fields",
+        )
+    table = [(row[place[0]], row[place[1]], row[place[2]]) for _, row in rows.fields]
+    _check_guides(table, rows)
+    _check_genes(table, rows.source)
+    return GuideMap(rows.source, {guide: gene for guide, gene, _ in table}, _controls(table, rows.source))
+
+
+# pandas.read_csv would refuse a row with a field too many, which is harmless, and take a row with a field
+# too few for one with a blank flag; csv.reader tells them apart.
+def _read_csv(path: Path) -> _Rows:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError("the guide map does not exist", where=path, fix="data.guide_map_csv=PATH") from error
+        raise DataError(
+            "the guide map does not exist", where=path, fix="data.guide_map_csv=guides.csv"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
             "the guide map cannot be read",
             where=path,
             found=getattr(error, "strerror", None) or error,
             allowed="a CSV file in UTF-8",
-            fix="data.guide_map_csv=PATH",
+            fix="data.guide_map_csv=guides.csv",
         ) from error
+    reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if any(row)]
+        rows = [(reader.line_num, row) for row in reader if any(row)]
     except csv.Error as error:
         raise DataError(
             "the guide map cannot be read",
@@ -78,39 +93,114 @@ def read_guide_map(path: Path) -> GuideMap:
         ) from error
     if not rows:
         raise DataError("the guide map is empty", where=path, allowed=f"columns {', '.join(COLUMNS)}")
-    return parse_guide_map(rows[0], rows[1:], str(path))
+    return _Rows(str(path), rows[0][1], "lines", rows[1:])
 
 
-def parse_guide_map(header: list[str], rows: list[list[str]], source: str) -> GuideMap:
-    """Check the rows of a guide map.
+def _read_frame(frame: pd.DataFrame) -> _Rows:
+    if not hasattr(frame, "itertuples"):
+        raise DataError(
+            "the guide map is neither a file nor a DataFrame",
+            where="guides",
+            found=f"an object of type {type(frame).__name__}",
+            allowed="the path of a CSV file, or a pandas DataFrame",
+            fix='guides="guides.csv"',
+        )
+    if frame.index.name in COLUMNS and frame.index.name not in frame.columns:
+        frame = frame.reset_index()
+    fields = [[_text(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    return _Rows(FRAME, [str(column) for column in frame.columns], "rows", list(enumerate(fields)))
 
-    Parameters
-    ----------
-    header
-        Names of the columns.
-    rows
-        The fields of each guide.
-    source
-        The file, for messages.
 
-    Returns
-    -------
-    GuideMap
-        Each guide once.
+def _text(value: Any) -> str:
+    import pandas as pd
 
-    Raises
-    ------
-    DataError
-        As `read_guide_map` does.
-    """
-    _check_header(header, source)
-    place = [header.index(column) for column in COLUMNS]
-    ragged = [number for number, row in enumerate(rows, start=2) if len(row) <= max(place)]
-    if ragged:
-        raise DataError("rows of the guide map are too short", where=source, found=f"lines {some(ragged)}")
-    table = [(row[place[0]], row[place[1]], row[place[2]]) for row in rows]
-    _check_guides(table, source)
-    _check_genes(table, source)
+    return "" if pd.isna(value) else str(value)
+
+
+def _check_header(rows: _Rows) -> None:
+    header = rows.header
+    absent = [column for column in COLUMNS if column not in header]
+    if not absent:
+        return
+    alike = {column.strip().strip('"').lower(): column for column in header}
+    near = [f"{alike[column]!r} to {column}" for column in absent if column in alike]
+    fix = f"rename the columns to {', '.join(COLUMNS)}"
+    if near:
+        fix = f"only case or spaces differ: rename {', '.join(near)}"
+    elif len(header) == 1 and any(mark in header[0] for mark in ("\t", ";")):
+        fix = "separate the fields with commas"
+    raise DataError(
+        f"the guide map lacks {', '.join(absent)}",
+        where=rows.source,
+        found=f"columns {some(header)}",
+        allowed=f"columns {', '.join(COLUMNS)}",
+        fix=fix,
+    )
+
+
+def _check_guides(table: list[tuple[str, str, str]], rows: _Rows) -> None:
+    where = f"{rows.source}: column {names.MAP_GUIDE}"
+    if not table:
+        raise DataError(
+            "the guide map has no rows",
+            where=rows.source,
+            allowed="one row a guide",
+            fix="add the guides of the screen",
+        )
+    numbers = [number for number, _ in rows.fields]
+    unnamed = [number for number, (guide, _, _) in zip(numbers, table, strict=True) if not guide.strip()]
+    if unnamed:
+        raise DataError(
+            "guides without a name",
+            where=where,
+            found=f"{rows.counted} {some(unnamed)}",
+            allowed="a name in every row",
+            fix="name these guides or remove their rows",
+        )
+    padded = [guide for guide, _, _ in table if guide != guide.strip()]
+    if padded:
+        raise DataError(
+            "guide names begin or end with spaces",
+            where=where,
+            found=some(padded),
+            fix="strip them, so that they match the names of the guide matrix",
+        )
+    rows_of: dict[str, list[tuple[str, str]]] = {}
+    for guide, gene, flag in table:
+        rows_of.setdefault(guide, []).append((gene, flag))
+    twice = {guide: repeats for guide, repeats in rows_of.items() if len(repeats) > 1}
+    differing = {guide: repeats for guide, repeats in twice.items() if len(set(repeats)) > 1}
+    if differing:
+        genes = (f"{guide} ({', '.join(g for g, _ in repeats)})" for guide, repeats in differing.items())
+        raise DataError(
+            "one guide is mapped to two genes",
+            where=rows.source,
+            found="; ".join(list(genes)[:10]),
+            allowed="one row a guide",
+            fix="keep the row that is right",
+        )
+    if twice:
+        raise DataError(
+            "duplicate guides in the guide map",
+            where=where,
+            found=some(twice),
+            allowed="one row a guide",
+            fix="remove the repeated rows",
+        )
+
+
+def _check_genes(table: Iterable[tuple[str, str, str]], source: str) -> None:
+    padded = sorted({gene for _, gene, _ in table if gene.strip() and gene != gene.strip()})
+    if padded:
+        raise DataError(
+            "gene names begin or end with spaces",
+            where=f"{source}: column {names.MAP_GENE}",
+            found=some(padded),
+            fix="strip them, so that each gene has one name",
+        )
+
+
+def _controls(table: list[tuple[str, str, str]], source: str) -> frozenset[str]:
     odd = sorted({flag for _, _, flag in table if flag.strip().lower() not in TRUTH})
     if odd:
         raise DataError(
@@ -130,75 +220,4 @@ def parse_guide_map(header: list[str], rows: list[list[str]], source: str) -> Gu
             allowed=f"a gene for every guide whose {names.MAP_NTC} is 0",
             fix=f"fill in the gene, or set {names.MAP_NTC} to 1 for non-targeting guides",
         )
-    return GuideMap(source, {guide: gene for guide, gene, _ in table}, ntc)
-
-
-def _check_header(header: list[str], source: str) -> None:
-    absent = [column for column in COLUMNS if column not in header]
-    if not absent:
-        return
-    alike = {column.strip().strip('"').lower(): column for column in header}
-    near = [f"{alike[column]!r} for {column}" for column in absent if column in alike]
-    hint = "rename the columns"
-    if near:
-        hint = f"only case or spaces differ: rename {', '.join(near)}"
-    elif len(header) == 1 and any(mark in header[0] for mark in ("\t", ";")):
-        hint = "separate the fields with commas"
-    raise DataError(
-        f"the guide map lacks {', '.join(absent)}",
-        where=source,
-        found=f"columns {some(header)}",
-        allowed=f"columns {', '.join(COLUMNS)}",
-        fix=hint,
-    )
-
-
-def _check_guides(table: list[tuple[str, str, str]], source: str) -> None:
-    where = f"{source}: column {names.MAP_GUIDE}"
-    if not table:
-        raise DataError("the guide map has no rows", where=source)
-    unnamed = [line for line, (guide, _, _) in enumerate(table, start=2) if not guide.strip()]
-    if unnamed:
-        raise DataError("guides without a name", where=where, found=f"lines {some(unnamed)}")
-    padded = [guide for guide, _, _ in table if guide != guide.strip()]
-    if padded:
-        raise DataError(
-            "guide names begin or end with spaces",
-            where=where,
-            found=some(padded),
-            fix="strip them, so that they match the names of the guide matrix",
-        )
-    rows_of: dict[str, list[tuple[str, str]]] = {}
-    for guide, gene, flag in table:
-        rows_of.setdefault(guide, []).append((gene, flag))
-    twice = {guide: rows for guide, rows in rows_of.items() if len(rows) > 1}
-    torn = [
-        f"{guide} ({', '.join(g for g, _ in rows)})" for guide, rows in twice.items() if len(set(rows)) > 1
-    ]
-    if torn:
-        raise DataError(
-            "one guide is mapped to two genes",
-            where=source,
-            found="; ".join(torn[:10]),
-            allowed="one row a guide",
-            fix="keep the row that is right",
-        )
-    if twice:
-        raise DataError(
-            "duplicate guides in the guide map",
-            where=where,
-            found=some(twice),
-            allowed="one row a guide",
-            fix="remove the repeated rows",
-        )
-
-
-def _check_genes(table: list[tuple[str, str, str]], source: str) -> None:
-    padded = sorted({gene for _, gene, _ in table if gene.strip() and gene != gene.strip()})
-    if padded:
-        raise DataError(
-            "gene names begin or end with spaces",
-            where=f"{source}: column {names.MAP_GENE}",
-            found=some(padded),
-            fix="strip them, so that each gene has one name",
-        )
+    return ntc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,57 +17,25 @@ from fatebias.errors import DataError, some
 
 @dataclass(frozen=True, eq=False)
 class Assignments:
-    """Every guide that a cell holds, with guides ranked: gene guides by gene and name, then NTC by name.
+    """Every guide of every cell, as pairs of cell and rank.
 
-    Parameters
-    ----------
-    cell, rank
-        Cell and guide of each assignment, (E,), sorted by cell; each pair once.
-    guide_names, genes_of_guides
-        Names and genes of the gene guides, rank 0 on.
-    ntc_names
-        Names of the NTC guides; their ranks follow those of the gene guides.
-    missing_genes, missing_guides
-        Genes and guides of the map for which the matrix has no column.
-    unmapped
-        Guide columns that the map lacks, with the number of cells that hold each.
-    notes, warnings
-        What the user should know.
+    Ranks count the gene guides by gene and name, then the NTC guides by name.
     """
 
-    cell: NDArray[np.int64]
-    rank: NDArray[np.int64]
-    guide_names: tuple[str, ...]
-    genes_of_guides: tuple[str, ...]
-    ntc_names: tuple[str, ...]
-    missing_genes: tuple[str, ...]
-    missing_guides: tuple[str, ...]
-    unmapped: dict[str, int]
+    cell: NDArray[np.int64]  # (E,) sorted; each pair of cell and rank once
+    rank: NDArray[np.int64]  # (E,)
+    guide_names: tuple[str, ...]  # gene guides, from rank 0
+    genes_of_guides: tuple[str, ...]  # the gene of each of `guide_names`
+    ntc_names: tuple[str, ...]  # NTC guides; their ranks follow those of the gene guides
+    missing_genes: tuple[str, ...]  # of the map, without a column in the matrix
+    missing_guides: tuple[str, ...]  # of the map, without a column in the matrix
+    unmapped: dict[str, int]  # guide columns that the map lacks, with the number of cells that hold each
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
-    """Find the guides of each cell.
-
-    Parameters
-    ----------
-    raw
-        What the file holds.
-    data
-        ``guide_threshold`` and ``unmapped_guides`` are used.
-
-    Returns
-    -------
-    Assignments
-        Present guides that the map knows.
-
-    Raises
-    ------
-    DataError
-        When entries are NaN, negative or, without a threshold, fractional; when column names are
-        missing, padded or repeated; when columns and map do not match.
-    """
+    """Find the guides of each cell: entries above the threshold, in columns that the guide map lists."""
     columns = _column_names(raw, data)
     cell, column, notes = _present(raw, data)
     known = np.array([name in raw.guide_map.gene_of for name in columns], dtype=bool)
@@ -139,7 +108,7 @@ def _column_names(raw: RawScreen, data: DataConfig) -> list[str]:
             where=where,
             found=some(raw.guide_columns, 5),
             allowed="one name a column",
-            fix=f"write the names to {raw.guide_columns_from} again",
+            fix=f"write the names of the columns, in their order, to {raw.guide_columns_from}",
         )
     missing = [i for i, name in enumerate(raw.guide_columns) if _is_missing(name)]
     if missing:
@@ -148,6 +117,7 @@ def _column_names(raw: RawScreen, data: DataConfig) -> list[str]:
             where=where,
             found=f"columns {some(missing)} (counted from 0)",
             allowed="a name for every column",
+            fix="name these columns, or remove them from the matrix",
         )
     columns = [str(name) for name in raw.guide_columns]
     padded = [name for name in columns if name != name.strip()]
@@ -157,9 +127,9 @@ def _column_names(raw: RawScreen, data: DataConfig) -> list[str]:
             f"{len(padded)} guide names begin or end with spaces",
             where=where,
             found=some(padded),
-            fix=f"strip the names in the file: stripping would match {matching} of {len(padded)}",
+            fix=f"strip the names: stripping would match {matching} of {len(padded)}",
         )
-    twice = sorted({name for name, times in _tally(columns).items() if times > 1})
+    twice = sorted({name for name, times in Counter(columns).items() if times > 1})
     if twice:
         raise DataError(
             "guide columns share a name",
@@ -173,13 +143,6 @@ def _column_names(raw: RawScreen, data: DataConfig) -> list[str]:
 
 def _is_missing(name: Any) -> bool:
     return name is None or name != name or not str(name).strip() or str(name) in ("nan", "<NA>")
-
-
-def _tally(names: list[str]) -> dict[str, int]:
-    tally: dict[str, int] = {}
-    for name in names:
-        tally[name] = tally.get(name, 0) + 1
-    return tally
 
 
 def _present(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
@@ -196,6 +159,7 @@ def _present(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.int64], NDArr
             found=f"{some(np.unique(entries[wrong]).tolist(), 5)}; "
             f"first cells {some(raw.cells[np.unique(cells)[:5]].tolist())}",
             allowed="counts or 0/1, zero where a cell does not hold the guide",
+            fix="correct these entries; where a missing value means no guide, set it to zero",
         )
     if data.guide_threshold is None and entries.dtype.kind == "f":
         fractional = entries != np.floor(entries)
@@ -217,7 +181,7 @@ def _present(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.int64], NDArr
             + (
                 f"present means above {data.guide_threshold:g}"
                 if data.guide_threshold is not None
-                else "each counts as present (data.guide_threshold=N asks for more)"
+                else "each counts as present (with data.guide_threshold=N only those above N)"
             )
         )
     cell = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))[above]
@@ -235,5 +199,5 @@ def _check_overlap(columns: list[str], known: NDArray[np.bool_], raw: RawScreen,
         where=f"{raw.at('obsm', data.guide_key)} and {raw.guide_map.source}",
         found=f"matrix {some(columns, 5)}; map {some(raw.guide_map.gene_of, 5)}{hint}",
         allowed="the same guide names in both",
-        fix="name the guides alike in data.guide_map_csv and the matrix",
+        fix="use the same guide names in the guide map and the matrix",
     )

@@ -1,4 +1,4 @@
-"""What a file holds, before any of it is judged; the reader and the simulator both fill it."""
+"""What a file holds, before any of it is checked; the reader and the simulator both fill it."""
 
 from __future__ import annotations
 
@@ -16,54 +16,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class RawScreen:
-    """The parts of an AnnData object that a screen is built from.
+    """The parts of an AnnData object that a screen is built from."""
 
-    Parameters
-    ----------
-    source
-        The file, for messages.
-    cells
-        Names of all cells, (N,).
-    fate_values
-        ``obsm[fate_prob_key]`` as stored, (N, columns).
-    fate_names
-        Pairs of origin and column names, the ones to trust first in front.
-    terminal
-        Terminal state of each cell where obs has that categorical, else None.
-    guides
-        ``obsm[guide_key]``, (N, guide columns), duplicates summed.
-    guide_columns, guide_columns_from
-        Names of the guide columns as found, and where they stand.
-    day, rep
-        Label of each cell as found, (N,).
-    weight
-        The obs column ``data.weights``, or None.
-    guide_map
-        The parsed guide map.
-    cluster
-        The obs column ``data.cluster_key``, or None.
-    graph
-        The neighbour graph ``obsp[connectivities_key]``, (N, N), or None.
-    commitment
-        The obs column ``data.commitment_key``, or None.
-    """
-
-    source: str
-    cells: NDArray[Any]
-    fate_values: NDArray[Any]
-    fate_names: tuple[tuple[str, tuple[str, ...]], ...]
-    terminal: pd.Categorical | None
-    guides: csr_matrix
-    guide_columns: tuple[Any, ...]
-    guide_columns_from: str
-    day: pd.Series[Any]
-    rep: pd.Series[Any]
-    weight: pd.Series[Any] | None
+    source: str  # the file's path or "the AnnData object", for messages
+    cells: NDArray[Any]  # (N,) names of all cells
+    fate_values: NDArray[Any]  # (N, columns) obsm[fate_prob_key] as stored
+    fate_names: tuple[tuple[str, tuple[str, ...]], ...]  # origin and column names, the most trusted first
+    terminal: pd.Categorical | None  # (N,) terminal state of each cell, where obs has that categorical
+    guides: csr_matrix  # (N, guide columns) obsm[guide_key], duplicates summed
+    guide_columns: tuple[Any, ...]  # names of the guide columns as found
+    guide_columns_from: str  # where these names were found
+    day: pd.Series[Any]  # (N,) label as found
+    rep: pd.Series[Any]  # (N,) label as found
+    weight: pd.Series[Any] | None  # (N,) obs[data.weights]
     guide_map: GuideMap
-    cluster: pd.Series[Any] | None = None
-    graph: csr_matrix | None = None
-    commitment: pd.Series[Any] | None = None
+    cluster: pd.Series[Any] | None = None  # (N,) obs[data.cluster_key]
+    graph: csr_matrix | None = None  # (N, N) obsp[connectivities_key]
+    commitment: pd.Series[Any] | None = None  # (N,) obs[data.commitment_key]
 
     def at(self, part: str, key: str) -> str:
-        """Write out where something stands: ``file: obsm['key']``."""
+        """Return where an element is: ``file: obsm['key']``."""
         return f"{self.source}: {part}[{key!r}]"

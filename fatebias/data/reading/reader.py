@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.anndata_file import MemoryStore, Store, open_store
+from fatebias.data.reading.anndata_file import Store, open_store
 from fatebias.data.reading.elements import (
     as_series,
     dense_matrix,
@@ -30,69 +30,13 @@ if TYPE_CHECKING:
 GUIDE_NAMES = "guide_names"
 
 
-def read_file(path: Path, guide_map: Path, data: DataConfig) -> RawScreen:
-    """Read what a screen needs from a file.
-
-    Parameters
-    ----------
-    path
-        .h5ad file or .zarr folder; X and layers are never touched.
-    guide_map
-        CSV of the guide map.
-    data
-        Keys under which the parts stand.
-
-    Returns
-    -------
-    RawScreen
-        Nothing of it judged yet but the guide map.
-
-    Raises
-    ------
-    DataError
-        When a file or key is absent or cannot be read; the message lists the keys that are there.
-    """
-    with open_store(path) as store:
-        return read_store(store, read_guide_map(guide_map), data)
+def read_raw(source: Path | AnnData, guides: Path | pd.DataFrame, data: DataConfig) -> RawScreen:
+    """Read the elements that a screen needs; nothing but the guide map is checked yet."""
+    with open_store(source) as store:
+        return _read_store(store, read_guide_map(guides), data)
 
 
-def read_anndata(adata: AnnData, guide_map: Path, data: DataConfig) -> RawScreen:
-    """Read the same from an AnnData object in memory, where fates may still be a CellRank Lineage.
-
-    Parameters
-    ----------
-    adata
-        The object.
-    guide_map
-        CSV of the guide map.
-    data
-        Keys under which the parts stand.
-
-    Returns
-    -------
-    RawScreen
-        Nothing of it judged yet but the guide map.
-    """
-    return read_store(MemoryStore(adata), read_guide_map(guide_map), data)
-
-
-def read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen:
-    """Read the elements of an open store.
-
-    Parameters
-    ----------
-    store
-        Where they lie.
-    guide_map
-        Which gene each guide targets.
-    data
-        Keys under which the parts stand.
-
-    Returns
-    -------
-    RawScreen
-        Nothing of it judged yet.
-    """
+def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen:
     cells = store.cells()
     for part, key, setting in (
         ("obsm", data.fate_prob_key, "fate_prob_key"),
@@ -134,17 +78,17 @@ def _check_key(store: Store, part: str, key: str, setting: str) -> None:
         return
     fix = f"data.{setting}=KEY with one of these"
     if part == "obsm" and key in store.keys("obs"):
-        fix = f"obs has a column {key!r}: write it as adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
+        fix = f"obs has a column {key!r}: adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
     raise DataError(
         f"{part}[{key!r}] is absent",
         where=f"{store.source}: {part}",
         found=f"{part} has {', '.join(present) or 'nothing'}",
-        fix=f"{fix}; if it should be there, see whether the file was written to its end",
+        fix=fix + store.absent_hint,
     )
 
 
 def _fate_names(store: Store, fates: Any, data: DataConfig) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Collect the names that the file gives the fate columns, the ones to trust first in front."""
+    """Collect the names that the data give the fate columns, the most trusted first."""
     found: list[tuple[str, tuple[str, ...]]] = []
     columns = frame_columns(fates)
     if columns is not None:
@@ -167,7 +111,7 @@ def _terminal_states(store: Store, data: DataConfig) -> pd.Categorical | None:
 
 
 def _graph(store: Store, data: DataConfig) -> csr_matrix | None:
-    """Read the neighbour graph where it is there and no column takes its place."""
+    """Read the neighbour graph if there is one and no column of clusters replaces it."""
     if data.cluster_key or data.connectivities_key not in store.keys("obsp"):
         return None
     where = f"{store.source}: obsp[{data.connectivities_key!r}]"
@@ -186,7 +130,7 @@ def _guide_columns(store: Store, guides: Any, data: DataConfig) -> tuple[tuple[A
         where=f"{store.source}: obsm[{data.guide_key!r}]",
         found=f"a matrix without column names; uns has {', '.join(store.keys('uns')) or 'nothing'}",
         allowed=f"a DataFrame, or a matrix with uns[{GUIDE_NAMES!r}]",
-        fix=f"adata.uns[{GUIDE_NAMES!r}] = the guide names in the order of the columns",
+        fix=f"adata.uns[{GUIDE_NAMES!r}] = [...] with the guide names in the order of the columns",
     )
 
 
@@ -213,10 +157,10 @@ def _replicates(store: Store, data: DataConfig) -> pd.Series[Any]:
 
 
 def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
-    """See that every part speaks of the same cells in the same order."""
+    """Check that every part has the same cells in the same order."""
     n_cells = raw.cells.size
     if n_cells == 0:
-        raise DataError("the file has no cells", where=store.source)
+        raise DataError("the screen has no cells", where=store.source, fix="check how it was subset")
     lengths = {
         raw.at("obsm", data.fate_prob_key): raw.fate_values.shape[0],
         raw.at("obsm", data.guide_key): raw.guides.shape[0],
@@ -225,12 +169,17 @@ def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
     }
     for where, length in lengths.items():
         if length != n_cells:
-            raise DataError(f"{length} rows for {n_cells} cells", where=where, fix="write the file again")
+            raise DataError(
+                f"{length} rows for {n_cells} cells",
+                where=where,
+                allowed=f"{n_cells} rows",
+                fix="write the file again: adata.write_h5ad(PATH)",
+            )
     for key in (data.fate_prob_key, data.guide_key, data.covar_key):
         index = frame_index(store.raw_element(key), raw.at("obsm", key))
         if index is not None and not np.array_equal(index.astype(str), raw.cells.astype(str)):
             raise DataError(
-                "the rows of a DataFrame are other cells than those of obs, or stand in another order",
+                "the rows of a DataFrame are other cells than those of obs, or in another order",
                 where=raw.at("obsm", key),
                 fix=f"adata.obsm[{key!r}] = adata.obsm[{key!r}].loc[adata.obs_names], then write again",
             )

@@ -17,44 +17,19 @@ from fatebias.errors import some
 
 @dataclass(frozen=True, eq=False)
 class Account:
-    """What happened on the way from file to screen.
-
-    Parameters
-    ----------
-    raw, fates, guides
-        The file's content and what was made of it.
-    dropped
-        Reason to number of cells.
-    genes_without_cells
-        Genes whose guides no kept cell holds; they are left out.
-    notes, warnings
-        What the user should know, warnings being what may make results wrong.
-    """
+    """What happened on the way from file to screen."""
 
     raw: RawScreen
     fates: Fates
     guides: Assignments
-    dropped: dict[str, int]
-    genes_without_cells: tuple[str, ...]
+    dropped: dict[str, int]  # reason to number of cells
+    genes_without_cells: tuple[str, ...]  # left out: no kept cell holds a guide of theirs
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...]  # what may make results wrong
 
 
-def summarise(screen: Screen, account: Account) -> dict[str, Any]:
-    """Describe a screen.
-
-    Parameters
-    ----------
-    screen
-        The kept cells.
-    account
-        What was left out on the way.
-
-    Returns
-    -------
-    dict
-        Plain content, in the order in which a reader wants it.
-    """
+def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
+    """Describe a screen and what was left out of it, in the order in which a reader wants it."""
     guides, fates = account.guides, account.fates
     counts = np.bincount(screen.n_guides)
     real, ntc = int(np.count_nonzero(screen.guide_ids)), int(np.count_nonzero(screen.ntc_slots))
@@ -117,18 +92,7 @@ def summarise(screen: Screen, account: Account) -> dict[str, Any]:
 
 
 def render_summary(summary: dict[str, Any]) -> str:
-    """Write a summary out for the terminal.
-
-    Parameters
-    ----------
-    summary
-        Of a `Screen`.
-
-    Returns
-    -------
-    str
-        Aligned lines: sizes, fates, cells by day and replicate, what was left out, notes, warnings.
-    """
+    """Format a summary for the terminal: sizes, fates, cells by day and replicate, drops, notes, warnings."""
     cells, guides, genes = summary["cells"], summary["guides"], summary["genes"]
     held, fates = summary["guides_per_cell"], summary["fates"]
     per_gene = [entry["cells"] for entry in genes["guides_and_cells"].values()]
@@ -179,7 +143,7 @@ def _cells_by_day_and_rep(screen: Screen) -> NDArray[np.int64]:
 
 
 def _cells_of_genes(screen: Screen) -> NDArray[np.int64]:
-    """Count the cells that hold at least one guide of each gene, (L + 1,); the first entry means nothing."""
+    """Count the cells that hold at least one guide of each gene, (L + 1,); entry 0 is meaningless."""
     gene = screen.gene_of_guide[screen.guide_ids]
     # Guide ids are sorted within a cell and guides by gene: a gene's guides stand side by side.
     first = np.ones(gene.shape, dtype=bool)

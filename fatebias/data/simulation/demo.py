@@ -42,13 +42,7 @@ DAYS = ("d0", "d2", "d4", "d6")
 
 
 def make_demo(folder: Path = DEMO_DIR) -> None:
-    """Write screen.h5ad, guides.csv and truth.csv.
-
-    Parameters
-    ----------
-    folder
-        Where; in the package by default.
-    """
+    """Write screen.h5ad, guides.csv and truth.csv to `folder`."""
     data = DataConfig()
     raw, truth = simulate_raw(
         SETTINGS, data, PriorsConfig(), gene_names=tuple(sorted(GENES.split())), day_labels=DAYS

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.config import DataConfig
-from fatebias.data.reading.elements import quiet
+from fatebias.data.reading.elements import without_warnings
 from fatebias.data.reading.guide_map import GuideMap
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.reader import GUIDE_NAMES
@@ -25,21 +25,9 @@ MADE_FROM = "simulated_from"
 
 
 def write_h5ad(path: Path, raw: RawScreen, truth: Truth, data: DataConfig, made_from: str) -> None:
-    """Write a simulated screen as an AnnData file that anndata 0.10 and newer read.
+    """Write a simulated screen as an .h5ad that anndata 0.10 and newer read, whole or not at all.
 
-    Parameters
-    ----------
-    path
-        The file; it appears whole or not at all.
-    raw
-        Cells, labels and guides.
-    truth
-        Stored in uns: ``theta_true`` (L, F*, D), ``delta_true`` (G, F*), ``alpha_true`` (F*, D),
-        ``b_true`` (F*, R), ``gamma_true`` (F*,), ``dead_guides_true``, and their names.
-    data
-        Keys under which the reader will look.
-    made_from
-        Settings that the screen follows from.
+    uns holds the truth, ``theta_true`` (L, F*, D) to ``dead_guides_true``, and the settings `made_from`.
     """
     import h5py
     import pandas as pd
@@ -62,7 +50,7 @@ def write_h5ad(path: Path, raw: RawScreen, truth: Truth, data: DataConfig, made_
         "gamma_true": truth.gamma,
         "genes_true": _texts(truth.gene_names),
         "guides_true": _texts(truth.guide_names),
-        "dead_guides_true": _texts(np.asarray(truth.guide_names, dtype=object)[truth.dead]),
+        "dead_guides_true": _texts(np.asarray(truth.guide_names, dtype=object)[truth.inactive]),
         "fates_true": _texts(truth.fates),
     }
     no_genes = pd.DataFrame(index=pd.Index([], dtype=object))
@@ -75,8 +63,11 @@ def write_h5ad(path: Path, raw: RawScreen, truth: Truth, data: DataConfig, made_
         **{empty: {} for empty in ("layers", "varm", "varp")},
     }
     write_elem = _writer()
-    whole = io.BytesIO()  # HDF5 itself says of a full disk what no user can read
-    with quiet(), h5py.File(whole, "w") as root:
+    # Part by part and to memory: AnnData.write_h5ad takes a path alone, where a full disk ends in an error of
+    # HDF5 that no user can read, and an AnnData written as one element gets a null `raw`, which older anndata
+    # cannot read.
+    whole = io.BytesIO()
+    with without_warnings(), h5py.File(whole, "w") as root:
         root.attrs["encoding-type"] = "anndata"
         root.attrs["encoding-version"] = "0.1.0"
         for part, content in parts.items():
@@ -86,29 +77,13 @@ def write_h5ad(path: Path, raw: RawScreen, truth: Truth, data: DataConfig, made_
 
 
 def write_guide_map(path: Path, guide_map: GuideMap) -> None:
-    """Write a guide map that `read_guide_map` reads.
-
-    Parameters
-    ----------
-    path
-        The CSV file.
-    guide_map
-        Guides, genes, controls.
-    """
+    """Write a guide map as the CSV that `read_guide_map` reads."""
     rows = ((guide, gene, int(guide in guide_map.ntc)) for guide, gene in guide_map.gene_of.items())
     _write_csv(path, (names.MAP_GUIDE, names.MAP_GENE, names.MAP_NTC), rows)
 
 
 def write_truth(path: Path, truth: Truth) -> None:
-    """Write the known gene effects: gene, contrast (a fate against the reference), day from 0, theta.
-
-    Parameters
-    ----------
-    path
-        The CSV file.
-    truth
-        The effects.
-    """
+    """Write the known gene effects: gene, contrast (a fate against the reference), day from 0, theta."""
     rows = (
         (gene, fate, day, f"{truth.theta[g, f, day]:.10g}")
         for g, gene in enumerate(truth.gene_names)
@@ -119,7 +94,7 @@ def write_truth(path: Path, truth: Truth) -> None:
 
 
 def read_made_from(path: Path) -> str | None:
-    """Read the settings that a simulated file was made from; None where there is no such file."""
+    """Return the settings that a simulated file was made from; None where there is no such file."""
     import h5py
 
     try:

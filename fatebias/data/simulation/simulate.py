@@ -1,4 +1,4 @@
-"""Simulated screens with known truth: cells, their guides, and soft labels around the model's own pi."""
+"""Simulated screens with known truth: cells, their guides, and soft labels drawn around the model's pi."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.reading.build import build_screen
 from fatebias.data.reading.guide_map import GuideMap
 from fatebias.data.reading.raw import RawScreen
-from fatebias.data.screen import Screen
+from fatebias.data.screen import Screen, centre_burden
 from fatebias.data.simulation.truth import Truth, draw_truth, numbered
 from fatebias.errors import ConfigError
 
@@ -24,22 +24,10 @@ CELLS_AT_ONCE = 50_000
 
 
 def simulate_screen(simulate: SimulateConfig, data: DataConfig, priors: PriorsConfig) -> tuple[Screen, Truth]:
-    """Simulate a screen in memory; the same as writing it to a file and reading that.
+    """Return a simulated screen and its truth; the screen equals the one read back from a file.
 
-    Parameters
-    ----------
-    simulate
-        Sizes, design and seed.
-    data
-        Names of the fates, and how the screen is read.
-    priors
-        Scales for ``design: prior``.
-
-    Returns
-    -------
-    Screen, Truth
-        The same for the same settings. Guides and genes stand in the same order in both, but a gene
-        without any cell (in tiny screens) is in the truth alone.
+    Guides and genes have the same order in both, but a gene without any cell (in tiny screens) is in the
+    truth alone.
     """
     raw, truth = simulate_raw(simulate, data, priors)
     return build_screen(raw, data), truth
@@ -53,35 +41,14 @@ def simulate_raw(
     gene_names: tuple[str, ...] | None = None,
     day_labels: tuple[str, ...] | None = None,
 ) -> tuple[RawScreen, Truth]:
-    """Simulate what a file of a screen holds.
+    """Simulate what the file of a screen holds; all draws come from one generator of ``simulate.seed``.
 
-    Every cell holds at least one guide, as cells that pass selection do: the number is Poisson
-    given that it is not zero, with mean `moi` (one guide in every cell for a `moi` of 1 or less).
-    Guides, NTC included, are drawn by an abundance that varies log-normally. Soft labels are
-    Dirichlet(c pi), pi being the model's softmax (SPEC 3); c near 0 gives single draws of a fate.
-    With `neighbours` above 1 a cell's label is the mean over that many cells of its day and
-    replicate that are nearest in pi, itself included, so that alike cells share their noise.
-
-    Parameters
-    ----------
-    simulate
-        Sizes, design and seed.
-    data
-        Names of the fates, reference and contrast.
-    priors
-        Scales for ``design: prior``.
-    gene_names, day_labels
-        Sorted names to use instead of GENE1.. and d0..
-
-    Returns
-    -------
-    RawScreen, Truth
-        The same for the same settings: all draws come from one generator seeded by ``simulate.seed``.
-
-    Raises
-    ------
-    ConfigError
-        When there are too few cells for every day and replicate.
+    Every cell holds at least one guide, as cells that pass selection do: the number is Poisson given that it
+    is not zero, with mean `moi` (one guide in every cell for a `moi` of 1 or less). Guides, NTC included, are
+    drawn by an abundance that varies log-normally. Soft labels are Dirichlet(c pi), pi being the softmax of
+    the model; c near 0 gives single draws of a fate. With `neighbours` above 1 a cell's label is the mean
+    over that many cells of its day and replicate that are nearest in pi, itself included, so that similar
+    cells share their noise. `gene_names` must be sorted.
     """
     import pandas as pd
 
@@ -92,6 +59,7 @@ def simulate_raw(
             where="data.simulate.n_cells",
             found=n,
             allowed=f"{simulate.n_days * simulate.n_replicates} or more",
+            fix=f"data.simulate.n_cells={100 * simulate.n_days * simulate.n_replicates}",
         )
     rng = np.random.default_rng(simulate.seed)
     truth = draw_truth(simulate, data, priors, rng, gene_names)
@@ -100,8 +68,7 @@ def simulate_raw(
     day, rep = _balanced(n, simulate.n_days, simulate.n_replicates, rng)
     cell, rank = _hand_out(n, len(guides), simulate.moi, rng)
     held = np.bincount(cell, minlength=n)
-    k_centered = held - (np.bincount(day, held) / np.bincount(day))[day]
-    pi = _fate_probabilities(truth, cell, rank, day, rep, k_centered)
+    pi = _fate_probabilities(truth, cell, rank, day, rep, centre_burden(held, day))
     p = _soft_labels(pi, simulate.concentration, rng)
     graph = None
     if simulate.neighbours > 1:
@@ -134,7 +101,7 @@ def simulate_raw(
 def _balanced(
     n_cells: int, n_days: int, n_reps: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Deal cells out evenly over days and replicates, in random order."""
+    """Assign cells evenly to days and replicates, in random order."""
     place = rng.permutation(n_cells)
     return (place % n_days).astype(np.int32), (place // n_days % n_reps).astype(np.int32)
 
@@ -142,7 +109,7 @@ def _balanced(
 def _hand_out(
     n_cells: int, n_guides: int, moi: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw different guides for each cell; returns cell and guide of each assignment, sorted by cell."""
+    """Draw different guides for each cell; return cell and guide of each assignment, sorted by cell."""
     wanted = np.minimum(_positive_poisson(n_cells, moi, rng), n_guides)
     ladder = np.cumsum(rng.lognormal(0.0, ABUNDANCE_SD, n_guides))
     ladder /= ladder[-1]
@@ -151,14 +118,14 @@ def _hand_out(
     while cell.size:
         guide = np.searchsorted(ladder, rng.random(cell.size), side="right")
         pairs = np.sort(np.concatenate([pairs, cell * n_guides + guide]))
-        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # a guide drawn twice counts once, and another is drawn
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # a guide drawn twice counts once; draw another
         lacking = wanted - np.bincount(pairs // n_guides, minlength=n_cells)
         cell = np.repeat(np.arange(n_cells, dtype=np.int64), lacking)
     return pairs // n_guides, pairs % n_guides
 
 
 def _positive_poisson(n_cells: int, mean: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw from a Poisson given that it is at least 1, with the mean asked for."""
+    """Draw from a Poisson conditioned on at least 1, with this mean after conditioning."""
     if mean <= 1:
         return np.ones(n_cells, dtype=np.int64)
     # rate / (1 - exp(-rate)) = mean, solved by Lambert's W.
@@ -176,7 +143,7 @@ def _fate_probabilities(
     rep: NDArray[np.int32],
     k_centered: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Evaluate pi of SPEC 3, (N, F)."""
+    """Return the model's pi = softmax(alpha + b + gamma k + effects of the guides), (N, F)."""
     n_cells = day.size
     effects = truth.guide_effects()
     targets = rank < len(truth.guide_names)
@@ -206,15 +173,10 @@ def _soft_labels(
 def _nearest(
     pi: NDArray[np.float64], group: NDArray[np.int32], neighbours: int, rng: np.random.Generator
 ) -> csr_matrix:
-    """Link each cell to the `neighbours` cells of its group that are nearest in pi, itself included.
+    """Link each cell to the `neighbours` cells of its group nearest in pi, itself included; rows sum to 1.
 
-    Neighbours by true pi, so that the mean label keeps its expectation; equal cells are ordered by a
-    tiny random shift, so that in a screen without effects neighbours are random.
-
-    Returns
-    -------
-    csr_matrix
-        Rows sum to 1, (N, N).
+    By true pi, so that the mean label keeps its expectation; a tiny random shift orders cells of equal pi, so
+    that in a screen without effects neighbours are random.
     """
     from scipy.spatial import cKDTree
 

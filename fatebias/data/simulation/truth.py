@@ -1,4 +1,4 @@
-"""The truth of a simulated screen: effects of genes and guides by design, nuisance by plausible size."""
+"""The truth of a simulated screen: effects of genes and guides by design, nuisance of plausible size."""
 
 from __future__ import annotations
 
@@ -10,54 +10,34 @@ from numpy.typing import NDArray
 
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
 
-# Non-reference fates other than the contrast get effects of this size relative to the contrast's.
+# Effects on the other non-reference fates, relative to those on the contrast.
 OTHER_FATE_SCALE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What a simulated screen was drawn from, on the logit scale against the reference fate.
+    """What a simulated screen was drawn from, on the logit scale against the reference fate."""
 
-    Parameters
-    ----------
-    fates
-        Reference first, then the F* others; `contrast` is one of those.
-    contrast
-        The fate that the design is about.
-    gene_names, guide_names
-        L genes; G guides, guide g standing at index g - 1.
-    gene_of_guide
-        Gene id (1..L) of each guide, (G,).
-    theta
-        Gene effects, (L, F*, D).
-    delta
-        Guide deviations, (G, F*); zero for dead guides.
-    dead
-        True for guides without any effect, (G,).
-    alpha, b, gamma
-        Day intercepts (F*, D), replicate effects (F*, R), burden slope (F*,).
-    """
-
-    fates: tuple[str, ...]
-    contrast: str
-    gene_names: tuple[str, ...]
-    guide_names: tuple[str, ...]
-    gene_of_guide: NDArray[np.int32]
-    theta: NDArray[np.float64]
-    delta: NDArray[np.float64]
-    dead: NDArray[np.bool_]
-    alpha: NDArray[np.float64]
-    b: NDArray[np.float64]
-    gamma: NDArray[np.float64]
+    fates: tuple[str, ...]  # reference first, then the F* others
+    contrast: str  # the fate that the design is about
+    gene_names: tuple[str, ...]  # L
+    guide_names: tuple[str, ...]  # G; guide id g is at index g - 1
+    gene_of_guide: NDArray[np.int32]  # (G,) gene id 1..L
+    theta: NDArray[np.float64]  # (L, F*, D) gene effects
+    delta: NDArray[np.float64]  # (G, F*) deviation of each guide from its gene, zero for inactive guides
+    inactive: NDArray[np.bool_]  # (G,) guides without any effect
+    alpha: NDArray[np.float64]  # (F*, D) day intercepts
+    b: NDArray[np.float64]  # (F*, R) replicate effects
+    gamma: NDArray[np.float64]  # (F*,) burden slope
 
     def guide_effects(self) -> NDArray[np.float64]:
-        """Give each guide's whole effect, theta + delta or nothing where it is dead, (G, F*, D)."""
+        """Return each guide's effect, theta + delta, zero for inactive guides, (G, F*, D)."""
         whole = self.theta[self.gene_of_guide - 1] + self.delta[:, :, None]
-        return np.where(self.dead[:, None, None], 0.0, whole)
+        return np.where(self.inactive[:, None, None], 0.0, whole)
 
 
 def numbered(stem: str, count: int, start: int = 1) -> tuple[str, ...]:
-    """Make `count` names whose order by name is their order by number."""
+    """Return `count` names whose order by name is their order by number."""
     digits = len(str(start + count - 1))
     return tuple(f"{stem}{number:0{digits}d}" for number in range(start, start + count))
 
@@ -69,26 +49,7 @@ def draw_truth(
     rng: np.random.Generator,
     gene_names: tuple[str, ...] | None = None,
 ) -> Truth:
-    """Draw effects and nuisance parameters.
-
-    Parameters
-    ----------
-    simulate
-        Sizes and design.
-    data
-        Names of the fates.
-    priors
-        Scales of SPEC 3, used by ``design: prior`` alone, for every parameter.
-    rng
-        The screen's generator.
-    gene_names
-        Names for the genes, sorted; made up when None.
-
-    Returns
-    -------
-    Truth
-        The same for the same generator state.
-    """
+    """Draw effects and nuisance parameters; `priors` are the scales of ``design: prior`` alone."""
     fates = (data.ref_fate, *(fate for fate in data.fates if fate != data.ref_fate))
     genes = gene_names or numbered("GENE", simulate.n_genes)
     per_gene = simulate.guides_per_gene
@@ -113,18 +74,20 @@ def draw_truth(
         b = rng.normal(0, 0.15, (n_star, simulate.n_replicates))
         gamma = rng.normal(0, 0.05, n_star)
 
-    dead = np.zeros(n_guides, dtype=bool)
-    dead[rng.permutation(n_guides)[: round(simulate.dead_guide_share * n_guides)]] = True
+    inactive = np.zeros(n_guides, dtype=bool)
+    inactive[rng.permutation(n_guides)[: round(simulate.dead_guide_share * n_guides)]] = True
     delta = spread * rng.standard_normal((n_guides, n_star))
-    delta[dead] = 0.0
+    delta[inactive] = 0.0
     guides = tuple(f"{gene}_{sg}" for gene in genes for sg in numbered("sg", per_gene))
-    return Truth(fates, data.contrast_fate, genes, guides, gene_of_guide, theta, delta, dead, alpha, b, gamma)
+    return Truth(
+        fates, data.contrast_fate, genes, guides, gene_of_guide, theta, delta, inactive, alpha, b, gamma
+    )
 
 
 def _walk(
     rng: np.random.Generator, shape: tuple[int, int, int], s_tau: float, s_time: float
 ) -> NDArray[np.float64]:
-    """Draw theta of SPEC 3: theta_0 = tau z0, theta_d = theta_{d-1} + sigma_time eps."""
+    """Draw theta as the model does, (L, F*, D): theta_0 = tau z0, theta_d = theta_{d-1} + sigma_time eps."""
     n_genes, n_star, n_days = shape
     scale = np.empty((n_star, n_days))
     scale[:, 0] = np.abs(rng.normal(0, s_tau, n_star))
@@ -133,7 +96,7 @@ def _walk(
 
 
 def _designed(simulate: SimulateConfig, n_genes: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw one fate's effects, (L, D): zero but for the active genes, each with a course over the days."""
+    """Draw one fate's effects, (L, D): active genes follow a course over the days, the others are zero."""
     effects = np.zeros((n_genes, simulate.n_days))
     if simulate.design == "each_day":
         for d in range(simulate.n_days):
@@ -153,7 +116,7 @@ def _designed(simulate: SimulateConfig, n_genes: int, rng: np.random.Generator) 
 def _active(
     simulate: SimulateConfig, n_genes: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Choose the active genes and the sizes of their effects, with signs."""
+    """Return the active genes and their signed effect sizes."""
     active = rng.permutation(n_genes)[: round(simulate.active_share * n_genes)]
     size = rng.uniform(simulate.effect_min, simulate.effect_max, active.size)
     return active, size * rng.choice([-1.0, 1.0], active.size)

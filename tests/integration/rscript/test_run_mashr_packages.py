@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.engine import discover
 from fatebias.discovery.rscript import rscript_has, script_path
+from tests.discovery.csv_files import discover
 
 pytestmark = pytest.mark.r_package
 

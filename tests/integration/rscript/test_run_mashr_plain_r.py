@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.engine import discover
 from fatebias.discovery.rscript import rscript_has, script_path
 from fatebias.errors import DiscoveryError
+from tests.discovery.csv_files import discover
 
 DATA = Path(__file__).parents[2] / "golden" / "mash"
 TINY = DATA / "tiny12_in.csv"

@@ -175,7 +175,7 @@ class Absent:
             raise ImportError(name + " is not installed")
 
 sys.meta_path.insert(0, Absent())
-from fatebias import pipeline
+from fatebias.run import pipeline
 from fatebias.config import Config, DiscoveryConfig, TrackingConfig
 pipeline.run(
     Config(

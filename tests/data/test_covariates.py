@@ -80,11 +80,11 @@ def test_days_with_more_than_one_number(parts, load):
     [
         (["early", "late"], "not in data.day_order: 'mid'"),
         (["early", "mid", "late", "later"], "without a cell: 'later'"),
-        (["early", "early", "mid", "late"], "labels of the file"),
+        (["early", "early", "mid", "late"], "labels of the screen"),
     ],
 )
 def test_day_order_unlike_the_file(parts, load, order, found):
-    with pytest.raises(DataError, match="data.day_order does not fit the days of the file") as caught:
+    with pytest.raises(DataError, match="data.day_order does not fit the days of the screen") as caught:
         load(days(parts, thirds("mid", "early", "late")), day_order=order)
     assert found in str(caught.value)
 
@@ -150,11 +150,11 @@ def test_replicates_of_any_type(parts, load, values, labels, categorical):
 def test_wanted_number_of_days_and_replicates(parts, load):
     assert load(parts, D=3, R=2).D == 3
     with pytest.raises(
-        DataError, match="data.D is 4, the file has 3 days\n.*\n  found: d0, d1, d2"
+        DataError, match="data.D is 4, the screen has 3 days\n.*\n  found: d0, d1, d2"
     ) as caught:
         load(parts, D=4)
     assert "data.D=3, or data.D=null" in str(caught.value)
-    with pytest.raises(DataError, match="data.R is 3, the file has 2 replicates\n.*\n  found: r0, r1"):
+    with pytest.raises(DataError, match="data.R is 3, the screen has 2 replicates\n.*\n  found: r0, r1"):
         load(parts, R=3)
 
 
@@ -162,8 +162,8 @@ def test_a_day_category_without_cells_is_no_day_and_is_told(parts, load):
     values = pd.Categorical(thirds("d0", "d2", "d4"), ["d0", "d1", "d2", "d4"])
     screen = load(days(parts, values))
     assert screen.day_labels == ("d0", "d2", "d4")
-    assert "days without a cell in the file: d1" in screen.summary["notes"]
-    with pytest.raises(DataError, match="data.D is 4, the file has 3 days"):
+    assert "days without a cell in the screen: d1" in screen.summary["notes"]
+    with pytest.raises(DataError, match="data.D is 4, the screen has 3 days"):
         load(days(parts, values), D=4)
 
 

@@ -174,7 +174,7 @@ def test_no_cells(parts, load):
         covar=parts.covar.iloc[:0],
         obs=parts.obs.iloc[:0],
     )
-    with pytest.raises(DataError, match="the file has no cells"):
+    with pytest.raises(DataError, match="the screen has no cells"):
         load(none)
 
 

@@ -1,0 +1,94 @@
+"""What every check of a fit provides, so that a run can do it, keep it and report it."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fatebias.config import AUTO, Config
+from fatebias.files.paths import RunPaths
+
+if TYPE_CHECKING:
+    from fatebias.data.screen import Screen
+
+Report = dict[str, Any]
+
+
+class Check(ABC):
+    """A stage that judges a finished fit and leaves its results as they are.
+
+    A run does it after fit and discovery, where the settings ask for it, and keeps it while its inputs and
+    settings stay the same. Modules of checks are imported whenever a run starts, on machines without torch
+    too: they import what is heavy where they use it.
+    """
+
+    name: str  # in `stages` and run.json
+    by_default: bool = False  # nobody asked for it, so a screen that does not allow it is no reason to warn
+    needs: tuple[str, ...] = ("fit",)  # stages that must be done before
+    follows: tuple[str, ...] = ("fit", "discover")  # stages that it judges: done again, they outdate it
+
+    @abstractmethod
+    def wanted(self, config: Config) -> bool:
+        """Return whether the settings ask for it."""
+
+    def require(self, screen: Screen, config: Config) -> None:  # noqa: B027
+        """Raise a DataError before the fit where the screen does not allow what the settings ask for."""
+
+    def lacks(self, screen: Screen) -> str | None:
+        """Return what the screen has too little of, in words; None where the check can be done."""
+        return None
+
+    @abstractmethod
+    def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
+        """Return what decides the results besides the fit, as JSON can hold it."""
+
+    @abstractmethod
+    def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
+        """Return the files that it writes."""
+
+    def config(self, config: Config, fit: Mapping[str, Any]) -> Config:
+        """Return the run's settings with the likelihood weight that its fit used."""
+        if config.likelihood_weight != AUTO:
+            return config
+        return dataclasses.replace(config, likelihood_weight=float(fit["likelihood_weight"]))
+
+    @abstractmethod
+    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+        """Do the check, write its files and return what run.json keeps, plain content."""
+
+    @abstractmethod
+    def summary_line(self, report: Report) -> str:
+        """Return the report in a line or a few, for the terminal."""
+
+    def metrics(self, report: Report) -> dict[str, float]:
+        """Return the numbers of the report by name, for MLflow."""
+        return named_numbers(report, self.name)
+
+
+class NtcCheck(Check):
+    """A check that makes pseudo-genes of NTC guides."""
+
+    def lacks(self, screen: Screen) -> str | None:
+        """Return how many NTC guides there are, where they are too few."""
+        from fatebias.data.synthetic import FEWEST_NTC
+
+        n_ntc = len(screen.ntc_guide_names)
+        return f"{n_ntc} NTC guides, {FEWEST_NTC} are needed" if n_ntc < FEWEST_NTC else None
+
+
+def named_numbers(report: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """Return the numbers among the entries of a report, their names with a prefix."""
+    return {f"{prefix}_{k}": float(v) for k, v in report.items() if isinstance(v, (int, float))}
+
+
+def share_with_interval(name: str, count: int, n: int) -> dict[str, float | None]:
+    """Return a share and its 95 % interval (Clopper and Pearson 1934) under `name`; None where n is 0."""
+    from scipy.stats import binomtest
+
+    if n == 0:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    interval = binomtest(count, n).proportion_ci(0.95)
+    return {name: count / n, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}

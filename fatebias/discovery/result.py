@@ -1,0 +1,38 @@
+"""What either engine returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fatebias import names
+from fatebias.mash.joint import Prior
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """Posterior of every effect and the fit it came from, L genes and D days."""
+
+    postmean: Array  # (L, D)
+    postsd: Array  # (L, D)
+    lfsr: Array  # (L, D) local false sign rate
+    qvalue: Array | None  # (L, D) tail false discovery rate; ashr only
+    loglik: float  # under the fitted mixture; ashr: summed over days
+    v: Array | None  # (D, D) error correlation, or (L, D, D) where each gene has its own; None for ashr
+    pi: dict[str, float]  # mixture weights above zero by component
+    priors: tuple[Prior, ...]  # the fitted mixture: one over all days (mashr), or one a day (ashr)
+    versions: dict[str, str]  # of the software that computed this
+    notes: tuple[str, ...]  # what the user should know
+
+    def columns(self) -> dict[str, Array]:
+        """Name the posterior's columns as in ``gene_summary_mash_out.csv``, each (L,)."""
+        parts = {names.POSTMEAN: self.postmean, names.POSTSD: self.postsd, names.LFSR: self.lfsr}
+        if self.qvalue is not None:
+            parts[names.QVALUE] = self.qvalue
+        return {
+            f"{prefix}{d}": values[:, d] for prefix, values in parts.items() for d in range(values.shape[1])
+        }

@@ -1,0 +1,124 @@
+"""Pictures: what is drawn, on which Axes, and that nothing global changes."""
+
+from __future__ import annotations
+
+import doctest
+import subprocess
+import sys
+from importlib import import_module
+from types import SimpleNamespace
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fatebias import pl
+from fatebias.discovery.ranking import CallRule
+from fatebias.pl.save import save_png
+
+TABLE = pd.DataFrame(
+    {
+        "gene": ["a$b$", "B", "C"],
+        "postmean_d0": [-1.0, 0.5, 0.1],
+        "postmean_d1": [0.2, 0.8, 0.0],
+        "lfsr_d0": [1e-12, 0.2, 0.6],
+        "lfsr_d1": [0.03, 0.04, 0.9],
+        "lfsr_min": [1e-12, 0.04, 0.6],
+        "best_day": [0, 1, 0],
+        "hit_anyday": [True, True, False],
+    }
+)
+STABILITY = pd.DataFrame({"gene": ["a$b$", "B", "C"], "hit_share": [1.0, 1.0, 0.0]})
+TRACE = pd.DataFrame({"step": range(5), "loss": [9.0, np.nan, 3.0, 2.0, 2.0]})
+SIZES = [{"size": 0.4, "days": "all", "power": 0.5, "power_low": 0.1, "power_high": 0.9}]
+
+DRAW = {
+    "hits": lambda **ax: pl.hits(TABLE, **ax),
+    "loss": lambda **ax: pl.loss(TRACE, **ax),
+    "controls": lambda **ax: pl.controls(np.linspace(-2, 2, 9), **ax),
+    "spike_in": lambda **ax: pl.spike_in(SIZES, **ax),
+    "sweep": lambda **ax: pl.sweep(STABILITY, {"one": TABLE, "two": TABLE}, **ax),
+}
+
+
+def test_each_picture_is_listed():
+    assert sorted(DRAW) == pl.__all__
+    assert set(pl.__all__) <= set(dir(pl))
+    with pytest.raises(AttributeError, match="no attribute 'violin'"):
+        _ = pl.violin
+
+
+@pytest.mark.parametrize("name", sorted(DRAW))
+def test_a_picture_goes_on_the_axes_given_or_on_its_own_and_can_be_saved(name, tmp_path):
+    before = dict(matplotlib.rcParams)
+    own = DRAW[name]()
+    assert isinstance(own, Axes)
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert DRAW[name](ax=left) is left
+    assert not right.has_data()
+    for drawn in (own, figure):
+        save_png(drawn, tmp_path / "p.png")
+        assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("name", pl.__all__)
+def test_the_example_in_the_docstring_runs(name):
+    module = import_module(f"fatebias.pl._{name}")
+    failed, tried = doctest.testmod(module)
+    assert tried
+    assert not failed
+
+
+def test_pictures_need_no_pyplot_and_importing_pl_needs_no_matplotlib():
+    words = (
+        "import sys; from fatebias import pl\n"
+        "assert not {'matplotlib', 'pandas', 'numpy'} & set(sys.modules)\n"
+        "pl.controls([0.1, -0.3, 1.0]); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", words], check=True, timeout=120)
+
+
+def test_hits_takes_a_result_and_keywords_before_its_attributes():
+    result = SimpleNamespace(
+        table=TABLE, day_labels=("day 2", "day 4"), contrast=("neuron", "glia"), rule=CallRule(lfsr=0.01)
+    )
+    ax = pl.hits(result, top=2)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["day 2", "day 4"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == [r"a\$b\$", "B"]
+    assert ax.get_title(loc="left") == "2 of 3 genes are hits (lfsr < 0.01 on a day)"
+    assert ax.figure.axes[1].get_ylabel() == "effect, logit neuron against glia"
+    rings = ax.collections[1].get_offsets()
+    assert rings.tolist() == [[0, 0]]
+    again = pl.hits(result, day_labels=("x", "y"), rule=CallRule(), rule_text="as I say")
+    assert [label.get_text() for label in again.get_xticklabels()] == ["x", "y"]
+    assert again.get_title(loc="left") == "2 of 3 genes are hits (as I say on a day)"
+    assert again.collections[1].get_offsets().tolist() == [[0, 0], [1, 0], [1, 1]]
+
+
+def test_a_loss_that_is_not_finite_is_left_out():
+    assert pl.loss(TRACE).lines[0].get_xdata().tolist() == [0, 2, 3, 4]
+    assert pl.loss(TRACE, tail=True).lines[0].get_xdata().tolist() == [3, 4]
+
+
+def test_scores_are_drawn_in_order_whatever_their_shape():
+    ax = pl.controls([[2.0, -1.0], [0.5, 0.0]])
+    assert ax.lines[1].get_ydata().tolist() == [-1.0, 0.0, 0.5, 2.0]
+
+
+def test_power_takes_a_table_and_draws_the_patterns_that_it_has():
+    ax = pl.spike_in(pd.DataFrame(SIZES))
+    assert [curve.get_label() for curve in ax.containers] == ["on all days: called on any"]
+
+
+def test_a_sweep_signs_certainty_by_the_effect_and_leaves_absent_genes_white():
+    ax = pl.sweep(STABILITY, {"one": TABLE, "two": TABLE.iloc[:1]})
+    shown = np.ma.filled(ax.images[0].get_array(), np.nan)
+    expected = [[-10, -10], [-np.log10(0.04), np.nan], [-np.log10(0.6), np.nan]]
+    expected[1][0] = -np.log10(0.04)
+    np.testing.assert_allclose(shown, expected)
+    assert ax.collections[0].get_offsets().tolist() == [[0, 0], [1, 0], [0, 1]]
