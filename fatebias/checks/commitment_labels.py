@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, logit, softmax
+from scipy.special import digamma, logit
 
 from fatebias.config import Config
 from fatebias.data.screen import Screen
@@ -17,6 +17,7 @@ from fatebias.estimates.likelihood_weight import WeightReport, estimate_weight
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import Posterior, flat_means, posterior_moments
 from fatebias.model.design_matrix import design_of
+from fatebias.model.softmax import probabilities
 
 Array = NDArray[np.float64]
 
@@ -80,7 +81,8 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
     expected = []
     for each in (flat, without):
         logits = design.logits(each)
-        pi = softmax(np.column_stack([np.zeros(len(day)), logits]), axis=1)
+        others = probabilities(logits)
+        pi = np.column_stack([1 - others.sum(axis=1), others])
         c = expected_sharpness(pi, concentration)
         if slopes is not None:
             c = (np.column_stack([np.ones(len(c)), c, pi[:, 1:]]) * slopes[day]).sum(axis=1)

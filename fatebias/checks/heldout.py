@@ -135,8 +135,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
     cells = cell_design_of(test, cfg.model)
     draws = (fit.mean[:, None] + spread).reshape(cells.rows.n_effects, cells.per_fate, DRAWS)
     logits = np.stack([cells.matrix @ each for each in draws], axis=1)  # (N, F*, S)
-    log_total = logsumexp(np.concatenate([np.zeros_like(logits[:, :1]), logits], axis=1), axis=1)
-    log_lik = np.einsum("nf,nfs->ns", test.p[:, 1:], logits) - log_total
+    log_lik = np.einsum("nf,nfs->ns", test.p[:, 1:], logits) - log_total(logits, axis=1)
     return np.asarray(logsumexp(log_lik, axis=1) - np.log(DRAWS))
 
 

@@ -46,8 +46,8 @@ def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEst
             inverse = torch.cholesky_inverse(fit.factor).cpu().numpy()
             covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
             if cfg.export.inactive_guides:
-                live = fit_inactive_guides(design, flat, covariance, cfg.likelihood_weight, guides)
-                return GeneEstimates(live.mean, live.covariance, notes=live.notes, guides=live.guides)
+                found = fit_inactive_guides(design, flat, covariance, cfg.likelihood_weight, guides)
+                return GeneEstimates(found.mean, found.covariance, notes=found.notes, guides=found.guides)
             return GeneEstimates(mean, covariance)
     cells = linearise(screen, cfg, flat, precision, cfg.likelihood_weight)
     note: tuple[str, ...] = ()

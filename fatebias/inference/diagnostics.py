@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 K_HAT_DRAWS = 200
 K_HAT_LIMIT = 0.7
 K_HAT_DOUBT = 0.5
+# Vehtari et al. 2021 (doi 10.1214/20-BA1221) for both
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
 SETTLED_NATS = 1.0
@@ -60,7 +61,7 @@ def gene_k_hats(
     k_hats = []
     for gene in range(design.rows.n_genes):
         k = k_hat(ratios.log_ratios(gene, K_HAT_DRAWS))
-        if k > K_HAT_DOUBT:  # few draws tell a high k-hat badly: look again with more
+        if k > K_HAT_DOUBT:  # high values are noisy with few draws: look again with more
             k = k_hat(ratios.log_ratios(gene, 10 * K_HAT_DRAWS))
         k_hats.append(k)
     high = sum(k > K_HAT_LIMIT for k in k_hats)
@@ -151,7 +152,7 @@ def convergence_warnings(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
             f"{diagnostics['laplace_gradient_norm']:.2g}; raise inference.max_rounds"
         )
     drift, error = diagnostics.get("loss_drift"), diagnostics.get("loss_drift_error", 0.0)
-    # a cold start has everything to do: there a short run must not pass for want of evidence
+    # a cold start has far to go: there a short, noisy run must not pass for lack of evidence
     doubt = 3 * error if "laplace_converged" in diagnostics else 0.5 * error
     if drift is None and "svi_steps" in diagnostics and "laplace_converged" not in diagnostics:
         found.append("SVI took too few steps to tell whether it has settled; raise inference.num_steps")
