@@ -113,6 +113,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
 
     from fatebias.inference.laplace import InitialValues, fit_laplace
     from fatebias.model.design_matrix import cell_design_of, design_of
+    from fatebias.model.softmax import log_total
 
     design = design_of(train, cfg.model)
     held = np.zeros((design.rows.n_effects, design.rows.n_days + 1), dtype=bool)

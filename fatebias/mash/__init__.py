@@ -1,7 +1,8 @@
 """Multivariate adaptive shrinkage on plain arrays, as R's mashr and ashr, with numpy and scipy alone.
 
 Estimates bhat of one gene's effects b on D days have normal errors with known standard errors S and
-correlation V; the effects of all genes come from one mixture of centred normals, fitted by maximum likelihood:
+correlation V; the effects of all genes come from one mixture of centred normals, fitted by maximum
+likelihood:
 
     bhat | b ~ N(b, S V S),    b ~ sum_kl pi_kl N(0, w_l^2 U_k)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from fatebias.errors import DiscoveryError
+from fatebias.errors import DiscoveryError, some
 from fatebias.mash.covariances import Components, canonical, normalised, select_scales
 from fatebias.mash.deconvolution import N_COMPONENTS, data_driven
 from fatebias.mash.joint import JointPosterior, Prior, mixture_of
@@ -170,9 +170,10 @@ def check_input(bhat: Array, shat: Array, prior: str) -> None:
             "estimates and standard errors differ in shape", found=found, allowed="both (L, D)"
         )
     if not (np.isfinite(bhat).all() and np.isfinite(shat).all() and (shat > 0).all()):
+        good = np.isfinite(bhat) & np.isfinite(shat) & (shat > 0)
         raise DiscoveryError(
             "estimates must be finite, standard errors finite and above zero",
-            found=f"rows {np.flatnonzero(~(np.isfinite(bhat) & np.isfinite(shat) & (shat > 0)).all(axis=1))[:5]}",
+            found=f"other values in rows {some(np.flatnonzero(~good.all(axis=1)).tolist(), 5)}",
             fix="leave these rows out",
         )
     if prior not in ("nullbiased", "uniform"):
@@ -194,7 +195,8 @@ def _patterns(
         return patterns, ()
     strong = ash(bhat, shat, nullweight=STRONG_NULL_WEIGHT).lfsr.min(axis=1) < STRONG_LFSR
     if min(strong.sum(), n_days) < N_COMPONENTS:
-        note = f"canonical covariances only: {strong.sum()} strong genes on {n_days} day(s), too few for data-driven ones"
+        few = f"{strong.sum()} strong genes on {n_days} day(s), too few for data-driven ones"
+        note = f"canonical covariances only: {few}"
         return patterns, (note,)
     return patterns | data_driven(bhat[strong], shat[strong], v if v.ndim == 2 else v[strong]), ()
 

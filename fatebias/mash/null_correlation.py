@@ -32,10 +32,10 @@ class NullCorrelation:
 
 
 def estimate_null_correlation(bhat: Array, shat: Array) -> NullCorrelation:
-    """Return the correlation of the z scores of genes with \\|z\\| < 2 on every day.
+    """Return the correlation of the z scores of genes whose z score is within 2 on every day.
 
-    As mashr's ``estimate_null_correlation_simple``, except that an estimate from too few genes, or one that is
-    nearly singular (condition above 1000), is replaced by the identity, with a note.
+    As mashr's ``estimate_null_correlation_simple``, except that an estimate from too few genes, or one that
+    is nearly singular (condition above 1000), is replaced by the identity, with a note.
 
     Parameters
     ----------
