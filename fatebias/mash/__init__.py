@@ -14,8 +14,9 @@ Legend: L genes, D days, P components, K patterns, S draws. `genes` may be any u
 
 from fatebias.mash.covariances import canonical
 from fatebias.mash.joint import JointPosterior, Prior
-from fatebias.mash.multivariate import MashResult, mash
+from fatebias.mash.multivariate import mash
 from fatebias.mash.null_correlation import NullCorrelation, estimate_null_correlation
+from fatebias.mash.shrink import MashResult
 from fatebias.mash.univariate import AshResult, ash
 
 __all__ = [

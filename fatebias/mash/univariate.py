@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.mash.joint import JointPosterior
-from fatebias.mash.multivariate import MashResult, check_input, mash
+from fatebias.mash.shrink import MashResult, check_input, shrink
 
 Array = NDArray[np.float64]
 
@@ -64,14 +64,19 @@ def ash(bhat: Array, shat: Array, *, prior: str = "nullbiased", nullweight: floa
     True
     """
     check_input(bhat, shat, prior)
-    one = {"normal": np.eye(1)}
-    days = [
-        mash(bhat[:, [d]], shat[:, [d]], prior=prior, nullweight=nullweight, covariances=one)
-        for d in range(bhat.shape[1])
-    ]
-    fields = ("mean", "sd", "negative", "positive", "zero")
+    weight = nullweight if prior == "nullbiased" else 1.0
+    one, alone = {"normal": np.eye(1)}, np.eye(1)
+    days = [shrink(bhat[:, [d]], shat[:, [d]], alone, one, weight) for d in range(bhat.shape[1])]
+
+    def by_day(name: str) -> Array:
+        return np.concatenate([getattr(day, name) for day in days], axis=1)
+
     return AshResult(
-        *(np.concatenate([getattr(day, name) for day in days], axis=1) for name in fields),
+        mean=by_day("mean"),
+        sd=by_day("sd"),
+        negative=by_day("negative"),
+        positive=by_day("positive"),
+        zero=by_day("zero"),
         loglik=sum(day.loglik for day in days),
         pi={f"d{d}.{name}": w for d, day in enumerate(days) for name, w in day.pi.items()},
         joint=JointPosterior(bhat, shat, np.eye(len(days)), tuple(day.prior for day in days)),
