@@ -44,9 +44,9 @@ class Heldout(Check):
         """Return the file of the score."""
         return [paths.heldout]
 
-    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+    def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Return the score and the gains over simpler models."""
-        report = heldout_score(screen, config)
+        report = heldout_score(screen, config, weight)
         atomic_json(paths.heldout, report)
         return report
 
@@ -60,7 +60,7 @@ class Heldout(Check):
         )
 
 
-def heldout_score(screen: Screen, cfg: Config) -> Report:
+def heldout_score(screen: Screen, cfg: Config, weight: float) -> Report:
     """Return the cross-validated score (nats a cell, higher is better) and its gains, with standard errors.
 
     Whole clusters (or a replicate) are left out at a time, since cells share noise with their neighbours and
@@ -89,24 +89,24 @@ def heldout_score(screen: Screen, cfg: Config) -> Report:
         left_out = fold == number
         train, test = subset(screen, ~left_out), subset(screen, left_out)
         for name, of_cells in scores.items():
-            of_cells[left_out] = _score(train, test, cfg, name)
-    weight = screen.weight
+            of_cells[left_out] = _score(train, test, cfg, weight, name)
+    of_cell = screen.weight
     full = scores["full"]
     report: Report = {
-        "score": float(np.average(full, weights=weight)),
-        "score_se": _clustered_se(full, weight, group),
+        "score": float(np.average(full, weights=of_cell)),
+        "score_se": _clustered_se(full, of_cell, group),
         "left_out": cfg.calibration.heldout,
         "groups": n_groups,
         "folds": n_folds,
     }
     for name in ("nuisance", "no_time"):
         gain = full - scores[name]
-        report[f"against_{name}"] = float(np.average(gain, weights=weight))
-        report[f"against_{name}_se"] = _clustered_se(gain, weight, group)
+        report[f"against_{name}"] = float(np.average(gain, weights=of_cell))
+        report[f"against_{name}_se"] = _clustered_se(gain, of_cell, group)
     return report
 
 
-def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
+def _score(train: Screen, test: Screen, cfg: Config, weight: float, model: str) -> Array:
     """Return the score of each cell of `test` under a fit to `train`, (N_test,)."""
     import torch
     from scipy.special import logsumexp
@@ -125,7 +125,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
     fit = fit_laplace(
         design,
         cfg.priors,
-        likelihood_weight=cfg.likelihood_weight,
+        likelihood_weight=weight,
         max_rounds=cfg.inference.max_rounds,
         start=start,
     )

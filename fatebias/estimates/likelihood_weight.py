@@ -62,13 +62,14 @@ class WeightReport:
         return f"suggested likelihood_weight {self.weight:.3g} by {self.method} ({', '.join(parts)})"
 
 
-def estimate_weight(screen: Screen, cfg: Config) -> WeightReport:
+def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> WeightReport:
     """Return the likelihood weight that a screen suggests, without an earlier fit.
 
     Gene effects are fitted free by gene and day, so that what a random walk would shrink away is not taken
-    for scatter; the weight found is used in the next round. ``cfg.likelihood_weight`` is not used, but
-    ``controls``, which needs fits of its own, is computed only where it is ``auto`` or
-    ``calibration.method=controls``. Raises FitError when the pilot fit fails.
+    for scatter; the weight found is used in the next round. ``controls``, which needs fits of its own,
+    is computed only under ``likelihood_weight=auto`` or ``calibration.method=controls``. ``by_cells`` leaves
+    it out, whatever the settings: the cells' own scatter alone decides. Raises FitError when the pilot
+    fit fails.
     """
     design = design_of(screen, cfg.model)
     weight, mean = 1.0, None
@@ -85,9 +86,10 @@ def estimate_weight(screen: Screen, cfg: Config) -> WeightReport:
         "dispersion": dispersion_weight(cells, screen),
         "information": information_weight(cells),
     }
-    if cfg.likelihood_weight == AUTO or cfg.calibration.method == "controls":
+    method = "auto" if by_cells else cfg.calibration.method
+    if not by_cells and (cfg.likelihood_weight == AUTO or method == "controls"):
         estimates["controls"] = controls_weight(screen, cfg, weight)
-    return choose(estimates, cfg.calibration.method, cells.n_clusters, screen.cluster_source)
+    return choose(estimates, method, cells.n_clusters, screen.cluster_source)
 
 
 def choose(

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from pyro.ops.stats import fit_generalized_pareto
 
-from fatebias.config import Config
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.result import LossTrace
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
@@ -48,7 +47,7 @@ def loss_drift(trace: LossTrace) -> dict[str, float]:
 
 
 def gene_k_hats(
-    design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+    design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, weight: float, seed: int
 ) -> dict[str, Any]:
     """Return the Pareto k-hat of each gene's block, all other effects held at their mean.
 
@@ -57,7 +56,7 @@ def gene_k_hats(
     true conditional posterior. A joint k-hat is uninformative in thousands of dimensions. Without a family
     the Laplace solution itself is judged.
     """
-    ratios = _BlockRatios(design, laplace, family, cfg)
+    ratios = _BlockRatios(design, laplace, family, weight, seed)
     k_hats = []
     for gene in range(design.rows.n_genes):
         k = k_hat(ratios.log_ratios(gene, K_HAT_DRAWS))
@@ -72,14 +71,19 @@ class _BlockRatios:
     """Log importance ratios of one gene's block, the other effects at their mean."""
 
     def __init__(
-        self, design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+        self,
+        design: DesignMatrix,
+        laplace: LaplaceFit,
+        family: StructuredFamily | None,
+        weight: float,
+        seed: int,
     ) -> None:
         self.design, self.laplace = design, laplace
-        self.weight = cfg.likelihood_weight
+        self.weight = weight
         self.mean, self.transform, self.scale_precision = _fitted(design, laplace, family)
         self.logits = design.logits(self.mean)
         self.by_column = design.matrix.tocsc()
-        self.generator = np.random.default_rng(cfg.seed)
+        self.generator = np.random.default_rng(seed)
 
     def log_ratios(self, gene: int, n_draws: int) -> Array:
         """Return the log ratios, (S,), of draws from the gene's conditional normal, up to a constant."""
