@@ -18,8 +18,8 @@ def straightforward_steps(
 ) -> list[float]:
     """Return the seconds of minibatch SVI steps as one would first write them, after two that do not count.
 
-    AutoNormal, padded guides, autograd throughout: every slot of a cell, padding included, fetches its guide's
-    effect on all days; the sum over slots is then read at the cell's day.
+    AutoNormal, padded guides, autograd throughout: every slot of a cell, padding included, fetches its
+    guide's effect on all days; the sum over slots is then read at the cell's day.
     """
     import pyro
     import pyro.distributions as dist

@@ -2,7 +2,8 @@
 
 Each design is simulated with several seeds and analysed under each setting. The fit is ``inference=laplace``,
 with which the default fit agrees to a percent (README). A call is false where the true effect is zero or has
-the other sign. What the CSV already has (a design, seed and setting) is kept. ``--quick``: 3 seeds of 4 designs.
+the other sign. What the CSV already has (a design, seed and setting) is kept. ``--quick``: 3 seeds of 4
+designs.
 """
 
 from __future__ import annotations
