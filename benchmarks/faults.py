@@ -129,7 +129,7 @@ def kills(number: int, folder: Path, seed: int, *, tracking: str = "local") -> C
             sys.exit(told)
         ended += 1
         outcome["same bytes" if _bytes(folder / name) == _bytes(folder / "whole") else "OTHER BYTES"] += 1
-        outcome["went on from a checkpoint"] += len(re.findall("going on from step", _log(folder / name)))
+        outcome["went on from a checkpoint"] += len(re.findall("resuming from step", _log(folder / name)))
         if left <= 0:
             break
     print(f"{sum(at.values())} killed: {dict(at)}; {ended} fits came to their end: {dict(outcome)}")

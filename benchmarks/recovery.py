@@ -2,8 +2,8 @@
 
 Each design is simulated with several seeds and analysed under each setting. The fit is ``inference=laplace``,
 with which the default fit agrees to a percent (README). A call is false where the true effect is zero or has
-the other sign. What the CSV already has (a design, seed and setting) is kept. ``--quick``: 3 seeds of 4
-designs.
+the other sign. What the CSV already has (a design, seed and setting) is kept. ``--quick``: 3 seeds of
+4 designs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.labs import guide_regression, rank_test
 from benchmarks.recovery_table import plot, pooled
 from fatebias import names
+from fatebias.api.fitting import with_weight
 from fatebias.checks.call import call_exported
 from fatebias.config import (
     Config,
@@ -39,7 +40,6 @@ from fatebias.discovery.ranking import active
 from fatebias.estimates.likelihood_weight import estimate_weight
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
-from fatebias.run.fit_stage import with_weight
 
 Array = NDArray[np.float64]
 

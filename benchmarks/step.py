@@ -27,7 +27,7 @@ CELLS, GUIDES, MOI = 100_000, 1200, 2.5
 
 
 def svi_of(data: Screen, family: str) -> Any:
-    """Prepare an SVI step of ours: ``structured`` or ``normal``, from a cold start."""
+    """Return our SVI step with the family ``structured`` or ``normal``, from a cold start."""
     import pyro
     from pyro.infer import SVI
     from pyro.infer.autoguide import AutoNormal
@@ -37,7 +37,7 @@ def svi_of(data: Screen, family: str) -> Any:
     from fatebias.model.design_matrix import DesignMatrix
     from fatebias.model.fate_model import fate_model
     from fatebias.model.tensors import design_tensors
-    from fatebias.model.variational import StructuredFamily, cold_start
+    from fatebias.model.variational import StructuredFamily, cold_init
 
     pyro.clear_param_store()
     design = DesignMatrix(collapse(data))
@@ -45,7 +45,7 @@ def svi_of(data: Screen, family: str) -> Any:
     model = partial(fate_model, priors=PriorsConfig())
     chosen: Any = AutoNormal(model)
     if family == "structured":
-        chosen = StructuredFamily(design, cold_start(design), torch.Generator().manual_seed(0))
+        chosen = StructuredFamily(design, cold_init(design), torch.Generator().manual_seed(0))
     return partial(SVI(model, chosen, ClippedAdam({"lr": 1e-3}), ReparameterisedELBO()).step, tensors)
 
 

@@ -1,4 +1,4 @@
-"""From conf/ to checked settings: what Hydra is told of the schema, and the dataclasses it composes into."""
+"""From conf/ to checked settings: the schema that Hydra is told, and the dataclasses it composes into."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fatebias.api.settings import conf_dir
 from fatebias.config import Config
 from fatebias.errors import ConfigError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-PACKAGE = Path(__file__).resolve().parent
-# A wheel carries conf/ inside the package; in a checkout, installed editable or not, it lies beside it.
-CONF = next((conf for conf in (PACKAGE / "conf",) if conf.is_dir()), PACKAGE.parent / "conf")
+CONF = conf_dir()
 SHOWN_FIRST = ("data", "priors", "model", "inference", "discovery", "tracking", "launcher", "experiment")
 
 
@@ -42,18 +41,7 @@ def _command() -> str:
 
 
 def group_options(folders: list[Path]) -> dict[str, dict[str, str]]:
-    """Read which groups there are, which options each has, and what each option's first comment says.
-
-    Parameters
-    ----------
-    folders
-        Config folders: conf/ and what ``--config-dir`` names.
-
-    Returns
-    -------
-    dict
-        Group to option to comment.
-    """
+    """Return each group's options, and of each option the first comment in its file."""
     found: dict[str, dict[str, str]] = {name: {} for name in SHOWN_FIRST}
     for path in sorted(path for folder in folders for path in folder.glob("*/*.yaml")):
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -77,23 +65,7 @@ def _options_text() -> str:
 
 
 def to_config(cfg: DictConfig) -> Config:
-    """Build the dataclasses of a composed config; this is when values are checked.
-
-    Parameters
-    ----------
-    cfg
-        The composed config, with or without Hydra's own part.
-
-    Returns
-    -------
-    Config
-        Plain dataclasses.
-
-    Raises
-    ------
-    ConfigError
-        When a value cannot be used or cannot be resolved, or MLflow's store could not be written.
-    """
+    """Return a composed config as plain dataclasses; this is when values are checked."""
     from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 

@@ -17,7 +17,7 @@ from fatebias.errors import ConfigError
 
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
-# Of a bootstrap: with fewer its errors are rough beyond use.
+# With fewer refits the errors of a bootstrap are too rough to use.
 FEWEST_REFITS = 20
 
 
@@ -92,7 +92,7 @@ class SimulateConfig:
 
 @dataclass
 class DataConfig:
-    """Where the screen is and how its parts are named (SPEC 4)."""
+    """Where the screen is and how its parts are named."""
 
     source: str = "demo"
     adata_path: str | None = None
@@ -123,8 +123,8 @@ class DataConfig:
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
 
     def __post_init__(self) -> None:
-        """Check the fates against each other and the paths for presence in the config."""
-        _one_of("data.source", self.source, ("demo", "simulated", "anndata"))
+        """Check the fates against each other, and that data=anndata names its files."""
+        _one_of("data.source", self.source, ("demo", "simulated", "anndata", "memory"))
         _one_of("data.unmapped_guides", self.unmapped_guides, ("refuse", "ignore"))
         _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop"))
         _check_cell_weights(self)
@@ -186,7 +186,7 @@ def _check_fate_columns(data: DataConfig) -> None:
 
 @dataclass
 class PriorsConfig:
-    """Scales of the priors on the logit scale (SPEC 3)."""
+    """Scales of the priors, in logits (docs/inference.md)."""
 
     s_alpha: float = 2.5
     s_rep: float = 0.8
@@ -274,7 +274,7 @@ class ExportConfig:
 
 @dataclass
 class CalibrationConfig:
-    """How the likelihood weight is found, and what calls are held against."""
+    """How the likelihood weight is found, and which checks judge the calls."""
 
     method: str = "auto"
     control_splits: int = 2
@@ -312,7 +312,7 @@ class CalibrationConfig:
 
 @dataclass
 class DiscoveryConfig:
-    """How daywise effects become calls (SPEC 6)."""
+    """How daywise effects become calls (docs/calls.md)."""
 
     method: str = "mashr"
     engine: str = "auto"
@@ -355,7 +355,7 @@ class DiscoveryConfig:
 
 @dataclass
 class TrackingConfig:
-    """Where runs are written down for comparison (docs/tracking.md)."""
+    """Where MLflow keeps the runs for comparison (docs/tracking.md)."""
 
     backend: str = "local"
     uri: str | None = None
@@ -407,7 +407,7 @@ class Config:
     resume: bool = True
 
     def __post_init__(self) -> None:
-        """Check what stands at the top level."""
+        """Check the settings of no group."""
         self.likelihood_weight = _likelihood_weight(self.likelihood_weight)
         if not 0 <= self.seed < 2**32:
             raise _refuse("seed", self.seed, "a whole number from 0 to 4294967295")
@@ -423,7 +423,7 @@ class Config:
 
 
 def _check_together(config: Config) -> None:
-    """Check what settings of one group ask of another."""
+    """Check settings that one group demands of another."""
     if config.export.inactive_guides and config.model.guide_effects == "centred":
         raise _refuse(
             "export.inactive_guides",

@@ -6,19 +6,7 @@ from collections.abc import Iterable
 
 
 class FatebiasError(Exception):
-    """Base of every error that fatebias raises on purpose.
-
-    Parameters
-    ----------
-    what
-        One sentence without its full stop.
-    where
-        The file, key or setting concerned.
-    found, allowed
-        What was found there and what may be there; lists are joined with commas.
-    fix
-        What to do about it, as an instruction.
-    """
+    """Base of every error that fatebias raises on purpose: what, where, found, allowed, and what to do."""
 
     def __init__(
         self,
@@ -46,11 +34,11 @@ class FitError(FatebiasError):
 
 
 class DiscoveryError(FatebiasError):
-    """The mash stage could not read its input, run its engine or trust its output."""
+    """Discovery could not read its input, run its engine or trust its output."""
 
 
 class OutputError(FatebiasError):
-    """A result cannot be written where it should stand."""
+    """A result cannot be written."""
 
 
 class SweepError(FatebiasError):
@@ -65,24 +53,7 @@ def explain(
     allowed: object = None,
     fix: str | None = None,
 ) -> str:
-    """Put an error's parts into one message: what, where, found, allowed, what to do.
-
-    Parameters
-    ----------
-    what
-        One sentence without its full stop.
-    where
-        The file, key or setting concerned.
-    found, allowed
-        What stands there and what may stand there; lists are joined with commas.
-    fix
-        What to do about it, as an instruction.
-
-    Returns
-    -------
-    str
-        The message, one part a line after the first.
-    """
+    """Return an error's message: `what` without its full stop, then one line for each part given."""
     lines = [what]
     for label, part in (("where", where), ("found", found), ("allowed", allowed), ("fix", fix)):
         if part is not None:
@@ -91,20 +62,7 @@ def explain(
 
 
 def some(items: Iterable[object], most: int = 10) -> str:
-    """Write out the first `most` items and say how many there are beyond them.
-
-    Parameters
-    ----------
-    items
-        What to list.
-    most
-        How many to show.
-
-    Returns
-    -------
-    str
-        For example ``'a', 'b' and 3 more``.
-    """
+    """Return the first `most` items as text and the number of further ones: ``'a', 'b' and 3 more``."""
     listed = list(items)
     shown = ", ".join(repr(item) for item in listed[:most])
     return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"

@@ -6,7 +6,7 @@ F all fates, F* = F - 1 non-reference fates, D days, R replicates, S posterior d
 
 from __future__ import annotations
 
-# Columns of the tables under out_dir (SPEC 5 of the format; docs/outputs.md).
+# Columns of the tables under out_dir (docs/outputs.md).
 GENE = "gene"
 GUIDE = "guide"
 CELLS = "cells"
@@ -73,24 +73,11 @@ JACKKNIFE_CSV = "jackknife.csv"
 CONCORDANCE_CSV = "concordance.csv"
 TRACKING_DIR = "tracking"
 
-# Sample sites of the model (SPEC 3); the factor carries the likelihood.
+# Sample sites of the model (docs/inference.md); the factor carries the likelihood.
 SOFT_CE = "soft_ce"
 LATENT_SITES = ("alpha", "b", "gamma", "tau", "z0", "sigma_time", "eps", "sigma_guide", "u")
 
 
 def day_columns(prefix: str, n_days: int) -> list[str]:
-    """Name the columns of one quantity over days.
-
-    Parameters
-    ----------
-    prefix
-        One of the ``*_d`` prefixes above.
-    n_days
-        Number of days D.
-
-    Returns
-    -------
-    list of str
-        ``prefix0`` to ``prefix{D-1}``.
-    """
+    """Return the columns ``prefix0`` to ``prefix{D-1}`` of one quantity over days."""
     return [f"{prefix}{d}" for d in range(n_days)]

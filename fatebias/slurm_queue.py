@@ -1,4 +1,4 @@
-"""What Slurm says of jobs: from its accounting where there is one, else from its controller's memory."""
+"""Slurm's states of jobs, from its accounting where there is one, else from its controller's memory."""
 
 from __future__ import annotations
 
@@ -13,47 +13,19 @@ RUNS = ("RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "RESIZIN
 
 
 def cluster_name() -> str | None:
-    """Ask Slurm for its cluster's name, as SLURM_CLUSTER_NAME has it in a job.
-
-    Returns
-    -------
-    str or None
-        None where there is no Slurm, or it does not answer.
-    """
+    """Return Slurm's name of this cluster, as SLURM_CLUSTER_NAME has it in a job; None where none answers."""
     found = re.search(r"^ClusterName\s*=\s*(\S+)", _ask("scontrol", "show", "config"), re.M)
     return found[1] if found else None
 
 
 def gone(job_ids: Sequence[str]) -> set[str]:
-    """Tell which jobs have ended, by a Slurm that answers.
-
-    Parameters
-    ----------
-    job_ids
-        Jobs of this cluster.
-
-    Returns
-    -------
-    set of str
-        Those that Slurm says have ended, and those that it no longer knows.
-    """
+    """Return the jobs that have ended by a Slurm that answers, and those that it no longer knows."""
     states = job_states(job_ids)
     return {job for job in job_ids if states.get(job) not in (*WAITS, *RUNS)}
 
 
 def job_states(job_ids: Sequence[str]) -> dict[str, str]:
-    """Ask Slurm for the states of jobs.
-
-    Parameters
-    ----------
-    job_ids
-        As submitit gives them: ``123`` or, of an array, ``123_4``.
-
-    Returns
-    -------
-    dict
-        Job to Slurm's word, such as ``RUNNING``; jobs that Slurm no longer knows are absent.
-    """
+    """Return Slurm's word for each job it knows; an array's are called ``123_4``, as submitit has them."""
     wanted = set(job_ids)
     found = dict(_from_accounting(wanted))
     for main in sorted({job.partition("_")[0] for job in wanted - set(found)}):
@@ -62,18 +34,7 @@ def job_states(job_ids: Sequence[str]) -> dict[str, str]:
 
 
 def waiting_reasons(job_ids: Sequence[str]) -> dict[str, str]:
-    """Ask Slurm why jobs are not running yet.
-
-    Parameters
-    ----------
-    job_ids
-        Jobs that are queued.
-
-    Returns
-    -------
-    dict
-        Job to Slurm's word, such as ``Priority`` or ``PartitionTimeLimit``; jobs without one are absent.
-    """
+    """Return why queued jobs wait, in Slurm's word, such as ``PartitionTimeLimit``."""
     main = ",".join(sorted({job.partition("_")[0] for job in job_ids}))
     text = _ask("squeue", "--array", "--noheader", "--format=%i|%r", f"--jobs={main}")
     found = dict(line.strip().split("|", 1) for line in text.splitlines() if "|" in line)
@@ -117,18 +78,7 @@ def _word(state: str) -> str:
 
 
 def expand(job: str) -> list[str]:
-    """Write out the tasks that Slurm puts into one word.
-
-    Parameters
-    ----------
-    job
-        For example ``12_[0-2,5%256]``.
-
-    Returns
-    -------
-    list of str
-        ``12_0``, ``12_1``, ``12_2``, ``12_5``; a job without brackets as it is.
-    """
+    """Return the tasks that Slurm writes as one word: ``12_[0-1,5%256]`` is ``12_0``, ``12_1``, ``12_5``."""
     matched = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", job)
     if not matched:
         return [job]

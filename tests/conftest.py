@@ -5,18 +5,23 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fatebias.config import Config
+from tests.warm import Warm
+
+# One thread a worker, also in what it starts; nothing above imports numpy or torch, which read this once.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 ROOT = Path(__file__).parents[1]
 RUN_PY = ROOT / "run.py"
 FAKE_RUN_PY = ROOT / "tests" / "fake_pipeline.py"
 # Tests see conf/ as it is under version control.
+LIMIT_S = 600.0  # ends what hangs; a busy machine is slow
 NO_LOCAL = ["~local@_global_"] if (ROOT / "conf" / "local" / "default.yaml").exists() else []
 
 
@@ -36,26 +41,46 @@ def composed() -> Callable[..., Config]:
     return from_words
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Runs commands that need Hydra, without a cold start."""
+    running = Warm(
+        "hydra",
+        "hydra._internal.hydra",
+        "hydra._internal.logging_config",
+        "filelock",
+        "ssl",
+        "fatebias.app.cli",
+    )
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def warm_fits() -> Iterator[Warm]:
+    """Runs commands that fit and track."""
+    running = Warm(
+        "hydra", "hydra._internal.hydra", "torch", "pyro", "scipy.stats", "matplotlib.pyplot", "mlflow"
+    )
+    yield running
+    running.stop()
+
+
 @pytest.fixture
-def terminal(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def terminal(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Type a command in an empty folder; `real=False` takes the fake pipeline, which needs no fit."""
 
     def typed(
         *words: str, real: bool = True, cwd: Path = tmp_path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        script = RUN_PY if real else FAKE_RUN_PY
+        process: Warm = request.getfixturevalue("warm_fits" if real else "warm")
         inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
         if not real:
             inherited["PYTHONPATH"] = str(ROOT)  # as run.py has it by standing there
-        return subprocess.run(
-            [sys.executable, str(script), *words, *NO_LOCAL],
-            cwd=cwd,
-            env=inherited | environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        command = [str(RUN_PY if real else FAKE_RUN_PY), *words, *NO_LOCAL]
+        return process.run(*command, cwd=cwd, env=inherited | environment, timeout=LIMIT_S)
 
     return typed
 

@@ -1,4 +1,4 @@
-"""run.py with a fake pipeline, so that tests of the command line need neither torch nor a fit.
+"""run.py, or ``-m fatebias.sweep``, with a fake pipeline: the command line needs neither torch nor a fit.
 
 The fake writes down what it is given. FAKE_FAILURES, such as ``{"priors=weak": "FitError"}``, makes it fail
 in the runs that have the override.
@@ -46,5 +46,9 @@ if __name__ == "__main__":
     import fatebias.run
 
     fatebias.run.pipeline = pipeline  # type: ignore[attr-defined]
-    sys.argv[0] = str(RUN_PY)
-    runpy.run_path(str(RUN_PY), run_name="__main__")
+    if sys.argv[1:2] == ["-m"] and sys.argv[2:3] == ["fatebias.sweep"]:
+        del sys.argv[1:3]
+        runpy.run_module("fatebias.sweep", run_name="__main__", alter_sys=True)
+    else:
+        sys.argv[0] = str(RUN_PY)
+        runpy.run_path(str(RUN_PY), run_name="__main__")

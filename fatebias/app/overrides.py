@@ -1,7 +1,7 @@
-"""Settings held against the schema: the words of a command line, and what Hydra refuses in a config file.
+"""Misspelt and unusable settings: Hydra's refusals, and what it takes in silence, with the valid ones.
 
-Hydra refuses a misspelt ``priors.s_alhpa=1`` without naming the valid keys, advises ``+priors.s_alhpa=1``,
-and takes that in silence although nothing reads it. Here each ends in one message with the valid keys.
+Hydra refuses ``priors.s_alhpa=1`` without naming the valid keys, advises ``+priors.s_alhpa=1``, and then
+takes that although nothing reads it. Here each ends in one message with the key that was probably meant.
 """
 
 from __future__ import annotations
@@ -19,20 +19,7 @@ from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
 
 
 def schema_keys(node: type = Config, prefix: str = "") -> Iterator[str]:
-    """List every key that can be set, with its dots.
-
-    Parameters
-    ----------
-    node
-        A dataclass of the schema.
-    prefix
-        What stands before the names of its fields.
-
-    Yields
-    ------
-    str
-        For example ``priors.s_alpha``.
-    """
+    """Yield every key that can be set, with its dots, such as ``priors.s_alpha``."""
     for name, kind in typing.get_type_hints(node).items():
         if dataclasses.is_dataclass(kind):
             yield from schema_keys(typing.cast(type, kind), f"{prefix}{name}.")
@@ -41,23 +28,7 @@ def schema_keys(node: type = Config, prefix: str = "") -> Iterator[str]:
 
 
 def unknown_key(key: str, where: str, groups: Collection[str] = ()) -> ConfigError:
-    """Make the error for a key that the schema does not have.
-
-    Parameters
-    ----------
-    key
-        The key as written.
-    where
-        The word on the command line, or the file.
-    groups
-        Names of the config groups.
-
-    Returns
-    -------
-    ConfigError
-        With the keys of the group concerned (all groups and the keys at the top when there is none) and
-        the key that was probably meant.
-    """
+    """Return the error for a key that the schema lacks: the keys beside it, and the one probably meant."""
     keys = list(schema_keys())
     group = key.rpartition(".")[0]
     beside = [each for each in keys if group and each.rpartition(".")[0] == group]
@@ -80,21 +51,9 @@ def _meant(key: str, keys: Sequence[str], groups: Collection[str]) -> str | None
 
 
 def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> None:
-    """Refuse words that set a key which does not exist.
+    """Refuse words that cannot be read, name no setting, or give a group more than one option.
 
     ``hydra.*``, deletions (``~``) and the names of options are left to Hydra.
-
-    Parameters
-    ----------
-    words
-        The overrides as typed, without flags.
-    groups
-        The config groups and the options of each.
-
-    Raises
-    ------
-    ConfigError
-        For a word that Hydra cannot parse, an unknown key, and a list where one option is to be named.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
@@ -142,56 +101,42 @@ def _unreadable(word: str, error: Exception) -> ConfigError:
 
 
 def composition_message(error: Exception, groups: Collection[str]) -> str | None:
-    """Say in this project's words why Hydra could not compose a config.
-
-    Parameters
-    ----------
-    error
-        What Hydra raised.
-    groups
-        Names of the config groups.
-
-    Returns
-    -------
-    str or None
-        None when the error is not one of composition.
-    """
+    """Return why Hydra could not compose a config, in this project's words; None for any other error."""
     from hydra.errors import CompactHydraException, MissingConfigException
-    from omegaconf.errors import ConfigKeyError, ValidationError
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
     if not isinstance(error, CompactHydraException):
         return None
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        return _no_option(error.missing_cfg_file, error.options)
     cause = error.__cause__ or error.__context__
     key = getattr(cause, "full_key", None)
+    if key is None or not isinstance(cause, ConfigKeyError | ConfigAttributeError | ValidationError):
+        return f"{error}\n{error.__cause__}" if error.__cause__ else str(error)
     file = re.match(r"In '(.+?)'", str(error))
     word = str(error).partition("\n")[0].removeprefix("Error merging override ")
-    where = f"{file[1]}.yaml" if file else f"command line, {word}"
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file == "hydra/sweeper/optuna":
+    if isinstance(cause, ValidationError):
+        where = f"{file[1]}.yaml" if file else f"command line, {word}"
+        found = str(cause).partition("\n")[0].rstrip(".")
+        return explain(f"{key} has a value of the wrong kind", where=where, found=found, allowed=_kind(key))
+    where = f"{file[1]}.yaml" if file else f"command line, {key}"
+    settings = getattr(cause, "object_type", None)
+    if isinstance(settings, type) and issubclass(settings, LocalSettings):
+        return str(unknown_launcher_key(key.removeprefix(PREFIX), where, settings))
+    return str(unknown_key(key, where, groups))
+
+
+def _no_option(missing: str, options: Sequence[str]) -> str:
+    if missing == "hydra/sweeper/optuna":
         return explain(
             "the search by Optuna is an extra that is not installed",
             where="hydra/sweeper=optuna",
             fix="pip install '.[optuna]' in the checkout, or pip install hydra-optuna-sweeper",
         )
-    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        near = difflib.get_close_matches(option, error.options, n=1)
-        fix = f"did you mean {group}={near[0]}?" if near else None
-        return explain(f"there is no option {option} in the group {group}", allowed=error.options, fix=fix)
-    settings = getattr(cause, "object_type", None)
-    if (
-        key
-        and isinstance(settings, type)
-        and issubclass(settings, LocalSettings)
-        and not isinstance(cause, ValidationError)
-    ):
-        where = f"{file[1]}.yaml" if file else f"command line, {key}"
-        return str(unknown_launcher_key(key.removeprefix(PREFIX), where, settings))
-    if key and isinstance(cause, ConfigKeyError):
-        return str(unknown_key(key, where, groups))
-    if key and isinstance(cause, ValidationError):
-        found = str(cause).partition("\n")[0].rstrip(".")
-        return explain(f"{key} has a value of the wrong kind", where=where, found=found, allowed=_kind(key))
-    return f"{error}\n{error.__cause__}" if error.__cause__ else str(error)
+    group, _, option = missing.rpartition("/")
+    near = difflib.get_close_matches(option, options, n=1)
+    fix = f"did you mean {group}={near[0]}?" if near else None
+    return explain(f"there is no option {option} in the group {group}", allowed=options, fix=fix)
 
 
 def _kind(key: str) -> str | None:

@@ -34,7 +34,7 @@ def fit_and_call(
     """Fit by ``inference=laplace``, whatever the run's method, and call as `call_exported`."""
     laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
     fit = fit_screen(screen, laplace, start=start)
-    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     return call_exported(screen, laplace, posterior, folder)
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from fatebias.config import Config
 from fatebias.data.screen import Screen
-from fatebias.estimates.sandwich import broad_scales, flat_of
+from fatebias.estimates.sandwich import broad_scales
 from fatebias.inference.laplace import InitialValues, fit_laplace
-from fatebias.inference.posterior import Posterior
+from fatebias.inference.posterior import Posterior, flat_means
 from fatebias.model.design_matrix import DesignMatrix, design_of
 
 Array = NDArray[np.float64]
@@ -76,4 +76,4 @@ def centre_of_run(screen: Screen, cfg: Config, posterior: Posterior) -> Centre:
     precision = posterior.scales_mean**-2.0
     if cfg.export.estimates == "unshrunken":
         precision = broad_scales(design, posterior.scales_mean[:, -1]).scale_precision
-    return find_centre(screen, cfg, precision, flat_of(posterior, design))
+    return find_centre(screen, cfg, precision, flat_means(posterior, design))

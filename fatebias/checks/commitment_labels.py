@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, logit, softmax
+from scipy.special import digamma, logit
 
 from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import sharpness
 from fatebias.errors import DataError
 from fatebias.estimates.likelihood_weight import WeightReport, estimate_weight
-from fatebias.estimates.sandwich import flat_of
 from fatebias.inference.fit import fit_screen
-from fatebias.inference.posterior import Posterior, posterior_moments
+from fatebias.inference.posterior import Posterior, flat_means, posterior_moments
 from fatebias.model.design_matrix import design_of
+from fatebias.model.softmax import probabilities
 
 Array = NDArray[np.float64]
 
@@ -69,9 +69,9 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
     """
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace))
-    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     design = design_of(screen, cfg.model)
-    flat = flat_of(posterior, design)
+    flat = flat_means(posterior, design)
     without = np.zeros_like(flat)
     without[design.shared_index] = flat[design.shared_index]
     day = design.rows.day
@@ -81,7 +81,8 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
     expected = []
     for each in (flat, without):
         logits = design.logits(each)
-        pi = softmax(np.column_stack([np.zeros(len(day)), logits]), axis=1)
+        others = probabilities(logits)
+        pi = np.column_stack([1 - others.sum(axis=1), others])
         c = expected_sharpness(pi, concentration)
         if slopes is not None:
             c = (np.column_stack([np.ones(len(c)), c, pi[:, 1:]]) * slopes[day]).sum(axis=1)
@@ -149,5 +150,5 @@ def fit_commitment(own: Screen, cfg: Config) -> CommitmentFit:
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     cfg = dataclasses.replace(cfg, inference=laplace, export=export)
     fit = fit_screen(own, cfg)
-    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene, flips=False)
     return CommitmentFit(own, cfg, posterior, fit.warnings)

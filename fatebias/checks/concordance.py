@@ -15,8 +15,8 @@ from fatebias.checks.centre import find_centre
 from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import subset
-from fatebias.estimates.sandwich import broad_scales, flat_of
-from fatebias.inference.posterior import Posterior
+from fatebias.estimates.sandwich import broad_scales
+from fatebias.inference.posterior import Posterior, flat_means
 from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
@@ -44,7 +44,7 @@ def concordance(screen: Screen, cfg: Config, posterior: Posterior) -> tuple[pd.D
         own = subset(screen, screen.rep == rep)
         design = design_of(own, cfg.model)
         scales = broad_scales(design, posterior.scales_mean[:, -1]).scale_precision
-        fit = find_centre(own, cfg, scales, flat_of(posterior, design))
+        fit = find_centre(own, cfg, scales, flat_means(posterior, design))
         index = design.theta_index[:, contrast]
         whole, prior = fit.covariances(index)
         estimates.append(fit.mean[index])

@@ -113,6 +113,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
 
     from fatebias.inference.laplace import InitialValues, fit_laplace
     from fatebias.model.design_matrix import cell_design_of, design_of
+    from fatebias.model.softmax import log_total
 
     design = design_of(train, cfg.model)
     held = np.zeros((design.rows.n_effects, design.rows.n_days + 1), dtype=bool)
@@ -135,8 +136,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
     cells = cell_design_of(test, cfg.model)
     draws = (fit.mean[:, None] + spread).reshape(cells.rows.n_effects, cells.per_fate, DRAWS)
     logits = np.stack([cells.matrix @ each for each in draws], axis=1)  # (N, F*, S)
-    log_total = logsumexp(np.concatenate([np.zeros_like(logits[:, :1]), logits], axis=1), axis=1)
-    log_lik = np.einsum("nf,nfs->ns", test.p[:, 1:], logits) - log_total
+    log_lik = np.einsum("nf,nfs->ns", test.p[:, 1:], logits) - log_total(logits, axis=1)
     return np.asarray(logsumexp(log_lik, axis=1) - np.log(DRAWS))
 
 

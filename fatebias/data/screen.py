@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fatebias.config import DataConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +94,7 @@ class Screen:
     cluster_source: str
     summary: dict[str, Any]
     commitment: NDArray[np.float64] | None = None
+    settings: DataConfig | None = None  # how it was read; None for one made by code
 
     @property
     def N(self) -> int:  # noqa: N802

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -163,7 +164,7 @@ def discover_summary(
     for note in notes:
         log.warning(note)
     sizes = large(joint, cfg.effect_size_eps)
-    columns = {names.GENE: summary.genes}
+    columns: dict[str, Any] = {names.GENE: summary.genes}
     for prefix, values in ((names.BETAHAT, summary.bhat), (names.SE, summary.shat)):
         columns |= {f"{prefix}{d}": values[:, d] for d in range(summary.n_days)}
     columns |= result.columns() | {f"{names.PLARGE}{d}": sizes[:, d] for d in range(summary.n_days)}

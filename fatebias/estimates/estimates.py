@@ -1,6 +1,6 @@
-"""Estimates with the covariance of their errors, for all fates or one contrast, and the file they stand in.
+"""Estimates with the covariance of their errors, for all fates or one contrast, and the file that keeps them.
 
-Nothing here needs torch, so that discovery can be done from the files of a fit alone.
+Nothing here needs torch, so that discovery can run from the files of a fit alone.
 """
 
 from __future__ import annotations
@@ -22,90 +22,47 @@ FLIP_DRAWS = 1000
 
 @dataclass(frozen=True)
 class ContrastEstimates:
-    """Daywise effects of one contrast.
+    """Daywise effects of one contrast."""
 
-    Attributes
-    ----------
-    betahat
-        Estimates in logits, shape (L, D).
-    covariance
-        Of their errors across days, shape (L, D, D).
-    notes
-        What the reader must know.
-    """
-
-    betahat: Array
-    covariance: Array
-    notes: tuple[str, ...] = ()
+    betahat: Array  # (L, D) in logits
+    covariance: Array  # (L, D, D) of their errors across days
+    notes: tuple[str, ...] = ()  # what the reader must know
 
     @property
     def se(self) -> Array:
-        """Standard errors, shape (L, D)."""
+        """Standard errors, (L, D)."""
         return np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
 
 
 @dataclass(frozen=True)
 class GuideEstimates:
-    """Effects of guides that may be dead.
+    """Effects of guides that may be inactive."""
 
-    Attributes
-    ----------
-    dead
-        Probability of no effect at all, shape (G,); NaN where it cannot be told (a gene's only guide).
-    mean, sd
-        Of the guide's whole effect, shape (G, F*, D), logits.
-    """
-
-    dead: Array
-    mean: Array
-    sd: Array
+    inactive: Array  # (G,) probability of no effect at all; NaN for a gene's only guide
+    mean: Array  # (G, F*, D) the guide's whole effect, logits
+    sd: Array  # (G, F*, D)
 
 
 @dataclass(frozen=True)
 class GeneEstimates:
-    """Daywise effects on every fate against the reference, from which any contrast follows.
+    """Daywise effects on every fate against the reference, from which any contrast follows."""
 
-    Attributes
-    ----------
-    mean
-        In logits, shape (L, F*, D).
-    covariance
-        Of their errors across fates and days, shape (L, F*, D, F*, D).
-    drawn_flip
-        What `flip` is by draws that were made; None leaves it to draws from these normal estimates.
-    notes
-        What the reader must know.
-    guides
-        Where guides may be dead, what that makes of each; else None.
-    """
-
-    mean: Array
-    covariance: Array
-    drawn_flip: Array | None = None
-    notes: tuple[str, ...] = ()
-    guides: GuideEstimates | None = None
+    mean: Array  # (L, F*, D) in logits
+    covariance: Array  # (L, F*, D, F*, D) of their errors across fates and days
+    drawn_flip: Array | None = None  # (L, F, F) `flip` from posterior draws; None takes normal draws
+    notes: tuple[str, ...] = ()  # what the reader must know
+    guides: GuideEstimates | None = None  # where guides may be inactive, else None
 
     @property
     def flip(self) -> Array:
-        """Probability that the effect on fate a against fate b has different signs on two days.
+        """Probability that the effect on fate a against fate b has opposite signs on two days, (L, F, F).
 
-        Of the two days that make it greatest; shape (L, F, F), the reference first.
+        Of the two days for which it is greatest; the reference first, zero on the diagonal.
         """
         return normal_flip(self.mean, self.covariance) if self.drawn_flip is None else self.drawn_flip
 
     def contrast(self, weights: Array) -> ContrastEstimates:
-        """Combine fates.
-
-        Parameters
-        ----------
-        weights
-            Of the non-reference fates, shape (F*,).
-
-        Returns
-        -------
-        ContrastEstimates
-            Of the weighted sum.
-        """
+        """Return the effects on a weighted sum of the non-reference fates, weights of shape (F*,)."""
         return ContrastEstimates(
             np.einsum("f,lfd->ld", weights, self.mean),
             np.einsum("f,lfdge,g->lde", weights, self.covariance, weights),
@@ -114,18 +71,7 @@ class GeneEstimates:
 
 
 def normal_flip(mean: Array, covariance: Array) -> Array:
-    """Give `Estimates.flip` of normal effects, from draws.
-
-    Parameters
-    ----------
-    mean, covariance
-        As in `GeneEstimates`.
-
-    Returns
-    -------
-    ndarray
-        Shape (L, F, F).
-    """
+    """Return `GeneEstimates.flip`, (L, F, F), from draws of normal effects."""
     n_genes, n_star, n_days = mean.shape
     rng = np.random.default_rng(0xF11F)
     flip = np.empty((n_genes, n_star + 1, n_star + 1))
@@ -139,49 +85,22 @@ def normal_flip(mean: Array, covariance: Array) -> Array:
 
 @dataclass(frozen=True)
 class SavedFit:
-    """What ``posterior.npz`` says of a fit, as far as discovery needs it.
-
-    Attributes
-    ----------
-    estimates
-        Of all fates.
-    fates
-        The reference first.
-    contrast
-        The fate that the screen is about.
-    gene_names
-        In the order of `estimates`.
-    """
+    """What discovery needs of ``posterior.npz``."""
 
     estimates: GeneEstimates
-    fates: tuple[str, ...]
-    contrast: str
-    gene_names: tuple[str, ...]
+    fates: tuple[str, ...]  # the reference first
+    contrast: str  # the fate that the screen is about
+    gene_names: tuple[str, ...]  # in the order of the estimates
 
     def flips(self, contrast: Contrast) -> Array:
-        """Probability that a contrast changes sign over days, before mash, shape (L,)."""
+        """Return the probability that a contrast changes sign over days, before mash, (L,)."""
         return self.estimates.flip[:, self.fates.index(contrast.fate), self.fates.index(contrast.against)]
 
 
 def read_fit(path: Path, because: str) -> SavedFit:
-    """Read what a fit left for discovery.
+    """Return what ``posterior.npz`` keeps of a fit; ``because`` says in the message what needs it.
 
-    Parameters
-    ----------
-    path
-        ``posterior.npz``.
-    because
-        What needs it, for the message.
-
-    Returns
-    -------
-    SavedFit
-        Estimates, names and sign changes.
-
-    Raises
-    ------
-    DiscoveryError
-        When the file is absent or not of this version.
+    Raises DiscoveryError when the file is absent or of another version.
     """
     try:
         with np.load(path) as arrays:
@@ -193,7 +112,7 @@ def read_fit(path: Path, because: str) -> SavedFit:
             )
     except (OSError, KeyError, ValueError) as error:
         raise DiscoveryError(
-            f"{because} needs what the fit says of its errors",
+            f"{because} needs the errors of the fit",
             where=path,
             found=error,
             fix="keep posterior.npz beside the table, or fit again; else take "

@@ -8,43 +8,25 @@ import torch
 from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
-from fatebias.estimates.inactive_guides import fit_live
-from fatebias.estimates.sandwich import FEWEST_CLUSTERS, fit_broad, flat_of, linearise
-from fatebias.inference.posterior import Posterior
+from fatebias.estimates.inactive_guides import fit_inactive_guides
+from fatebias.estimates.sandwich import FEWEST_CLUSTERS, fit_broad, linearise
+from fatebias.inference.posterior import Posterior, flat_means
 from fatebias.model.design_matrix import design_of
 
 
 def contrast_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> ContrastEstimates:
-    """Give the estimates of the screen's own contrast; see `estimates`."""
+    """Return `gene_estimates` of the screen's own contrast."""
     return gene_estimates(screen, cfg, posterior).contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
 
 
 def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEstimates:
-    """Make what ``export=`` asks for out of a fit.
+    """Return the estimates and errors that ``export=`` asks for.
 
-    ``estimates=posterior`` takes posterior means. ``unshrunken`` fits theta once more with scales of the
-    walk so broad that they do not shrink, guides around their gene as in the fit. ``se=sandwich`` replaces
-    the labels' part of the covariance by what the cells' scores show, summed within clusters.
-    ``dead_guides`` lets guides of the unshrunken fit have no effect at all (`calibration.dead_guides`).
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        With the likelihood weight as a number.
-    posterior
-        Of the fit.
-
-    Returns
-    -------
-    GeneEstimates
-        Of all fates.
-
-    Raises
-    ------
-    FitError
-        When the unshrunken fit fails.
+    ``estimates=posterior`` takes posterior means. ``unshrunken`` fits theta once more with scales of the walk
+    so broad that they do not shrink, guides around their gene as in the fit. ``se=sandwich`` replaces the
+    labels' part of the covariance by the scatter of the cells' scores, summed within clusters.
+    ``inactive_guides`` lets guides of the unshrunken fit have no effect at all (`inactive_guides`). The
+    likelihood weight must be a number. Raises FitError when the unshrunken fit fails.
     """
     if cfg.export.estimates == "posterior" and cfg.export.se == "posterior":
         return GeneEstimates(posterior.theta_mean, posterior.theta_joint, posterior.theta_flip)
@@ -52,7 +34,7 @@ def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEst
     index = design.theta_index  # (L, F*, D)
     together = index.reshape(len(index), -1)
     shape = (*index.shape, *index.shape[1:])
-    flat = flat_of(posterior, design)
+    flat = flat_means(posterior, design)
     precision = posterior.scales_mean**-2.0
     if cfg.export.estimates == "posterior":
         mean = posterior.theta_mean
@@ -64,8 +46,8 @@ def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEst
             inverse = torch.cholesky_inverse(fit.factor).cpu().numpy()
             covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
             if cfg.export.inactive_guides:
-                live = fit_live(design, flat, covariance, cfg.likelihood_weight, guides)
-                return GeneEstimates(live.mean, live.covariance, notes=live.notes, guides=live.guides)
+                found = fit_inactive_guides(design, flat, covariance, cfg.likelihood_weight, guides)
+                return GeneEstimates(found.mean, found.covariance, notes=found.notes, guides=found.guides)
             return GeneEstimates(mean, covariance)
     cells = linearise(screen, cfg, flat, precision, cfg.likelihood_weight)
     note: tuple[str, ...] = ()

@@ -1,10 +1,10 @@
-"""Gene effects when some guides may do nothing at all.
+"""Gene effects when some guides may have no effect at all.
 
-A normal spread of guides around their gene takes a guide that does not cut, or does not silence, for one more
-deviation: it draws the gene's effect towards zero and makes it look sure. Here each guide is dead with a
-probability that is estimated from all guides: a live guide has the effect theta + delta, a dead one none on
-any day. All sets of dead guides of a gene are weighed by Bayes' theorem, as in a spike and slab over guides,
-not over genes: which genes have no effect stays mash's business.
+A normal spread of guides around their gene treats a guide that does not cut, or does not silence, as one
+more deviation: it draws the gene's effect towards zero and makes it look certain. Here each guide is inactive
+with a probability estimated from all guides: an active guide has the effect theta + delta, an inactive one
+none on any day. All sets of inactive guides of a gene are weighted by Bayes' theorem, as in a spike and slab
+over guides, not over genes: which genes have no effect is left to mash.
 """
 
 from __future__ import annotations
@@ -25,78 +25,52 @@ from fatebias.model.regression import SoftRegression
 Array = NDArray[np.float64]
 
 MOST_ROUNDS = 100
-SURE = 0.9
-SETTLED = 1e-4
-# Effects that a gene may have, as far as the weighing of sets needs to know: none, or of these sizes in
-# logits, mostly lasting. Under a flat prior the fewest live guides would win for every gene without effect.
+SURE = 0.9  # the probability from which the note calls a guide surely inactive
+SETTLED = 1e-4  # of the share and the spread from round to round
+# Sizes of effect in logits that the weighting of sets allows a gene, besides none; mostly lasting over days.
+# Under a flat prior on theta the set with the fewest active guides would win for every gene without effect.
 SIZES = (0.15, 0.5, 1.5)
 LASTING = 0.7
-# Share of dead guides before any was seen: Beta(1, 9), which matters only where the data say nothing.
+# Beta(1, 9) prior on the share of inactive guides; matters only where the data are silent.
 BEFORE = (1.0, 9.0)
-MOST_SETS = 1024
-LEAST_SPREAD = 1e-3
+MOST_SETS = 1024  # 2^n sets of n guides: genes with more than ten leave out sets with many inactive guides
+LEAST_SPREAD = 1e-3  # in logits, so that its inverse stays finite
 
 
 @dataclass(frozen=True)
-class LiveFit:
-    """Gene effects with guides live or dead.
+class InactiveGuidesFit:
+    """Gene effects with guides active or inactive."""
 
-    Attributes
-    ----------
-    mean, covariance
-        Of theta, shape (L, F*, D) and (L, F*, D, F*, D).
-    guides
-        Of each guide. Of a gene's only guide it cannot be told whether it is dead.
-    share
-        Of dead guides among those of genes with several.
-    spread
-        SD of live guides around their gene, shape (F*,).
-    """
-
-    mean: Array
-    covariance: Array
+    mean: Array  # (L, F*, D) theta
+    covariance: Array  # (L, F*, D, F*, D)
     guides: GuideEstimates
-    share: float
-    spread: Array
+    share: float  # of inactive guides, among genes with several guides
+    spread: Array  # (F*,) SD of active guides around their gene
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to say of it."""
-        told = self.guides.dead[~np.isnan(self.guides.dead)]
-        alone = len(self.guides.dead) - len(told)
-        notes = [f"{alone} guides are their gene's only one: whether they are dead cannot be told"]
-        if len(told):
+        """What the reader must know."""
+        several = self.guides.inactive[~np.isnan(self.guides.inactive)]
+        alone = len(self.guides.inactive) - len(several)
+        notes = [f"{alone} guides are their gene's only one: whether they are inactive cannot be estimated"]
+        if len(several):
             notes.append(
-                f"guides may be dead: an estimated {self.share:.1%} of {len(told)} are, "
-                f"{int((told > SURE).sum())} of them surely"
+                f"guides may be inactive: an estimated {self.share:.1%} of {len(several)} are, "
+                f"{int((several > SURE).sum())} of them surely"
             )
         return tuple(notes if alone else notes[1:])
 
 
-def fit_live(design: DesignMatrix, flat: Array, covariance: Array, weight: float, spread: Array) -> LiveFit:
-    """Correct a fit with normal guides for dead ones.
+def fit_inactive_guides(
+    design: DesignMatrix, flat: Array, covariance: Array, weight: float, spread: Array
+) -> InactiveGuidesFit:
+    """Return a fit with normal guides, corrected for inactive ones.
 
+    ``flat``, (size,), is the mode of a fit with broad scales of theta (`sandwich.fit_broad`), guides not
+    centred; ``covariance``, (L, F*, D, F*, D), that of its theta; ``spread``, (F*,), the SD of its guides.
     The likelihood is taken as quadratic in each guide's daywise effects around the current ones, guides as
-    independent of each other given all else; what that leaves out (cells with several guides, alpha, b and
-    gamma) is taken from the given fit: without dead guides its mean and covariance come back.
-
-    Parameters
-    ----------
-    coefficients
-        The design, guides not centred.
-    flat
-        Mode of a fit with broad scales of theta and guides normal (`curvature.fit_broad`), shape (size,).
-    covariance
-        Of theta in that fit, shape (L, F*, D, F*, D).
-    weight
-        Likelihood weight.
-    spread
-        SD of guides in that fit, shape (F*,).
-
-    Returns
-    -------
-    LiveFit
-        Effects of live guides.
+    independent of each other given all else. What that leaves out (cells with several guides, alpha, b and
+    gamma) is taken from the given fit: without inactive guides its mean and covariance come back.
     """
     rows = design.rows
     theta, delta, shared = design.split(flat)
@@ -111,38 +85,25 @@ def fit_live(design: DesignMatrix, flat: Array, covariance: Array, weight: float
     mean, before = (np.array([each.mean for each in part]) for part in (found, normal))
     blocks, usual = (np.array([each.covariance for each in part]) for part in (found, normal))
     stretch = np.linalg.cholesky(covariance.reshape(blocks.shape)) @ np.linalg.inv(np.linalg.cholesky(usual))
-    dead, own, own_sd = np.full(rows.n_guides, np.nan), np.empty_like(effects), np.empty_like(effects)
+    inactive, own, own_sd = np.full(rows.n_guides, np.nan), np.empty_like(effects), np.empty_like(effects)
     for place, each in zip(places, found, strict=True):
         own[place], own_sd[place] = (part.reshape(-1, *effects.shape[1:]) for part in each.guides())
         if len(place) > 1:
-            dead[place] = each.dead
-    return LiveFit(
+            inactive[place] = each.inactive
+    # Only the change from normal guides, in the same approximation, is applied to the given fit.
+    return InactiveGuidesFit(
         theta + (mean - before).reshape(theta.shape),
         (stretch @ blocks @ np.swapaxes(stretch, 1, 2)).reshape(covariance.shape),
-        GuideEstimates(dead, own, own_sd),
+        GuideEstimates(inactive, own, own_sd),
         share,
         spread,
     )
 
 
 def _quadratic(design: DesignMatrix, effects: Array, shared: Array, weight: float) -> tuple[Array, Array]:
-    """Take the log-likelihood as h'u - u'Pu/2 in each guide's own effects u, all else as it is.
+    """Return P, (G, E, E), and h, (G, E), of the log-likelihood h'u - u'Pu/2 in each guide's own effects u.
 
-    Parameters
-    ----------
-    coefficients
-        The design.
-    effects
-        Of guides, shape (G, F*, D).
-    shared
-        alpha, b and gamma, shape (Q, F*).
-    weight
-        Likelihood weight.
-
-    Returns
-    -------
-    precision, linear : ndarray
-        P, shape (G, E, E), and h, shape (G, E); E is F* x D, fate by fate.
+    Effects of guides are (G, F*, D), shared ones (Q, F*), all else as it is; E is F* x D, fate by fate.
     """
     rows = design.rows
     n_guides, n_fates, n_days = effects.shape
@@ -166,52 +127,36 @@ def _quadratic(design: DesignMatrix, effects: Array, shared: Array, weight: floa
 
 @dataclass(frozen=True)
 class _Gene:
-    """Posterior of one gene, a mixture over S sets of live guides.
+    """Posterior of one gene, a mixture over S sets of active guides."""
 
-    Attributes
-    ----------
-    own
-        Its guides.
-    same
-        See `_same_on_all_days`.
-    weights
-        Probability of each set, where the guide is live in it, shape (S, n).
-    means, covariances
-        Of theta given the set, shape (S, E) and (S, E, E).
-    sets
-        Probability of each set, shape (S,).
-    sizes
-        Probability of each size of effect.
-    """
-
-    own: _Integrated
-    same: Array
-    weights: Array
-    means: Array
-    covariances: Array
-    sets: Array
-    sizes: Array
+    own: _Integrated  # its guides
+    same: Array  # see `_same_on_all_days`
+    weights: Array  # (S, n) probability of each set, where the guide is active in it
+    means: Array  # (S, E) theta given the set
+    covariances: Array  # (S, E, E)
+    sets: Array  # (S,) probability of each set
+    sizes: Array  # probability of each size of effect
 
     @property
     def mean(self) -> Array:
-        """Of theta, shape (E,)."""
+        """Of theta, (E,)."""
         return self.sets @ self.means
 
     @property
     def covariance(self) -> Array:
-        """Of theta, shape (E, E)."""
+        """Of theta, (E, E)."""
         apart = self.means - self.mean
         between = np.einsum("s,si,sj->ij", self.sets, apart, apart)
         return np.asarray(np.einsum("s,sij->ij", self.sets, self.covariances) + between)
 
     @property
-    def dead(self) -> Array:
-        """Probability that a guide is dead, shape (n,)."""
+    def inactive(self) -> Array:
+        """Probability that a guide is inactive, (n,)."""
         return np.clip(1 - self.weights.sum(axis=0), 0, 1)
 
     @property
     def squares(self) -> Array:
-        """Expected squares of the deviations of live guides, summed, shape (F*,)."""
+        """Expected squares of the deviations of active guides, summed, (F*,)."""
         own = self.own
         delta = own.pull - np.einsum("gie,se->sgi", own.gain, self.means)
         variance = np.diagonal(own.rest, axis1=1, axis2=2) + np.einsum(
@@ -220,7 +165,7 @@ class _Gene:
         return np.asarray(np.einsum("sg,sgi->i", self.weights, delta**2 + variance))
 
     def guides(self) -> tuple[Array, Array]:
-        """Mean and SD of each guide's whole effect, nothing where it is dead, shape (n, E)."""
+        """Return mean and SD of each guide's whole effect, zero where it is inactive, (n, E)."""
         own, same = self.own, self.same
         left = np.eye(len(same)) - same @ own.gain  # theta + delta = left theta + same (pull + noise)
         mean = np.einsum("gij,sj->sgi", left, self.means) + own.pull @ same.T
@@ -234,15 +179,15 @@ class _Gene:
 def _settle(
     guides: tuple[Array, Array], places: list[NDArray[np.int64]], spread: Array
 ) -> tuple[float, Array, Array]:
-    """Estimate the share of dead guides, the spread of live ones and the sizes of genes' effects by EM."""
+    """Return by EM the share of inactive guides, the spread of active ones and the shares of sizes."""
     share, sizes = BEFORE[0] / sum(BEFORE), np.full(1 + len(SIZES), 1 / (1 + len(SIZES)))
-    n_told = sum(len(place) for place in places if len(place) > 1)
+    n_several = sum(len(place) for place in places if len(place) > 1)
     for _ in range(MOST_ROUNDS):
         found = _weigh_all(guides, places, share, spread, sizes)
         sizes = np.mean([each.sizes for each in found], axis=0)
-        dead = sum(float(each.dead.sum()) for each in found)  # a gene's only guide adds none
-        new_share = (dead + BEFORE[0]) / (n_told + sum(BEFORE))
-        squares = np.sum([each.squares for each in found], axis=0) / max(len(guides[0]) - dead, 1.0)
+        inactive = sum(float(each.inactive.sum()) for each in found)  # 0 for a gene's only guide
+        new_share = (inactive + BEFORE[0]) / (n_several + sum(BEFORE))
+        squares = np.sum([each.squares for each in found], axis=0) / max(len(guides[0]) - inactive, 1.0)
         new_spread = np.sqrt(np.maximum(squares, LEAST_SPREAD**2))
         change = max(abs(new_share - share), float(np.abs(new_spread - spread).max()))
         share, spread = new_share, new_spread
@@ -253,33 +198,22 @@ def _settle(
 
 @dataclass(frozen=True)
 class _Integrated:
-    """What live guides say of their gene's theta once their own deviations are integrated out.
+    """The likelihood of a gene's theta under each guide, the guide's own deviation integrated out."""
 
-    Attributes
-    ----------
-    precision, linear
-        Of theta, shape (G, E, E) and (G, E).
-    log_factor
-        Log of what is left in front, shape (G,).
-    gain, pull, rest
-        A deviation given theta is normal around ``pull - gain theta`` with covariance ``rest``; shape
-        (G, F*, E), (G, F*) and (G, F*, F*).
-    """
-
-    precision: Array
-    linear: Array
-    log_factor: Array
-    gain: Array
-    pull: Array
-    rest: Array
+    precision: Array  # (G, E, E) of theta
+    linear: Array  # (G, E)
+    log_factor: Array  # (G,) log of the factor in front
+    gain: Array  # (G, F*, E) a deviation given theta is normal around pull - gain theta
+    pull: Array  # (G, F*)
+    rest: Array  # (G, F*, F*) covariance of that normal
 
     def at(self, guides: NDArray[np.int64]) -> _Integrated:
-        """Take some guides."""
+        """Return those of some guides."""
         return _Integrated(*(getattr(self, each.name)[guides] for each in fields(self)))
 
 
 def _same_on_all_days(n_fates: int, n_days: int) -> Array:
-    """Spread a guide's deviation over the days, shape (E, F*)."""
+    """Return the matrix that spreads a guide's deviation over the days, (E, F*)."""
     return np.asarray(np.kron(np.eye(n_fates), np.ones((n_days, 1))), dtype=np.float64)
 
 
@@ -309,33 +243,35 @@ def _weigh_all(
     spread: Array,
     sizes: Array | None = None,
 ) -> list[_Gene]:
-    """Weigh the sets of dead guides of every gene; all guides are live where no sizes are given."""
+    """Weight the sets of inactive guides of every gene; all guides are active without ``sizes``."""
     same = _same_on_all_days(len(spread), guides[1].shape[1] // len(spread))
     whole = _integrate(guides, spread, same)
     return [_weigh(whole.at(place), share, same, sizes) for place in places]
 
 
 def _weigh(own: _Integrated, share: float, same: Array, sizes: Array | None) -> _Gene:
-    """Mix over the sets of dead guides of one gene; at least one guide is live."""
+    """Mix over the sets of inactive guides of one gene; at least one guide is active."""
     n_guides, width = own.linear.shape
-    live = np.ones((1, n_guides)) if sizes is None else _sets(n_guides)
-    known = np.einsum("sg,gij->sij", live, own.precision)
-    linear = live @ own.linear
+    active = np.ones((1, n_guides)) if sizes is None else _sets(n_guides)
+    known = np.einsum("sg,gij->sij", active, own.precision)
+    linear = active @ own.linear
     covariance = np.linalg.inv(known + np.eye(width) / BROAD**2)
     mean = np.einsum("sij,sj->si", covariance, linear)
     p, of_sizes = np.ones(1), np.zeros(1)
     if sizes is not None:
-        evidence = (live @ own.log_factor)[:, None] + _by_size(known, linear, same)  # (S, sizes)
-        evidence += (live.sum(axis=1) * np.log1p(-share) + (1 - live).sum(axis=1) * np.log(share))[:, None]
+        evidence = (active @ own.log_factor)[:, None] + _by_size(known, linear, same)  # (S, sizes)
+        evidence += (active.sum(axis=1) * np.log1p(-share) + (1 - active).sum(axis=1) * np.log(share))[
+            :, None
+        ]
         with np.errstate(divide="ignore"):
             evidence += np.log(sizes)
         both = np.exp(evidence - logsumexp(evidence))
         p, of_sizes = both.sum(axis=1), both.sum(axis=0)
-    return _Gene(own, same, p[:, None] * live, mean, covariance, p, of_sizes)
+    return _Gene(own, same, p[:, None] * active, mean, covariance, p, of_sizes)
 
 
 def _by_size(known: Array, linear: Array, same: Array) -> Array:
-    """Log evidence of theta for each set and size of effect, the first of size zero, (S, 1 + sizes)."""
+    """Return the log evidence of theta for each set and size of effect, zero first, (S, 1 + sizes)."""
     width = linear.shape[1]
     columns = [np.zeros(len(linear))]
     for size in SIZES:
@@ -347,12 +283,12 @@ def _by_size(known: Array, linear: Array, same: Array) -> Array:
 
 
 def _sets(n_guides: int) -> Array:
-    """List which guides are live, (S, n): all sets but the empty one, or those with few dead guides."""
+    """Return which guides are active, (S, n): all sets but the empty one, or those with few inactive."""
     kept: list[Array] = []
-    for n_dead in range(n_guides):
-        new = [np.ones(n_guides) for _ in combinations(range(n_guides), n_dead)]
-        for row, dead in zip(new, combinations(range(n_guides), n_dead), strict=True):
-            row[list(dead)] = 0
+    for n_inactive in range(n_guides):
+        new = [np.ones(n_guides) for _ in combinations(range(n_guides), n_inactive)]
+        for row, inactive in zip(new, combinations(range(n_guides), n_inactive), strict=True):
+            row[list(inactive)] = 0
         if kept and len(kept) + len(new) > MOST_SETS:
             break
         kept += new

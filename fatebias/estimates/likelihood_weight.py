@@ -1,14 +1,13 @@
-"""The likelihood weight that the data suggest, by three ways that look at different things.
+"""The likelihood weight that the data suggest, by three methods that use different parts of them.
 
 ``dispersion``: one over the Pearson dispersion, how much labels scatter around the fit. ``information``: the
-matching of information of Lyddon, Holmes and Walker 2019 (doi 10.1093/biomet/asz006), which sees noise that
-cells share within clusters. ``controls``: the weight at which pseudo-genes of NTC guides have z scores of
-unit spread, which sees whatever else moves a gene without effect.
+matching of information of Lyddon, Holmes and Walker 2019 (doi 10.1093/biomet/asz006), which picks up noise
+that cells share within clusters. ``controls``: the weight at which pseudo-genes of NTC guides have z scores
+of unit spread, which picks up whatever else moves a gene without effect.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,69 +21,41 @@ from fatebias.data.synthetic import FEWEST_NTC, pseudo_genes
 from fatebias.estimates.sandwich import FEWEST_CLUSTERS, Sandwich, fit_broad, linearise
 from fatebias.model.design_matrix import design_of
 
-log = logging.getLogger(__name__)
-
 Array = NDArray[np.float64]
 
-PILOT_ROUNDS = 2
+PILOT_ROUNDS = 2  # the first at weight 1, the second at the weight that the first suggests
 # One screen in two hundred would take a smaller weight by chance alone.
 SURE = 0.99
 
 
 @dataclass(frozen=True)
 class WeightEstimate:
-    """One way's weight.
+    """The weight by one method."""
 
-    Attributes
-    ----------
-    weight
-        What it suggests; None where the data do not allow it.
-    low, high
-        Its 99 % interval; None where there is none.
-    note
-        Why there is no weight, or what limits it.
-    parts
-        What it was made of, plain content that JSON can hold.
-    """
-
-    weight: float | None
-    low: float | None = None
+    weight: float | None  # None where the data do not allow it
+    low: float | None = None  # 99 % interval; None where there is none
     high: float | None = None
-    note: str = ""
-    parts: dict[str, Any] = field(default_factory=dict)
+    note: str = ""  # why there is no weight, or what limits it
+    parts: dict[str, Any] = field(default_factory=dict)  # what it was made of, ready for JSON
 
 
 @dataclass(frozen=True)
 class WeightReport:
-    """The suggested weight with its parts.
+    """The suggested weight with its parts."""
 
-    Attributes
-    ----------
-    weight
-        The suggestion.
-    method
-        The way that it was taken from.
-    estimates
-        All ways by name.
-    n_clusters, cluster_source
-        What was taken for groups of cells that share noise.
-    notes
-        What the reader must know.
-    """
-
-    weight: float
-    method: str
-    estimates: dict[str, WeightEstimate]
-    n_clusters: int
-    cluster_source: str
-    notes: tuple[str, ...] = ()
+    weight: float  # the suggestion
+    method: str  # where it comes from
+    estimates: dict[str, WeightEstimate]  # by method
+    n_clusters: int  # groups of cells that may share noise
+    cluster_source: str  # what the groups are
+    notes: tuple[str, ...] = ()  # what the reader must know
 
     def plain(self) -> dict[str, Any]:
-        """Give content that JSON can hold."""
+        """Return content that JSON can hold."""
         return asdict(self)
 
-    def words(self) -> str:
-        """Say it in a line for the terminal."""
+    def summary_line(self) -> str:
+        """Return one line for the terminal."""
         parts = [
             f"{name} {found.weight:.3g}" for name, found in self.estimates.items() if found.weight is not None
         ]
@@ -92,29 +63,12 @@ class WeightReport:
 
 
 def estimate_weight(screen: Screen, cfg: Config) -> WeightReport:
-    """Estimate the likelihood weight from a screen, without a fit of its own having been made before.
+    """Return the likelihood weight that a screen suggests, without an earlier fit.
 
     Gene effects are fitted free by gene and day, so that what a random walk would shrink away is not taken
-    for scatter; the weight found is used in the next round.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        Priors, ``model.guide_effects``, ``calibration.method`` and the seed; its likelihood weight is not
-        used.
-
-    Returns
-    -------
-    WeightReport
-        The weight by ``calibration.method`` and the others; ``controls``, which takes fits of its own,
-        only where a weight is asked for.
-
-    Raises
-    ------
-    FitError
-        When the pilot fit fails.
+    for scatter; the weight found is used in the next round. ``cfg.likelihood_weight`` is not used, but
+    ``controls``, which needs fits of its own, is computed only where it is ``auto`` or
+    ``calibration.method=controls``. Raises FitError when the pilot fit fails.
     """
     design = design_of(screen, cfg.model)
     weight, mean = 1.0, None
@@ -139,26 +93,17 @@ def estimate_weight(screen: Screen, cfg: Config) -> WeightReport:
 def choose(
     estimates: dict[str, WeightEstimate], method: str, n_clusters: int, cluster_source: str
 ) -> WeightReport:
-    """Take the way asked for; under ``auto`` the smallest, and one with an interval if it is surely smaller.
+    """Return the estimate of the method asked for.
 
-    Parameters
-    ----------
-    estimates
-        All ways by name; dispersion has a weight always.
-    method
-        ``auto`` or the name of a way.
-    n_clusters, cluster_source
-        For the report.
-
-    Returns
-    -------
-    WeightReport
-        With a note where the way asked for could not be gone.
+    ``auto`` takes dispersion, or another method whose weight (the upper end of its interval, if it has one)
+    is smaller. A method that is not available is replaced by dispersion, with a note.
     """
     notes = [f"{name}: {found.note}" for name, found in estimates.items() if found.note]
     chosen = "dispersion" if method == "auto" else method
     if estimates[chosen].weight is None:
-        notes.append(f"calibration.method={method} cannot be gone here; dispersion instead")
+        notes.append(
+            f"calibration.method={method} is not possible on this screen; dispersion is used instead"
+        )
         chosen = "dispersion"
     if method == "auto":
         for name, found in estimates.items():
@@ -173,20 +118,7 @@ def choose(
 
 
 def dispersion_weight(cells: Sandwich, screen: Screen) -> WeightEstimate:
-    """Take one over the Pearson dispersion, overall, with that of each day beside it.
-
-    Parameters
-    ----------
-    cells
-        Around a fit.
-    screen
-        For the days.
-
-    Returns
-    -------
-    WeightEstimate
-        For Dirichlet(c pi) labels c + 1.
-    """
+    """Return one over the Pearson dispersion, with that of each day; for Dirichlet(c pi) labels c + 1."""
     whole = cells.dispersion()
     by_day = {label: round(cells.dispersion(screen.day == d), 6) for d, label in enumerate(screen.day_labels)}
     return WeightEstimate(
@@ -202,20 +134,11 @@ def dispersion_weight(cells: Sandwich, screen: Screen) -> WeightEstimate:
 def information_weight(cells: Sandwich) -> WeightEstimate:
     """Match informations, coefficient by coefficient of theta with everything else profiled out.
 
-    For each theta with direction u (its column of the inverse Hessian), a = u' A u is what the model says of
-    the variance of its score at weight 1, b = sum_c (u' s_c)^2 what the clusters say. The weight is
-    tr(A J^-1 A) / tr(A) with diagonal A = 1 / a and J = b / a^2, and 1 / b corrected for its upward bias with
-    few clusters (1 - 2 / C of those that hold the gene).
-
-    Parameters
-    ----------
-    cells
-        Around a fit.
-
-    Returns
-    -------
-    WeightEstimate
-        For Dirichlet(c pi) labels c + 1, less where clusters share noise.
+    For each theta with direction u (its column of the inverse Hessian), a = u' A u is the variance of its
+    score at weight 1 under the model, b = sum_c (u' s_c)^2 that over the clusters. The weight is tr(A J^-1 A)
+    / tr(A) with diagonal A = 1 / a and J = b / a^2, and 1 / b corrected for its upward bias with few clusters
+    (1 - 2 / C of those that hold the gene). For Dirichlet(c pi) labels it is c + 1, less where clusters share
+    noise.
     """
     theta = cells.design.theta_index.ravel()
     model, seen, held = np.empty((3, len(theta)))
@@ -229,7 +152,7 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
         held[start : start + 64] = _number_of_clusters(square)
     good = (model > 0) & (seen > 0) & (held > 4)
     if not good.any():
-        return WeightEstimate(None, note="no gene is held by enough cells")
+        return WeightEstimate(None, note="no gene has enough cells")
     model, seen, held = model[good], seen[good], held[good]
     single = model / seen * (1 - 2 / held)
     weight = float(np.average(single, weights=1 / model))
@@ -239,7 +162,7 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
     if not cells.clustered:
         note = (
             f"{cells.n_clusters} clusters are fewer than {FEWEST_CLUSTERS}, too few to see shared noise; "
-            "each cell counted by itself (data.cluster_key, or a neighbour graph in obsp, gives more)"
+            "each cell counts by itself (data.cluster_key, or a neighbour graph in obsp, makes more)"
         )
     return WeightEstimate(
         weight,
@@ -251,30 +174,16 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
 
 
 def _number_of_clusters(square: Array) -> Array:
-    """Count the clusters that matter for each coefficient: (sum x)^2 / sum x^2 of normal squares, times 3."""
+    """Return the effective number of clusters of each coefficient: 3 (sum x)^2 / sum x^2 of squares x."""
     total = square.sum(axis=0)
     return 3 * total**2 / np.maximum((square**2).sum(axis=0), 1e-300)
 
 
 def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimate:
-    """Find the weight at which NTC pseudo-genes' z scores have unit spread.
+    """Return the weight at which NTC pseudo-genes' z scores have unit spread.
 
     Each part of the NTC guides is in turn grouped into pseudo-genes of the panel's usual size, which are
-    fitted free like the genes.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        Priors and ``calibration.control_splits``.
-    weight
-        Where to begin.
-
-    Returns
-    -------
-    WeightEstimate
-        With the interval of a variance of that many z scores; None with fewer than 6 NTC guides.
+    fitted free like the genes at ``weight``. None with fewer than 6 NTC guides.
     """
     if len(screen.ntc_guide_names) < FEWEST_NTC:
         return WeightEstimate(None, note=f"{len(screen.ntc_guide_names)} NTC guides; {FEWEST_NTC} are needed")
@@ -297,10 +206,10 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimat
         labels.append(of_labels)
         spread.append(np.diagonal(cells.covariance)[index.ravel()])
     theta, of_labels, variance = (np.concatenate(each) for each in (estimate, labels, spread))
-    known = variance < 1.0  # a pseudo-gene without cells on a day says nothing
+    known = variance < 1.0  # without cells on a day the estimate is the prior's
     n = int(known.sum())
     if n < 2 * screen.D:
-        return WeightEstimate(None, note="fewer than two pseudo-genes have cells enough")
+        return WeightEstimate(None, note="fewer than two pseudo-genes have enough cells")
     # the labels' part of a variance goes as one over the weight
     square = float((theta[known] ** 2 / of_labels[known]).mean())
     # days of a pseudo-gene share its guides' deviations, so there are fewer independent squares than scores

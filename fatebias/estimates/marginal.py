@@ -1,4 +1,4 @@
-"""Average marginal effects: what knocking a gene down does to the probabilities of fates, mean over cells."""
+"""Average marginal effects: how knocking a gene down changes the probabilities of fates, mean over cells."""
 
 from __future__ import annotations
 
@@ -12,88 +12,47 @@ from fatebias import names
 from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.estimates.estimates import GeneEstimates
-from fatebias.estimates.sandwich import flat_of
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
-from fatebias.inference.posterior import Posterior
+from fatebias.inference.posterior import Posterior, flat_means
 from fatebias.model.design_matrix import DesignMatrix, design_of
 from fatebias.model.softmax import exponentials
 
 Array = NDArray[np.float64]
 
-# Entries of a matrix of rows by genes that is held at once.
+# Largest matrix of rows by genes in memory, in entries.
 ENTRIES_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
 class MarginalEffects:
-    """Changes of probability, 0.05 being five points of a hundred.
+    """Changes of probability; 0.05 is five percentage points."""
 
-    Attributes
-    ----------
-    mean
-        Shape (L, D, F), fates as in `Screen.fates`; they sum to zero over fates. NaN where every cell of the
-        day carries the gene.
-    se
-        Standard errors, same shape.
-    """
-
-    mean: Array
-    se: Array
+    mean: Array  # (L, D, F) sums to zero over fates; NaN where every cell of the day carries the gene
+    se: Array  # (L, D, F)
 
 
 def marginal_effects(
     screen: Screen, cfg: Config, posterior: Posterior, given: GeneEstimates
 ) -> MarginalEffects:
-    """Average each gene's effect on the fates' probabilities over the cells that do not carry it.
+    """Return each gene's effect on the fates' probabilities, averaged over the cells that do not carry it.
 
-    On each day the mean over those cells of ``pi(eta + theta[gene, :, day]) - pi(eta)``, all fates' theta,
-    as mash is given them, moving together and eta, with the cell's own guides, at the posterior mean
-    (Williams 2012, doi 10.1177/1536867X1201200209, of a discrete change). Errors are by the delta method from
-    the covariance of the gene's theta across fates on that day; that of eta is left out, being shared by
-    thousands of cells.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        For ``model.guide_effects``.
-    posterior
-        Of the fit.
-    given
-        What mash is given.
-
-    Returns
-    -------
-    MarginalEffects
-        Of every gene, day and fate.
+    On each day the mean over those cells of ``pi(eta + theta[gene, :, day]) - pi(eta)``, all fates' theta
+    moving together as estimated and eta, with the cell's own guides, at the posterior mean (Williams 2012,
+    doi 10.1177/1536867X1201200209, of a discrete change). Errors are by the delta method from the covariance
+    of the gene's theta across fates on that day; that of eta is left out, being shared by thousands of cells.
     """
     design = design_of(screen, cfg.model)
-    mean, slope = average_change(design, flat_of(posterior, design), given.mean)
+    mean, slope = average_change(design, flat_means(posterior, design), given.mean)
     across_fates = np.einsum("lfdgd->ldfg", given.covariance)
     variance = np.einsum("ldfa,ldab,ldfb->ldf", slope, across_fates, slope)
     return MarginalEffects(mean, np.sqrt(variance))
 
 
 def average_change(design: DesignMatrix, flat: Array, theta: Array) -> tuple[Array, Array]:
-    """Average the change that an effect makes to the probabilities of cells that do not carry the gene.
+    """Return the average change, (L, D, F), and its derivative in each theta, (L, D, F, F*).
 
-    Parameters
-    ----------
-    coefficients
-        The design, of collapsed rows.
-    flat
-        All effects in flat order, which give eta, shape (size,).
-    theta
-        Effects to add to eta, shape (L, F*, D).
-
-    Returns
-    -------
-    mean : ndarray
-        Shape (L, D, F).
-    slope : ndarray
-        Its derivative in the theta of each non-reference fate, shape (L, D, F, F*).
+    ``flat``, (size,), gives eta; ``theta``, (L, F*, D), is added to it in cells that do not carry the gene.
     """
     rows = design.rows
     n_fates = rows.n_effects
@@ -119,7 +78,7 @@ class _Day:
         self.cells = cells
 
     def change(self, theta: Array, carried: NDArray[np.float64]) -> tuple[Array, Array]:
-        """Give mean (l, F) and slope (l, F, F*) of l genes with effects of shape (l, F*)."""
+        """Return mean (l, F) and slope (l, F, F*) of l genes with effects of shape (l, F*)."""
         factor = np.exp(theta)
         total = self._sums(self.raised @ factor.T, factor)
         # what the gene's own cells have put into the sums over all cells
@@ -169,20 +128,7 @@ class _Day:
 
 
 def marginal_table(effects: MarginalEffects, screen: Screen) -> pd.DataFrame:
-    """Lay the effects out, the contrast fate in front.
-
-    Parameters
-    ----------
-    effects
-        Of `marginal_effects`.
-    screen
-        Names.
-
-    Returns
-    -------
-    DataFrame
-        ``gene, ame_d*, ame_se_d*`` of the contrast, then ``ame_FATE_d*, ame_se_FATE_d*`` of the others.
-    """
+    """Return ``gene, ame_d*, ame_se_d*`` of the contrast, then ``ame_FATE_d*, ame_se_FATE_d*``."""
     columns = {names.GENE: np.asarray(screen.gene_names, dtype=object)}
     others = [f for f in range(len(screen.fates)) if screen.fates[f] != screen.contrast]
     for fate in (screen.contrast_index + 1, *others):
@@ -196,15 +142,7 @@ def marginal_table(effects: MarginalEffects, screen: Screen) -> pd.DataFrame:
 def write_marginal(
     screen: Screen, cfg: Config, posterior: Posterior, given: GeneEstimates, paths: RunPaths
 ) -> None:
-    """Write ``marginal_effects.csv``.
-
-    Parameters
-    ----------
-    screen, cfg, posterior, given
-        As in `marginal_effects`.
-    paths
-        Where to write.
-    """
+    """Write ``marginal_effects.csv``."""
     table = marginal_table(marginal_effects(screen, cfg, posterior, given), screen)
     with atomic_path(paths.marginal_effects) as draft:
         table.to_csv(draft, index=False)

@@ -1,4 +1,4 @@
-"""What the labels scatter around a fitted point: dispersion, scores by cluster, and robust covariances."""
+"""How labels scatter around a fitted point: dispersion, scores by cluster, and robust covariances."""
 
 from __future__ import annotations
 
@@ -13,33 +13,19 @@ from numpy.typing import NDArray
 from fatebias.config import Config, PriorsConfig
 from fatebias.data.screen import Screen
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
-from fatebias.inference.posterior import Posterior
 from fatebias.model.design_matrix import DesignMatrix, cell_design_of
 from fatebias.model.regression import SoftRegression
 
 Array = NDArray[np.float64]
 
-FEWEST_CLUSTERS = 12
+FEWEST_CLUSTERS = 12  # with fewer, sums over clusters say more about chance than about dependence
 # Scales under which gene effects are all but free: logits on the first day and from day to day.
 BROAD = 5.0
 PILOT_GUIDE_SCALE = 0.5
 
 
 def broad_scales(design: DesignMatrix, sigma_guide: Array | float = PILOT_GUIDE_SCALE) -> InitialValues:
-    """Give scales that leave gene effects free and hold guides to a spread.
-
-    Parameters
-    ----------
-    coefficients
-        The design.
-    sigma_guide
-        SD of guides around their gene, a number or one a fate, shape (F*,).
-
-    Returns
-    -------
-    InitialValues
-        All scales held.
-    """
+    """Return fixed scales that leave gene effects free and guides around their gene with SD sigma_guide."""
     rows = design.rows
     precision = np.full((rows.n_effects, rows.n_days + 1), BROAD**-2)
     precision[:, -1] = np.broadcast_to(np.maximum(sigma_guide, 1e-3), rows.n_effects) ** -2.0
@@ -53,26 +39,7 @@ def fit_broad(
     sigma_guide: Array | float = PILOT_GUIDE_SCALE,
     mean: Array | None = None,
 ) -> LaplaceFit:
-    """Fit gene effects by gene and day without the random walk's shrinkage.
-
-    Parameters
-    ----------
-    coefficients
-        The design, of collapsed rows.
-    priors
-        Scales of alpha, b and gamma.
-    weight
-        Likelihood weight.
-    sigma_guide
-        SD of guides around their gene.
-    mean
-        Where to begin, shape (size,).
-
-    Returns
-    -------
-    LaplaceFit
-        Mode and curvature.
-    """
+    """Return the fit of gene effects by gene and day without the random walk's shrinkage."""
     held = broad_scales(design, sigma_guide)
     start = InitialValues(held.scale_precision, held.held, mean)
     return fit_laplace(design, priors, likelihood_weight=weight, max_rounds=8, start=start)
@@ -80,30 +47,14 @@ def fit_broad(
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Cells around a fitted point.
+    """Cells around a fitted point."""
 
-    Attributes
-    ----------
-    coefficients
-        The design with a row for each cell.
-    flat
-        The point, shape (size,).
-    precision
-        Of the normal prior given the scales, sparse, shape (size, size).
-    weight
-        Likelihood weight of the fit.
-    cell_weight
-        Weight of each cell, mean 1, shape (N,).
-    cluster
-        Cells that may share noise have the same number, shape (N,).
-    """
-
-    design: DesignMatrix
-    flat: Array
-    precision: Any
-    weight: float
-    cell_weight: Array
-    cluster: NDArray[np.integer]
+    design: DesignMatrix  # with a row for each cell
+    flat: Array  # (size,) the point
+    precision: Any  # of the normal prior given the scales, sparse, (size, size)
+    weight: float  # likelihood weight of the fit
+    cell_weight: Array  # (N,) mean 1
+    cluster: NDArray[np.integer]  # (N,) cells that may share noise have the same number
 
     @cached_property
     def regression(self) -> SoftRegression:
@@ -112,17 +63,17 @@ class Sandwich:
 
     @cached_property
     def pi(self) -> Array:
-        """Fitted probabilities of the non-reference fates, shape (N, F*)."""
+        """Fitted probabilities of the non-reference fates, (N, F*)."""
         return self.regression.probabilities(self.regression.logits(self.flat))
 
     @cached_property
     def information(self) -> Array:
-        """Negative Hessian at weight 1, shape (size, size)."""
+        """Negative Hessian at weight 1, (size, size)."""
         return self.regression.information(self.pi)
 
     @cached_property
     def covariance(self) -> Array:
-        """Inverse of the penalised negative Hessian, shape (size, size)."""
+        """Inverse of the penalised negative Hessian, (size, size)."""
         hessian = self.weight * self.information
         entries = self.precision.tocoo()
         hessian[entries.row, entries.col] += entries.data
@@ -135,30 +86,19 @@ class Sandwich:
 
     @property
     def residual_factor(self) -> float:
-        """What squared residuals must be multiplied with, since the fit has followed the noise."""
+        """Factor that corrects squared residuals, too small since the fit has followed the noise."""
         total = len(self.cluster) * self.pi.shape[1]
         return total / max(total - self.n_effective, 0.05 * total)
 
     @cached_property
     def pearson(self) -> Array:
-        """Pearson statistic of each cell over its degrees of freedom, shape (N,)."""
+        """Pearson statistic of each cell over its degrees of freedom, (N,)."""
         pi = np.column_stack([1 - self.pi.sum(axis=1), self.pi])
         p = self.regression.p / np.where(self.regression.count > 0, self.regression.count, 1)[:, None]
         return np.asarray(((p - pi) ** 2 / np.maximum(pi, 1e-12)).sum(axis=1) / self.pi.shape[1])
 
     def dispersion(self, chosen: NDArray[np.bool_] | None = None) -> float:
-        """Pearson dispersion of the labels, 1 where they scatter like single draws of a fate.
-
-        Parameters
-        ----------
-        chosen
-            Cells to look at, shape (N,); None looks at all.
-
-        Returns
-        -------
-        float
-            For Dirichlet(c pi) labels 1 / (c + 1) in expectation.
-        """
+        """Return the Pearson dispersion of all or some cells; Dirichlet(c pi) labels have 1 / (c + 1)."""
         weight = self.cell_weight if chosen is None else self.cell_weight[chosen]
         pearson = self.pearson if chosen is None else self.pearson[chosen]
         return float(np.average(pearson, weights=weight) * self.residual_factor)
@@ -170,7 +110,7 @@ class Sandwich:
 
     @property
     def clustered(self) -> bool:
-        """Whether there are enough clusters to judge dependence by."""
+        """Whether there are enough clusters to estimate dependence from."""
         return self.n_clusters >= FEWEST_CLUSTERS
 
     @property
@@ -180,17 +120,9 @@ class Sandwich:
         return self.n_clusters / max(self.n_clusters - spent, 1)
 
     def along(self, directions: Array) -> Array:
-        """Project every cell's score, or every cluster's where there are enough, on directions.
+        """Return scores along directions (size, n) by cluster, (C, n), or by cell where clusters are few.
 
-        Parameters
-        ----------
-        directions
-            Shape (size, n).
-
-        Returns
-        -------
-        ndarray
-            At weight 1, residuals and small numbers of clusters allowed for; shape (N or C, n).
+        At weight 1, small-sample factors included.
         """
         if not self.clustered:
             n_fates = self.pi.shape[1]
@@ -202,20 +134,11 @@ class Sandwich:
         return (scores @ directions) * np.sqrt(self.residual_factor * self.cluster_factor)
 
     def robust(self, index: NDArray[np.integer]) -> Array:
-        """Sandwich covariances of blocks of coefficients, clustered where there are enough clusters.
+        """Return sandwich covariances of blocks of coefficients, (L, D, D), at flat places (L, D).
 
-        ``H^-1 (w^2 sum_c s_c s_c' + Q) H^-1``: the labels' part of the score's variance is what was seen, the
-        prior's part what the model says (Liang and Zeger 1986, doi 10.1093/biomet/73.1.13, with a penalty).
-
-        Parameters
-        ----------
-        index
-            Flat places, shape (L, D).
-
-        Returns
-        -------
-        ndarray
-            Shape (L, D, D).
+        ``H^-1 (w^2 sum_c s_c s_c' + Q) H^-1``: the labels' part of the score's variance as observed, the
+        prior's part as the model has it (Liang and Zeger 1986, doi 10.1093/biomet/73.1.13, with a penalty).
+        Clustered where there are enough clusters.
         """
         columns = np.ascontiguousarray(self.covariance[:, index.ravel()])
         shape = (*index.shape, -1)
@@ -229,51 +152,7 @@ class Sandwich:
 
 
 def linearise(screen: Screen, cfg: Config, flat: Array, scale_precision: Array, weight: float) -> Sandwich:
-    """Set out the cells of a screen around a point.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-    flat
-        All effects in flat order.
-    scale_precision
-        ``1 / s^2``, shape (F*, D + 1).
-    priors
-        Scales of alpha, b, gamma.
-    weight
-        Likelihood weight of the fit.
-    centred
-        ``model.guide_effects=centred``.
-
-    Returns
-    -------
-    Sandwich
-        Nothing is computed before it is asked for.
-    """
+    """Return the cells of a screen around a point, (size,), under scales ``1 / s^2``, (F*, D + 1)."""
     design = cell_design_of(screen, cfg.model)
     precision = design.prior_precision(cfg.priors, scale_precision)
     return Sandwich(design, flat, precision, weight, screen.weight, screen.cluster)
-
-
-def flat_of(posterior: Posterior, design: DesignMatrix) -> Array:
-    """Put posterior means into flat order.
-
-    Parameters
-    ----------
-    posterior
-        Means.
-    coefficients
-        Where each effect stands.
-
-    Returns
-    -------
-    ndarray
-        Shape (size,).
-    """
-    gene = design.rows.guide_gene
-    flat = np.empty(design.size)
-    flat[design.theta_index] = posterior.theta_mean
-    flat[design.delta_index] = posterior.beta_mean[..., 0] - posterior.theta_mean[gene, :, 0]
-    flat[design.shared_index] = posterior.shared_mean
-    return flat

@@ -14,47 +14,21 @@ from numpy.typing import NDArray
 from fatebias import names
 from fatebias.data.screen import Screen
 from fatebias.estimates.estimates import GeneEstimates, GuideEstimates
-from fatebias.files.atomic import atomic_path
-from fatebias.files.paths import RunPaths
 from fatebias.inference.posterior import Posterior
 
 Array = NDArray[np.float64]
 
 
 def gene_table(betahat: Array, se: Array, genes: Sequence[str]) -> pd.DataFrame:
-    """Daywise effects of one contrast, exactly the columns that mash is given.
-
-    Parameters
-    ----------
-    betahat, se
-        Estimates and standard errors, shape (L, D).
-    genes
-        Names, L of them.
-
-    Returns
-    -------
-    DataFrame
-        ``gene, betahat_d0.., se_d0..``, one row a gene, in logits.
-    """
+    """Return ``gene, betahat_d*, se_d*`` of one contrast in logits: the columns that mash is given."""
     return pd.concat([pd.DataFrame({names.GENE: list(genes)}), _by_day(betahat, se)], axis=1)
 
 
 def guide_table(posterior: Posterior, screen: Screen, given: GuideEstimates | None = None) -> pd.DataFrame:
-    """Daywise effects of each CRISPR guide, gene effect plus the guide's own deviation.
+    """Return ``guide, gene, cells, betahat_d*, se_d*`` of the screen's contrast, one row a guide, in logits.
 
-    Parameters
-    ----------
-    posterior
-        Means and SDs.
-    screen
-        Names, contrast and cells.
-    given
-        Effects of guides that may be dead, where that was asked, in place of the posterior's.
-
-    Returns
-    -------
-    DataFrame
-        ``guide, gene, cells, betahat_d0.., se_d0..``, in logits, and ``p_inactive`` where `given`.
+    A guide's effect is its gene's plus its own deviation; with ``given``, guides may be inactive and
+    ``p_inactive`` is added.
     """
     contrast = screen.contrast_index
     cells = np.bincount(screen.guide_ids[screen.guide_ids > 0], minlength=len(screen.guide_names) + 1)[1:]
@@ -67,7 +41,7 @@ def guide_table(posterior: Posterior, screen: Screen, given: GuideEstimates | No
     )
     mean, sd = (posterior.beta_mean, posterior.beta_sd) if given is None else (given.mean, given.sd)
     table = pd.concat([head, _by_day(mean[:, contrast], sd[:, contrast])], axis=1)
-    return table if given is None else table.assign(**{names.P_INACTIVE: given.dead})
+    return table if given is None else table.assign(**{names.P_INACTIVE: given.inactive})
 
 
 def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
@@ -76,29 +50,8 @@ def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
     return pd.DataFrame(np.concatenate([mean, sd], axis=1), columns=columns)
 
 
-def write_posterior(
-    posterior: Posterior, given: GeneEstimates, screen: Screen, paths: RunPaths
-) -> list[Path]:
-    """Write the gene table, the guide table and the arrays behind both contrasts.
-
-    Parameters
-    ----------
-    posterior
-        Means and SDs.
-    given
-        What mash is given (`fatebias.estimates.from_fit`).
-    screen
-        Names.
-    paths
-        Where to write.
-
-    Returns
-    -------
-    list of Path
-        The files written, the gene table last.
-    """
-    contrast = screen.contrast_index
-    own = given.contrast(np.eye(screen.n_fates_star)[contrast])
+def posterior_arrays(posterior: Posterior, given: GeneEstimates, screen: Screen) -> dict[str, Any]:
+    """Return what ``posterior.npz`` holds: moments, what mash is given (``export_*``), names."""
     labels = {
         "effect_fates": screen.fates[1:],
         "reference_fate": screen.fates[0],
@@ -111,30 +64,21 @@ def write_posterior(
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
     arrays |= {f"export_{name}": getattr(given, name) for name in ("mean", "covariance", "flip")}
     arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
-    with atomic_path(paths.posterior) as draft:
-        np.savez_compressed(draft, gene_of_guide=screen.gene_of_guide, **arrays)
-    for path, table in (
-        (paths.guide_summary, guide_table(posterior, screen, given.guides)),
-        (paths.gene_summary, gene_table(own.betahat, own.se, screen.gene_names)),
-    ):
-        with atomic_path(path) as draft:
-            table.to_csv(draft, index=False)
-    return [paths.posterior, paths.guide_summary, paths.gene_summary]
+    return {"gene_of_guide": screen.gene_of_guide, **arrays}
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table that a run wrote: names as text (a gene may be called NA), the rest numbers."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    figures = [str(column) for column in table if column not in (names.GENE, names.GUIDE)]
+    # from text to number by Python's float, which reads back the very bits that were written
+    numbers = {c: pd.to_numeric(table[c].map(lambda cell: float(cell) if cell else np.nan)) for c in figures}
+    whole = [c for c in figures if table[c].str.fullmatch(r"-?\d+").all()]
+    return table.assign(**numbers).astype({c: np.int64 for c in whole})
 
 
 def read_posterior(path: Path) -> Posterior:
-    """Read the moments back from ``posterior.npz``.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    Posterior
-        As it was written.
-    """
+    """Return the moments kept in ``posterior.npz``."""
     with np.load(path) as arrays:
         found = {f.name: arrays[f.name] for f in fields(Posterior) if f.name in arrays}
     return Posterior(**(found | {"n_draws": int(found["n_draws"])}))

@@ -1,4 +1,4 @@
-"""Where a run's files stand, and how they appear: whole or not at all."""
+"""Files that appear under their name whole or not at all, and digests of files and settings."""
 
 from __future__ import annotations
 
@@ -16,28 +16,15 @@ from fatebias.errors import OutputError
 
 @contextlib.contextmanager
 def atomic_path(final: Path) -> Iterator[Path]:
-    """Give a path beside `final` to write to; it takes the final name only when the block ends well.
+    """Yield a path beside `final` to write to; it gets the final name only when the block ends well.
 
-    Parameters
-    ----------
-    final
-        The name under which the whole file shall appear.
-
-    Yields
-    ------
-    Path
-        The temporary path, in the same folder and with the same suffix.
-
-    Raises
-    ------
-    OutputError
-        When the disk is full or the folder cannot be written; an older `final` stays as it was.
+    Raises OutputError when the disk is full or the folder read-only; an older `final` then stays as it was.
     """
     draft = final.with_name(f".{final.stem}.{uuid.uuid4().hex[:8]}{final.suffix}")
     try:
         yield draft
         with draft.open("rb") as handle:
-            os.fsync(handle.fileno())
+            os.fsync(handle.fileno())  # else a crash may leave the final name on an empty file
         os.replace(draft, final)
     except OSError as error:
         raise OutputError(
@@ -53,29 +40,13 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
 
 def atomic_text(final: Path, text: str) -> None:
-    """Write a text file whole or not at all.
-
-    Parameters
-    ----------
-    final
-        Where it shall stand.
-    text
-        Its content, written as UTF-8.
-    """
+    """Write a text file whole or not at all."""
     with atomic_path(final) as draft:
         draft.write_text(text, encoding="utf-8")
 
 
 def atomic_json(final: Path, content: Any) -> None:
-    """Write JSON whole or not at all.
-
-    Parameters
-    ----------
-    final
-        Where it shall stand.
-    content
-        What `json` can write; paths and numpy numbers are turned into text and numbers.
-    """
+    """Write JSON whole or not at all."""
     atomic_text(final, json.dumps(content, indent=2, ensure_ascii=False, default=_plain) + "\n")
 
 
@@ -84,33 +55,11 @@ def _plain(value: Any) -> Any:
 
 
 def sha256_file(path: Path) -> str:
-    """Hash a file in constant memory.
-
-    Parameters
-    ----------
-    path
-        The file.
-
-    Returns
-    -------
-    str
-        Its SHA-256 in hexadecimal.
-    """
+    """Return the SHA-256 of a file, read in constant memory."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def digest(content: Any) -> str:
-    """Hash settings or other plain content, independent of the order of its keys.
-
-    Parameters
-    ----------
-    content
-        What `json` can write.
-
-    Returns
-    -------
-    str
-        SHA-256 in hexadecimal.
-    """
+    """Return the SHA-256 of plain content, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=_plain).encode()).hexdigest()

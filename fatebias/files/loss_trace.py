@@ -14,13 +14,7 @@ FLUSH_EVERY_S = 1.0
 
 
 class LossLog:
-    """Writes a line a step; what a killed fit leaves is whole but for its last second.
-
-    Parameters
-    ----------
-    path
-        The file; an earlier one is replaced.
-    """
+    """Writes one line per step, flushed every second: a killed fit loses at most that."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,22 +31,7 @@ class LossLog:
         return self
 
     def add(self, step: int, loss: float, timestamp_ms: int) -> None:
-        """Append one step.
-
-        Parameters
-        ----------
-        step
-            Counted from 0.
-        loss
-            Its loss.
-        timestamp_ms
-            Milliseconds since 1970.
-
-        Raises
-        ------
-        OutputError
-            When the disk is full.
-        """
+        """Append one step."""
         assert self.handle is not None
         try:
             self.handle.write(f"{step},{loss!r},{timestamp_ms}\n")

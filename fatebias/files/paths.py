@@ -5,153 +5,50 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fatebias import names
 from fatebias.errors import OutputError
+from fatebias.files.outputs import PLACES, of_stage
 
 
 @dataclasses.dataclass(frozen=True)
 class RunPaths:
-    """Every file of a run, as a property.
+    """Every file of a run: ``RunPaths(root).hits`` and so on, by the names of `fatebias.files.outputs`."""
 
-    Parameters
-    ----------
-    root
-        The run's folder, ``out_dir``.
-    """
+    root: Path  # out_dir
 
-    root: Path
+    def __getattr__(self, name: str) -> Path:
+        """Return the path of the file that `fatebias.files.outputs.OUTPUTS` calls `name`."""
+        try:
+            return self.root / PLACES[name]
+        except KeyError:
+            raise AttributeError(f"no output is called {name}") from None
 
-    @property
-    def gene_summary(self) -> Path:
-        """Daywise effects and standard errors, what mash is given."""
-        return self.root / names.GENE_SUMMARY_CSV
+    def stage(self, stage: str) -> list[Path]:
+        """Return the paths of all files that a stage may write."""
+        return [getattr(self, name) for name in of_stage(stage)]
 
-    @property
-    def guide_summary(self) -> Path:
-        """The same for each CRISPR guide."""
-        return self.root / names.GUIDE_SUMMARY_CSV
-
-    @property
-    def marginal_effects(self) -> Path:
-        """Changes of probability, averaged over cells."""
-        return self.root / names.MARGINAL_CSV
-
-    @property
-    def posterior(self) -> Path:
-        """Means and SDs of all effects, both contrasts, with names."""
-        return self.root / names.POSTERIOR_NPZ
-
-    @property
-    def mash_out(self) -> Path:
-        """What the discovery engine returned."""
-        return self.root / names.MASH_OUT_CSV
-
-    @property
-    def hits(self) -> Path:
-        """The ranked table."""
-        return self.root / names.HITS_CSV
-
-    @property
-    def hits_plot(self) -> Path:
-        """Picture of the top of the ranking."""
-        return self.root / names.HITS_PNG
-
-    @property
-    def calls(self) -> Path:
-        """What more there is to say of each gene: active days, sign changes, time course."""
-        return self.root / names.CALLS_CSV
-
-    def contrast(self, name: str) -> RunPaths:
-        """Files of a further contrast; its folder has the name, slashes replaced."""
-        return RunPaths(self.contrasts / name.replace("/", "_"))
+    def discovery(self, contrasts: Sequence[str] = ()) -> list[Path]:
+        """Return the paths that the stage discover writes, those of further contrasts included."""
+        further = [self.contrast(name) for name in contrasts]
+        below = [path for paths in further for path in (paths.gene_summary, *paths.stage("discover"))]
+        return [*self.stage("discover"), *below]
 
     @property
     def contrasts(self) -> Path:
         """Folder of further contrasts."""
-        return self.root / names.CONTRASTS_DIR
+        return self.root / "contrasts"
+
+    def contrast(self, name: str) -> RunPaths:
+        """Return the files of a further contrast; its folder has the name, slashes replaced."""
+        return RunPaths(self.contrasts / name.replace("/", "_"))
 
     @property
-    def loss(self) -> Path:
-        """The whole loss trace."""
-        return self.root / names.LOSS_CSV
-
-    @property
-    def loss_plot(self) -> Path:
-        """Picture of the loss trace."""
-        return self.root / names.LOSS_PNG
-
-    @property
-    def screen_summary(self) -> Path:
-        """What was read, what was dropped and why."""
-        return self.root / names.SCREEN_SUMMARY_JSON
-
-    @property
-    def calibration(self) -> Path:
-        """The weight that the data suggest, with its parts."""
-        return self.root / names.CALIBRATION_JSON
-
-    @property
-    def heldout(self) -> Path:
-        """The score on cells left out of the fit."""
-        return self.root / names.HELDOUT_JSON
-
-    @property
-    def controls(self) -> Path:
-        """Pseudo-genes of NTC guides, and what discovery made of them."""
-        return self.root / names.CONTROLS_CSV
-
-    @property
-    def controls_plot(self) -> Path:
-        """QQ plot of their z scores."""
-        return self.root / names.CONTROLS_PNG
-
-    @property
-    def commitment(self) -> Path:
-        """Effects on how far cells are committed, beside the contrast's."""
-        return self.root / names.COMMITMENT_CSV
-
-    @property
-    def spike_in(self) -> Path:
-        """Known effects in NTC pseudo-genes, and what discovery made of them."""
-        return self.root / names.SPIKE_IN_CSV
-
-    @property
-    def spike_in_plot(self) -> Path:
-        """Share of them that is called, by size."""
-        return self.root / names.SPIKE_IN_PNG
-
-    @property
-    def bootstrap(self) -> Path:
-        """Errors, signs and calls by the bootstrap."""
-        return self.root / names.BOOTSTRAP_CSV
-
-    @property
-    def bootstrap_refits(self) -> Path:
-        """Effects in each refit of the bootstrap."""
-        return self.root / names.BOOTSTRAP_NPZ
-
-    @property
-    def jackknife(self) -> Path:
-        """Errors by leaving out replicates or clusters."""
-        return self.root / names.JACKKNIFE_CSV
-
-    @property
-    def concordance(self) -> Path:
-        """How far replicates fitted apart agree."""
-        return self.root / names.CONCORDANCE_CSV
-
-    @property
-    def config(self) -> Path:
-        """The composed config."""
-        return self.root / names.CONFIG_YAML
-
-    @property
-    def record(self) -> Path:
-        """run.json."""
-        return self.root / names.RUN_JSON
+    def superseded(self) -> Path:
+        """Where results of an earlier fit are moved to."""
+        return self.root / "superseded"
 
     @property
     def checkpoint(self) -> Path:
@@ -160,7 +57,7 @@ class RunPaths:
 
     @property
     def lock(self) -> Path:
-        """Held while a run is at work in the folder."""
+        """Locked while a run works in the folder."""
         return self.root / ".lock"
 
     @property
@@ -170,21 +67,11 @@ class RunPaths:
 
 
 def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:
-    """Move what belongs to an earlier fit out of the way, so that it does not pass for results of this one.
+    """Move files of an earlier fit into ``superseded``, so that nobody takes them for results of this one.
 
-    Parameters
-    ----------
-    paths
-        The run's files.
-    outdated
-        Files and folders below ``out_dir``; those that are absent are passed over.
-
-    Returns
-    -------
-    Path
-        The folder ``superseded``, where they are now, in place of what stood there under their names.
+    Absent files are passed over; what `superseded` already has under the same name is replaced.
     """
-    aside = paths.root / names.SUPERSEDED_DIR
+    aside = paths.superseded
     for path in outdated:
         if path.exists():
             final = aside / path.relative_to(paths.root)
@@ -196,23 +83,7 @@ def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:
 
 
 def prepare_out_dir(root: Path) -> RunPaths:
-    """Make the run's folder and see that files can be written there.
-
-    Parameters
-    ----------
-    root
-        The folder; its parents are made too.
-
-    Returns
-    -------
-    RunPaths
-        The paths below it.
-
-    Raises
-    ------
-    OutputError
-        When the folder cannot be made or written to.
-    """
+    """Make the run's folder, parents too, and check that files can be written there."""
     probe = root / f".probe-{uuid.uuid4().hex[:8]}"
     try:
         root.mkdir(parents=True, exist_ok=True)

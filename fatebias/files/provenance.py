@@ -25,24 +25,14 @@ RECORDED_PACKAGES = (
     "hydra-core",
     "mlflow",
 )
-
-
 POINT_ELSEWHERE = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """Tell which commit of this code runs.
+    """Return commit and dirty flag of the code in a folder, None for both outside a checkout.
 
-    Parameters
-    ----------
-    folder
-        Where the code lies. A package installed below someone's own repository (a ``.venv`` in it, say) is
-        no part of that: only a folder whose files are under version control counts.
-
-    Returns
-    -------
-    dict
-        ``commit`` and ``dirty``; both None outside a git checkout.
+    A package installed below someone's own repository (a ``.venv`` in it) is no part of that repository, so
+    only a folder whose files are under version control counts.
     """
     if not git(folder, "ls-files", "--", "."):
         return {"commit": None, "dirty": None}
@@ -52,20 +42,8 @@ def git_state(folder: Path) -> dict[str, Any]:
 
 
 def git(folder: Path, *words: str) -> str | None:
-    """Ask git about a folder.
-
-    Parameters
-    ----------
-    folder
-        Where to ask; variables that point git elsewhere (``GIT_DIR``, as a hook has it) do not count.
-    *words
-        What to ask.
-
-    Returns
-    -------
-    str or None
-        Its answer; None when there is no git or it refuses.
-    """
+    """Return git's answer about a folder; None when there is no git or it refuses."""
+    # a git hook sets GIT_DIR and others, which would point at another repository
     surroundings = {name: value for name, value in os.environ.items() if name not in POINT_ELSEWHERE}
     try:
         done = subprocess.run(
@@ -77,13 +55,7 @@ def git(folder: Path, *words: str) -> str | None:
 
 
 def peak_memory_mb() -> float:
-    """Tell the largest resident size of this process so far.
-
-    Returns
-    -------
-    float
-        Megabytes (10^6 bytes).
-    """
+    """Return the largest resident size of this process so far, in megabytes (10^6 bytes)."""
     with contextlib.suppress(OSError):
         # Linux: ru_maxrss would count the process that started this one, VmHWM begins with this program.
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
@@ -94,13 +66,7 @@ def peak_memory_mb() -> float:
 
 
 def package_versions() -> dict[str, str]:
-    """Tell the versions of Python and of what results depend on.
-
-    Returns
-    -------
-    dict
-        Package name to version; packages that are absent are left out.
-    """
+    """Return the versions of Python and of the packages that results depend on."""
     found = {"python": platform.python_version()}
     for package in RECORDED_PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -109,5 +75,5 @@ def package_versions() -> dict[str, str]:
 
 
 def now() -> str:
-    """Give the time as run.json writes it: ISO 8601, UTC, seconds."""
+    """Return the time as run.json writes it: ISO 8601, UTC, seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""run.json, the run's own record: what ran with which versions, on which inputs, and how it went."""
+"""run.json, the record of a run: what ran, with which versions, on which inputs, and how it ended."""
 
 from __future__ import annotations
 
@@ -16,19 +16,11 @@ from fatebias.files.atomic import atomic_json, sha256_file
 from fatebias.files.paths import RunPaths
 from fatebias.files.provenance import git_state, now, package_versions, peak_memory_mb
 
-STOPPED = "stopped by a signal; the next run in this folder goes on from where it was"
+STOPPED = "stopped by a signal; the next run in this folder continues from its checkpoint"
 
 
 class RunRecord:
-    """run.json: status, what ran with which versions, and which stage stands on which inputs.
-
-    Every change is written at once, so the file tells the truth whatever dies.
-
-    Parameters
-    ----------
-    paths
-        The run's files.
-    """
+    """Status, versions and stages of a run; every change is written at once, so it is true whatever dies."""
 
     def __init__(self, paths: RunPaths) -> None:
         self.paths = paths
@@ -55,26 +47,12 @@ class RunRecord:
         return {**found, "stages": whole}
 
     def update(self, **parts: Any) -> None:
-        """Set top-level entries and write the file.
-
-        Parameters
-        ----------
-        **parts
-            The entries.
-        """
+        """Set top-level entries and write the file."""
         self.content.update(parts)
         atomic_json(self.paths.record, self.content)
 
     def start(self, *, command: list[str], seed: int) -> None:
-        """Note that a run begins: versions, command line, seed, host.
-
-        Parameters
-        ----------
-        command
-            The command line as typed.
-        seed
-            The run's seed.
-        """
+        """Record that a run begins: versions, command line, seed, host."""
         self.content = {"stages": self.content["stages"]}
         self.update(
             status="running",
@@ -89,7 +67,7 @@ class RunRecord:
         )
 
     def finish(self) -> None:
-        """Note that every stage asked for is done, and what most readers look for first."""
+        """Record that every stage asked for is done, with what most readers look for first."""
         fit, found = (self.content["stages"].get(name, {}) for name in ("fit", "discover"))
         report = found.get("report", {})
         self.update(
@@ -105,56 +83,24 @@ class RunRecord:
         )
 
     def wall_seconds(self) -> float:
-        """Tell how long the stages took, those that an earlier run has done among them.
-
-        Returns
-        -------
-        float
-            Seconds, with reading the screen and the attempts that a stage went on from; the same however
-            often the run is repeated.
-        """
+        """Return the seconds that the stages took, also those done by an earlier run in this folder."""
         parts = ("seconds", "load_seconds")
         taken = [stage.get(part) or 0.0 for stage in self.content["stages"].values() for part in parts]
         return round(sum(taken), 3)
 
     def peak_memory_mb(self) -> float:
-        """Tell the largest memory of the stages, those that an earlier run has done among them.
-
-        Returns
-        -------
-        float
-            Megabytes (10^6 bytes); of this process where no stage was done.
-        """
+        """Return the largest memory of the stages in megabytes, also those done by an earlier run."""
         noted = [
             stage["peak_memory_mb"] for stage in self.content["stages"].values() if "peak_memory_mb" in stage
         ]
         return max(noted) if noted else round(peak_memory_mb(), 1)
 
     def fail(self, why: str) -> None:
-        """Note that the run ended early.
-
-        Parameters
-        ----------
-        why
-            The error's message.
-        """
+        """Record that the run ended early."""
         self.update(status="failed", why=why, ended=now())
 
     def is_current(self, stage: str, key: str) -> bool:
-        """Tell whether a stage was done with the same inputs and settings and its files are still whole.
-
-        Parameters
-        ----------
-        stage
-            ``fit`` or ``discover``.
-        key
-            Digest of the stage's inputs and settings.
-
-        Returns
-        -------
-        bool
-            True only when the key matches and every output has the hash written down.
-        """
+        """Return whether a stage was done with the same `key` (inputs, settings) and its files are whole."""
         entry = self.content["stages"].get(stage)
         if not entry or entry.get("status") != "done" or entry.get("key") != key:
             return False
@@ -166,26 +112,11 @@ class RunRecord:
 
     @contextlib.contextmanager
     def stage(self, stage: str, key: str, outputs: list[Path]) -> Iterator[dict[str, Any]]:
-        """Time a stage and note its outcome.
+        """Time a stage and record its outcome; yields the entry, to which the stage adds what it found.
 
-        Where an earlier attempt at the same was stopped and left a checkpoint, to go on from, its time counts
-        too: from its start to the checkpoint.
-
-        Parameters
-        ----------
-        stage
-            ``fit`` or ``discover``.
-        key
-            Digest of the stage's inputs and settings.
-        outputs
-            Files that the stage must have written.
-
-        Yields
-        ------
-        dict
-            The stage's entry, to which the stage adds what it has to tell.
+        Time that an earlier attempt put into the checkpoint from which the stage continues counts too.
         """
-        earlier = self._seconds_gone_on_from(stage, key)
+        earlier = self._seconds_in_checkpoint(stage, key)
         entry: dict[str, Any] = {"status": "running", "key": key, "started": now()}
         if earlier:
             entry["seconds_before"] = earlier
@@ -206,8 +137,7 @@ class RunRecord:
         entry["status"] = "done"
         self.update()
 
-    def _seconds_gone_on_from(self, stage: str, key: str) -> float:
-        """Tell the time that earlier attempts put into the checkpoint, 0 without one."""
+    def _seconds_in_checkpoint(self, stage: str, key: str) -> float:
         entry = self.content["stages"].get(stage, {})
         if entry.get("key") != key or entry.get("status") == "done":
             return 0.0

@@ -1,4 +1,4 @@
-"""run.log, which may fail to be written and then says so once, beside the run and not in its place."""
+"""run.log: a full disk costs lines of the log, never the run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ import sys
 
 
 class RunLog(logging.FileHandler):
-    """Named in conf/hydra/job_logging; a full disk costs lines of the log and no run."""
+    """The handler that conf/hydra/job_logging names; it reports the first line that it cannot write."""
 
     said = False
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Say in one line why a line could not be written, the first time.
-
-        Parameters
-        ----------
-        record
-            The line.
-        """
+        """Print why a line could not be written, the first time only."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
             super().handleError(record)

@@ -1,4 +1,4 @@
-"""The state of an optimisation on disk, so that a killed fit goes on where it was.
+"""The state of an optimisation on disk, so that a killed fit resumes where it was.
 
 A checkpoint is written every minute and at the first step boundary after SIGTERM or SIGUSR2, the signals
 that Slurm sends before it stops a job. It holds tensors, numbers and names only and is read with
@@ -28,30 +28,14 @@ TERMINATED = 143  # what a shell reports for SIGTERM; Slurm then requeues the jo
 
 
 class Checkpoint:
-    """One file that holds the newest state of one fit.
-
-    Parameters
-    ----------
-    path
-        The file.
-    key
-        Digest of the fit's data, settings and code; a checkpoint of another fit is set aside.
-    every_s
-        Seconds between checkpoints.
-    """
+    """One file that holds the newest state of one fit; a checkpoint of another fit is set aside."""
 
     def __init__(self, path: Path, key: str, every_s: float) -> None:
         self.path, self.key, self.every_s = path, key, every_s
         self.written = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """Read the state; None when there is none for this fit.
-
-        Returns
-        -------
-        dict or None
-            What was handed to `save`.
-        """
+        """Return the state that `save` was given; None when there is none for this fit."""
         if not self.path.exists():
             return None
         try:
@@ -59,13 +43,13 @@ class Checkpoint:
             known = found["format"] == FORMAT and found["key"] == self.key
             state: dict[str, Any] = found["state"]
         except Exception as error:
-            # whatever a torn or foreign file makes torch raise
+            # a torn or foreign file makes torch raise almost anything
             self._set_aside(f"it cannot be read ({type(error).__name__})")
             return None
         if not known:
             self._set_aside("it belongs to a fit of other data, settings or code")
             return None
-        log.info("going on from step %d, found in %s", state["step"], self.path.name)
+        log.info("resuming from step %d of %s", state["step"], self.path.name)
         return state
 
     def _set_aside(self, why: str) -> None:
@@ -74,22 +58,11 @@ class Checkpoint:
         log.warning("the checkpoint is not used: %s; it is kept as %s", why, aside.name)
 
     def due(self) -> bool:
-        """Tell whether it is time for the next one."""
+        """Return whether it is time for the next one."""
         return time.monotonic() - self.written >= self.every_s
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the state, whole or not at all.
-
-        Parameters
-        ----------
-        state
-            Tensors, numbers, texts, lists and dicts of them.
-
-        Raises
-        ------
-        OutputError
-            When it cannot be written; an earlier one stays.
-        """
+        """Write a state of tensors, numbers, texts, lists and dicts of them, whole or not at all."""
         whole = io.BytesIO()  # torch itself does not say why a file could not be written
         torch.save({"format": FORMAT, "key": self.key, "state": state}, whole)
         with atomic_path(self.path) as draft:
@@ -122,26 +95,21 @@ class StopSignals:
         self.pending = number
 
     def leave(self) -> None:
-        """Act on the signal, the state being safe on disk.
+        """Act on the signal once the state is on disk.
 
-        SIGUSR2 goes on to the handler that was there before (submitit's, which requeues the job); without
-        one, and after SIGTERM, the process ends with 143.
-
-        Raises
-        ------
-        SystemExit
-            With 143.
+        SIGUSR2 is passed to the handler that was there before (submitit's, which requeues the job); without
+        one, and after SIGTERM, the process exits with 143.
         """
         number = self.pending
         assert number is not None
         self.pending = None
         before: Callable[[int, FrameType | None], Any] | Any = self.before.get(number)
         if number == signal.SIGUSR2 and callable(before):
-            log.warning("stopping as asked by %s; the state is saved", signal.Signals(number).name)
+            log.warning("stopping on %s; the state is saved", signal.Signals(number).name)
             before(number, None)
             return
         name = signal.Signals(number).name
-        log.warning("stopping as asked by %s; the state is saved and the next run goes on", name)
+        log.warning("stopping on %s; the state is saved: run the same command again to resume", name)
         raise SystemExit(TERMINATED)
 
     def __exit__(

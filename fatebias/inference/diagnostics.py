@@ -1,4 +1,4 @@
-"""Figures by which to judge a fit, and the verdict in words."""
+"""Figures by which to judge a fit, and what they warn of."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 K_HAT_DRAWS = 200
 K_HAT_LIMIT = 0.7
 K_HAT_DOUBT = 0.5
+# Vehtari et al. 2021 (doi 10.1214/20-BA1221) for both
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
 SETTLED_NATS = 1.0
@@ -29,18 +30,10 @@ DIVERGENT_LIMIT = 0.01
 
 
 def loss_drift(trace: LossTrace) -> dict[str, float]:
-    """Measure how far the loss still fell at the end.
+    """Return how far the loss still fell at the end.
 
-    Parameters
-    ----------
-    trace
-        The loss by step.
-
-    Returns
-    -------
-    dict
-        ``loss_final`` (mean of the last quarter), ``loss_drift`` (mean of the quarter before it less
-        that, in nats) and its standard error.
+    ``loss_final`` is the mean of the last quarter of the steps, ``loss_drift`` the mean of the quarter before
+    it minus that, in nats, ``loss_drift_error`` its standard error.
     """
     quarter = max(1, len(trace.loss) // 4)
     last, before = trace.loss[-quarter:], trace.loss[-2 * quarter : -quarter]
@@ -57,33 +50,18 @@ def loss_drift(trace: LossTrace) -> dict[str, float]:
 def gene_k_hats(
     design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
 ) -> dict[str, Any]:
-    """Pareto k-hat of each gene's block, all other effects held at their mean.
+    """Return the Pareto k-hat of each gene's block, all other effects held at their mean.
 
-    The shape of the tail of the importance ratios between the model and the fitted normal, given
-    everything else (Vehtari et al. 2024, jmlr.org/papers/v25/19-556.html): below 0.7 the normal stands in
-    well for the true conditional posterior. A joint k-hat says nothing in thousands of dimensions.
-
-    Parameters
-    ----------
-    coefficients
-        The design.
-    laplace
-        Gives the conditional precision of each block.
-    family
-        The refined family; None when the Laplace solution itself is the result.
-    cfg
-        ``likelihood_weight`` and ``seed``.
-
-    Returns
-    -------
-    dict
-        ``k_hat`` by gene (numbers in the order of genes), ``k_hat_max`` and ``k_hat_above_0.7``.
+    The shape of the tail of the importance ratios between the model and the fitted normal, given everything
+    else (Vehtari et al. 2024, jmlr.org/papers/v25/19-556.html): below 0.7 the normal is close enough to the
+    true conditional posterior. A joint k-hat is uninformative in thousands of dimensions. Without a family
+    the Laplace solution itself is judged.
     """
     ratios = _BlockRatios(design, laplace, family, cfg)
     k_hats = []
     for gene in range(design.rows.n_genes):
         k = k_hat(ratios.log_ratios(gene, K_HAT_DRAWS))
-        if k > K_HAT_DOUBT:  # few draws tell a high k-hat badly: look again with more
+        if k > K_HAT_DOUBT:  # high values are noisy with few draws: look again with more
             k = k_hat(ratios.log_ratios(gene, 10 * K_HAT_DRAWS))
         k_hats.append(k)
     high = sum(k > K_HAT_LIMIT for k in k_hats)
@@ -104,7 +82,7 @@ class _BlockRatios:
         self.generator = np.random.default_rng(cfg.seed)
 
     def log_ratios(self, gene: int, n_draws: int) -> Array:
-        """Draw from the gene's conditional normal and weigh the draws, shape (S,), up to a constant."""
+        """Return the log ratios, (S,), of draws from the gene's conditional normal, up to a constant."""
         block = self.design.block_index[gene]
         block = block[block < self.design.size]
         rows_of_factor = self.laplace.factor[torch.from_numpy(block).to(self.laplace.factor.device)]
@@ -117,7 +95,7 @@ class _BlockRatios:
         return likelihood + prior + 0.5 * (normal**2).sum(axis=1)
 
     def _log_likelihood(self, block: NDArray[np.int64], moves: Array) -> Array:
-        """Log-likelihood of the rows that a block touches, shape (S,)."""
+        """Return the log-likelihood of the rows that a block touches, (S,)."""
         fate, column = np.divmod(block, self.design.per_fate)
         columns, place = np.unique(column, return_inverse=True)
         part = self.by_column[:, columns]
@@ -134,7 +112,7 @@ class _BlockRatios:
 def _fitted(
     design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None
 ) -> tuple[Array, Array, Array]:
-    """Mean, each block's T in the units of the effects, and E[1 / s^2]."""
+    """Return the mean, each block's T in the units of the effects, and E[1 / s^2]."""
     if family is None:
         width = design.block_index.shape[1]
         return (
@@ -146,7 +124,7 @@ def _fitted(
 
 
 def _log_prior(design: DesignMatrix, effects: Array, scale_precision: Array) -> Array:
-    """Log prior of one gene's effects given the scales, shape (S,), up to a constant."""
+    """Return the log prior of one gene's effects given the scales, (S,), up to a constant."""
     f, d = design.rows.n_effects, design.rows.n_days
     theta = effects[:, : f * d].reshape(-1, f, d) @ walk_steps(d).T
     delta = effects[:, f * d :].reshape(len(effects), -1, f)
@@ -155,18 +133,7 @@ def _log_prior(design: DesignMatrix, effects: Array, scale_precision: Array) -> 
 
 
 def k_hat(log_ratio: Array) -> float:
-    """Shape of the generalised Pareto tail of importance ratios.
-
-    Parameters
-    ----------
-    log_ratio
-        Log ratios, shape (S,).
-
-    Returns
-    -------
-    float
-        k-hat; minus infinity where all ratios are equal.
-    """
+    """Return the shape of the generalised Pareto tail of log ratios, (S,); -inf where all are equal."""
     tail = int(min(0.2 * len(log_ratio), 3 * np.sqrt(len(log_ratio))))
     ratio = np.sort(np.exp(log_ratio - log_ratio.max()))
     excess = ratio[-tail:] - ratio[-tail - 1]
@@ -175,19 +142,8 @@ def k_hat(log_ratio: Array) -> float:
     return float(fit_generalized_pareto(torch.from_numpy(np.maximum(excess, 1e-300)))[0])
 
 
-def judge(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say what speaks against a fit.
-
-    Parameters
-    ----------
-    diagnostics
-        The figures above and those of the way of inference.
-
-    Returns
-    -------
-    tuple of str
-        One sentence each; empty when nothing does.
-    """
+def convergence_warnings(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return one sentence, with what to do, for each figure that says the fit cannot be trusted."""
     found = []
     if not diagnostics.get("laplace_converged", True):
         found.append(
@@ -196,7 +152,7 @@ def judge(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
             f"{diagnostics['laplace_gradient_norm']:.2g}; raise inference.max_rounds"
         )
     drift, error = diagnostics.get("loss_drift"), diagnostics.get("loss_drift_error", 0.0)
-    # a cold start has everything to do: there a short run must not pass for want of evidence
+    # a cold start has far to go: there a short, noisy run must not pass for lack of evidence
     doubt = 3 * error if "laplace_converged" in diagnostics else 0.5 * error
     if drift is None and "svi_steps" in diagnostics and "laplace_converged" not in diagnostics:
         found.append("SVI took too few steps to tell whether it has settled; raise inference.num_steps")

@@ -11,31 +11,16 @@ from pyro.infer import Trace_ELBO
 
 
 class ReparameterisedELBO(Trace_ELBO):
-    """One-sample ELBO: log density of the model less that of the family at the family's draw.
+    """One-sample ELBO: log density of the model minus that of the family at the family's draw.
 
-    The same value and gradient as `Trace_ELBO`, which besides prepares score-function terms, plates and
+    The same value and gradient as `Trace_ELBO`, which also prepares score-function terms, plates and
     subsampling for every site at every step; none of them occurs here, and they took a third of a step.
     """
 
     def loss_and_grads(
         self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> float:
-        """Estimate the loss and add its gradients to the parameters' own.
-
-        Parameters
-        ----------
-        model
-            The model.
-        guide
-            The variational family.
-        *args, **kwargs
-            Handed to both.
-
-        Returns
-        -------
-        float
-            Negative ELBO.
-        """
+        """Return the negative ELBO and add its gradients to the parameters' own."""
         drawn = poutine.trace(guide).get_trace(*args, **kwargs)
         explained = poutine.trace(poutine.replay(model, trace=drawn)).get_trace(*args, **kwargs)
         loss = _log_density(drawn) - _log_density(explained)

@@ -1,4 +1,4 @@
-"""From a screen to a posterior, by the way that ``inference=`` names."""
+"""From a screen to a posterior, by the method that ``inference=`` names."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ import pyro
 import torch
 
 from fatebias.config import Config
-from fatebias.data.collapse import each_cell
 from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError
 from fatebias.inference.checkpoint import Checkpoint
-from fatebias.inference.diagnostics import gene_k_hats, judge, loss_drift
+from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, loss_drift
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
 from fatebias.inference.result import Draws, Fit, LossTrace
 from fatebias.inference.svi import run_svi
-from fatebias.model.design_matrix import DesignMatrix, design_of
+from fatebias.model.design_matrix import DesignMatrix, cell_design_of, design_of
 from fatebias.model.effects import centre_within_genes
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
-from fatebias.model.variational import StructuredFamily, VariationalInit, cold_start
+from fatebias.model.variational import StructuredFamily, VariationalInit, cold_init
 
 log = logging.getLogger(__name__)
 
@@ -34,23 +33,7 @@ OnStep = Callable[[int, float, int], None]
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn the setting ``device`` into a device that is there.
-
-    Parameters
-    ----------
-    name
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    ConfigError
-        When a GPU is asked for that torch does not see.
-    """
+    """Return the torch device of the setting ``device``: auto, cpu, cuda or cuda:N."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda" if count else "cpu")
@@ -74,45 +57,19 @@ def fit_screen(
     checkpoint: Checkpoint | None = None,
     start: InitialValues | None = None,
 ) -> Fit:
-    """Fit the model to a screen.
+    """Return the posterior of a screen, whichever method ``cfg.inference`` names.
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    cfg
-        Everything else.
-    on_step
-        Called with step, loss and time in milliseconds at every step of the optimiser.
-    checkpoint
-        Where SVI keeps its state while it runs.
-    start
-        Where the Laplace solution begins; None begins from nothing.
-
-    Returns
-    -------
-    Fit
-        The posterior, whichever way it was found.
-
-    Raises
-    ------
-    FitError
-        When no posterior worth using was found.
-    ConfigError
-        When the device is not there.
+    ``on_step`` is called with step, loss and time in milliseconds at every step of the optimiser. SVI keeps
+    its state in ``checkpoint`` while it runs. The Laplace solution begins at ``start``, or at zero. Raises
+    FitError when no usable posterior was found, ConfigError when the device is not available.
     """
     device = choose_device(cfg.device)
     begun = time.perf_counter()
     pyro.clear_param_store()
     pyro.set_rng_seed(cfg.seed)
     design = design_of(screen, cfg.model)
-    rows = design.rows
     log.info(
-        "%d cells collapse into %d rows; %d effects; %s",
-        len(screen.day),
-        rows.n_rows,
-        design.size,
-        device,
+        "%d cells collapse into %d rows; %d effects; %s", screen.N, design.rows.n_rows, design.size, device
     )
     seconds = {"collapse": time.perf_counter() - begun}
     if cfg.inference.method == "nuts":
@@ -158,7 +115,8 @@ def _laplace_only(
     begun = time.perf_counter()
     diagnostics = _laplace_figures(laplace) | gene_k_hats(design, laplace, None, cfg)
     seconds["diagnostics"] = time.perf_counter() - begun
-    return Fit(partial(_structured_draws, design, family), trace, diagnostics, judge(diagnostics), seconds)
+    draw = partial(_structured_draws, design, family)
+    return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
 def _svi(
@@ -172,7 +130,7 @@ def _svi(
     checkpoint: Checkpoint | None,
 ) -> Fit:
     full = cfg.inference.batch_size is None or cfg.inference.batch_size >= len(screen.day)
-    rows = design.rows if full else each_cell(screen)
+    rows = design.rows if full else cell_design_of(screen, cfg.model).rows
     tensors = design_tensors(rows, device=device, sparse=full)
     model = partial(
         fate_model,
@@ -180,14 +138,14 @@ def _svi(
         likelihood_weight=cfg.likelihood_weight,
         centred_guides=design.centred,
     )
-    start = cold_start(design) if laplace is None else _variational_init(laplace)
+    init = cold_init(design) if laplace is None else _variational_init(laplace)
     structured = None
     if cfg.inference.variational == "structured":
-        structured = StructuredFamily(design, start, _generator(cfg.seed, device), device)
+        structured = StructuredFamily(design, init, _generator(cfg.seed, device), device)
         family: object = structured
         draw: Callable[[int], Draws] = partial(_structured_draws, design, structured)
     else:
-        family = mean_field_family(model, design, None if laplace is None else start)
+        family = mean_field_family(model, design, None if laplace is None else init)
         draw = partial(mean_field_draws, family, design)
     begun = time.perf_counter()
     trace = run_svi(
@@ -202,7 +160,7 @@ def _svi(
         if structured is not None:
             diagnostics |= gene_k_hats(design, laplace, structured, cfg)
     seconds["diagnostics"] = time.perf_counter() - begun
-    return Fit(draw, trace, diagnostics, judge(diagnostics), seconds)
+    return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
 def _variational_init(laplace: LaplaceFit) -> VariationalInit:

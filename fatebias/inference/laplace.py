@@ -1,6 +1,6 @@
 """Empirical-Bayes Laplace: the posterior as one normal over all effects, with the scales estimated.
 
-Given the scales the model is a ridge-penalised multinomial regression (`model.coefficients`), whose mode
+Given the scales the model is a ridge-penalised multinomial regression (`model.design_matrix`), whose mode
 is found by Newton's method with the exact Hessian. The scales are updated as in variational Bayes: with
 S the posterior expectation of the sum of squares behind a scale and n their number, q(s) is proportional
 to ``s^-n exp(-S / 2 s^2) HalfNormal(s)``, and the normal prior gets the mode of ``1 / s^2`` in log s,
@@ -30,67 +30,37 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-NEWTON_TOLERANCE = 1e-3
+NEWTON_TOLERANCE = 1e-3  # squared distance to the mode in posterior SDs
 SHORTEST_STEP = 1e-8
 NEGLIGIBLE_GAIN = 1e-6  # below what rounding leaves of a difference of two log-likelihoods
 LEAST_DRAWS = 64
 ANNOUNCED_GB = 4.0
+# Posterior variances enter a scale as a sum over genes: with 50,000 draws in all it is known to less than a
+# percent, at a small part of the cost of the whole covariance.
 DRAWS_BEHIND_A_SCALE = 50_000
 
 
 @dataclass(frozen=True)
 class InitialValues:
-    """Where a fit begins.
+    """Where a fit begins."""
 
-    Attributes
-    ----------
-    scale_precision
-        ``1 / s^2`` of tau, each sigma_time, sigma_guide, shape (F*, D + 1).
-    held
-        True for the scales that stay there, shape (F*, D + 1); None holds none.
-    mean
-        Effects in flat order, shape (size,); None begins at zero.
-    """
-
-    scale_precision: Array
-    held: NDArray[np.bool_] | None = None
-    mean: Array | None = None
+    scale_precision: Array  # (F*, D + 1) 1 / s^2 of tau, each sigma_time, sigma_guide
+    held: NDArray[np.bool_] | None = None  # (F*, D + 1) scales that are not estimated; None estimates all
+    mean: Array | None = None  # (size,) effects in flat order; None begins at zero
 
 
 @dataclass(frozen=True)
 class LaplaceFit:
-    """The normal approximation at the mode.
+    """The normal approximation at the mode."""
 
-    Attributes
-    ----------
-    mean
-        Mode of all effects in flat order, shape (size,).
-    factor
-        Lower Cholesky factor of the precision, shape (size, size).
-    unit
-        Rough posterior SD of each effect, shape (size,), to measure steps in.
-    scale_precision
-        ``1 / s^2`` of tau, each sigma_time, sigma_guide, shape (F*, D + 1).
-    log_evidence
-        Laplace's log marginal likelihood, one entry a round.
-    decrement
-        Newton decrement at the mode: squared length of the gradient in posterior SDs.
-    scale_change
-        Largest relative change of a scale that one more round would make.
-    converged
-        Whether both are below their tolerances.
-    seconds
-        Wall time.
-    """
-
-    mean: Array
-    factor: torch.Tensor
-    unit: Array
-    scale_precision: Array
-    log_evidence: tuple[float, ...]
-    decrement: float
-    scale_change: float
-    converged: bool
+    mean: Array  # (size,) mode of all effects in flat order
+    factor: torch.Tensor  # (size, size) lower Cholesky factor of the precision
+    unit: Array  # (size,) rough posterior SD of each effect
+    scale_precision: Array  # (F*, D + 1) 1 / s^2 of tau, each sigma_time, sigma_guide
+    log_evidence: tuple[float, ...]  # Laplace's log marginal likelihood after each round
+    decrement: float  # Newton decrement: squared length of the gradient at the mode in posterior SDs
+    scale_change: float  # largest relative change of a scale that one more round would make
+    converged: bool  # both are below their tolerances
     seconds: float
 
 
@@ -104,36 +74,13 @@ def fit_laplace(
     on_round: Callable[[int, float], None] | None = None,
     start: InitialValues | None = None,
 ) -> LaplaceFit:
-    """Find the mode, the curvature there and the scales.
+    """Return the mode, the curvature there and the scales, converged or not.
 
-    Parameters
-    ----------
-    coefficients
-        The design.
-    priors
-        Scales of the priors.
-    likelihood_weight
-        How much a soft label counts.
-    max_rounds
-        Most updates of the scales.
-    device
-        Where the dense factorisation runs; the sparse products stay on the CPU.
-    on_round
-        Called with the round and the log marginal likelihood.
-    start
-        Where to begin, and which scales to hold as they are; None begins from nothing and holds none.
-
-    Returns
-    -------
-    LaplaceFit
-        The solution, converged or not: see its `converged`.
-
-    Raises
-    ------
-    FitError
-        When the precision is not positive definite or the mode runs away.
+    The dense factorisation runs on ``device``, the sparse products on the CPU. ``on_round`` is called with
+    the round and the log marginal likelihood. Raises FitError when the precision is not positive definite or
+    the mode diverges.
     """
-    with np.errstate(all="ignore"):  # what is not finite ends in an error of ours
+    with np.errstate(all="ignore"):  # values that are not finite end in a FitError below
         return _fit(design, priors, likelihood_weight, max_rounds, device, on_round, start)
 
 
@@ -160,7 +107,7 @@ def _fit(
     widths = scale_prior_widths(priors, design.rows.n_days)
     noise = _white_noise(design, device)
     search = ScaleSearch(design.rows.n_effects, len(counts))
-    flat = _start(design)
+    flat = _first_guess(design)
     if start is not None:
         search.begin_at(np.log(start.scale_precision), start.held)
         flat = flat if start.mean is None else start.mean
@@ -194,18 +141,14 @@ def _fit(
 
 
 def _white_noise(design: DesignMatrix, device: torch.device | str) -> torch.Tensor:
-    """Draw standard normals, shape (size, draws), the same in every round so that the rounds converge.
-
-    Posterior variances enter the scales as sums over all genes; with 50,000 draws behind a sum it is
-    known to less than a percent, at a small part of the cost of the whole covariance.
-    """
+    """Return standard normals, (size, draws), the same in every round so that the rounds converge."""
     draws = max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // design.rows.n_genes))
     generator = torch.Generator().manual_seed(0)
     return torch.randn(design.size, draws, generator=generator, dtype=torch.float64).to(device)
 
 
-def _start(design: DesignMatrix) -> Array:
-    """Effects of zero, but for the day intercepts, which give each day its mean probabilities."""
+def _first_guess(design: DesignMatrix) -> Array:
+    """Return effects of zero, but for day intercepts at the logits of each day's mean probabilities."""
     rows = design.rows
     flat = np.zeros(design.size)
     by_day = np.stack([np.bincount(rows.day, rows.p[:, f], rows.n_days) for f in range(rows.p.shape[1])])
@@ -240,12 +183,7 @@ class _Mode:
 
 
 def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: Any, most: int = 50) -> _Mode:
-    """Climb to the mode; the factor returned belongs to the Hessian where the last step began.
-
-    The first step that can be taken whole is the last: the scales move on anyway, and by the time they
-    have settled the steps are so small that what one of them misses of the mode is nothing. So a round
-    costs one factorisation; `LaplaceFit.decrement` tells what is left in the end.
-    """
+    """Climb to the mode; the factor returned belongs to the Hessian where the last step began."""
     logits = likelihood.logits(flat)
     height = likelihood.value(logits) + penalty.value(flat)
     for _ in range(most):
@@ -266,6 +204,9 @@ def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: 
         if not np.isfinite(new):
             raise _ran_away(f"objective {new}")
         flat, logits, height = candidate, logits + length * along, new
+        # A full Newton step ends the climb, converged or not: the scales are about to move anyway, and once
+        # they have settled what one such step misses of the mode is negligible (`decrement` measures it). So
+        # a round costs one factorisation.
         if length == 1.0:
             break
     slope = likelihood.gradient(likelihood.probabilities(logits)) - penalty.precision @ flat

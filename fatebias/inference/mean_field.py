@@ -18,31 +18,16 @@ from fatebias.model.variational import VariationalInit
 
 
 def mean_field_family(
-    model: Callable[..., None], design: DesignMatrix, start: VariationalInit | None
+    model: Callable[..., None], design: DesignMatrix, init: VariationalInit | None
 ) -> AutoNormal:
-    """Make the family: an independent normal for every latent in unconstrained space.
-
-    Parameters
-    ----------
-    model
-        The model.
-    coefficients
-        The design.
-    start
-        Where the means start; None for Pyro's own default.
-
-    Returns
-    -------
-    AutoNormal
-        The family.
-    """
-    init = init_to_feasible() if start is None else init_to_value(values=_site_values(design, start))
-    return AutoNormal(model, init_loc_fn=init, init_scale=0.05)
+    """Return an independent normal for every latent; None starts it at Pyro's default."""
+    where = init_to_feasible() if init is None else init_to_value(values=_site_values(design, init))
+    return AutoNormal(model, init_loc_fn=where, init_scale=0.05)
 
 
-def _site_values(design: DesignMatrix, start: VariationalInit) -> dict[str, torch.Tensor]:
-    theta, delta, shared = design.split(start.mean)
-    scale = start.scale_precision**-0.5  # (F*, D + 1)
+def _site_values(design: DesignMatrix, init: VariationalInit) -> dict[str, torch.Tensor]:
+    theta, delta, shared = design.split(init.mean)
+    scale = init.scale_precision**-0.5  # (F*, D + 1)
     d = design.rows.n_days
     steps = theta @ walk_steps(d).T
     values = {
@@ -61,42 +46,14 @@ def _site_values(design: DesignMatrix, start: VariationalInit) -> dict[str, torc
 
 @torch.no_grad()
 def mean_field_draws(family: Any, design: DesignMatrix, n_draws: int) -> Draws:
-    """Draw from a fitted AutoNormal.
-
-    Parameters
-    ----------
-    family
-        The fitted family.
-    coefficients
-        The design.
-    n_draws
-        S.
-
-    Returns
-    -------
-    Draws
-        Effects and scales.
-    """
+    """Return S draws from a fitted AutoNormal."""
     with pyro.plate("draws", n_draws, dim=-1):
         site = family()
     return draws_from_sites(site, design)
 
 
 def draws_from_sites(site: dict[str, torch.Tensor], design: DesignMatrix) -> Draws:
-    """Turn draws of the model's sample sites into draws of effects.
-
-    Parameters
-    ----------
-    site
-        Sample site to tensor of shape (S, ...).
-    coefficients
-        The design.
-
-    Returns
-    -------
-    Draws
-        Effects and scales.
-    """
+    """Return draws of effects from draws of the model's sample sites, each of shape (S, ...)."""
     gene = torch.from_numpy(design.rows.guide_gene).to(site["u"].device)
     theta = gene_effects(site["tau"], site["z0"], site.get("sigma_time"), site.get("eps"))
     delta = guide_deviations(site["sigma_guide"], site["u"], gene if design.centred else None)

@@ -22,7 +22,7 @@ from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
 from fatebias.config import Config, PriorsConfig
-from fatebias.inference.diagnostics import judge
+from fatebias.inference.diagnostics import convergence_warnings
 from fatebias.inference.laplace import LaplaceFit, fit_laplace
 from fatebias.inference.progress import Progress
 from fatebias.inference.result import Draws, Fit, LossTrace
@@ -38,21 +38,7 @@ LOG_SCALE_UNIT = 0.2  # of the log scales, so that all coordinates vary alike be
 
 
 class Potential:
-    """Negative log posterior of SPEC 3 in whitened coordinates.
-
-    Parameters
-    ----------
-    coefficients
-        The design.
-    priors
-        Scales of the priors.
-    likelihood_weight
-        How much a soft label counts.
-    laplace
-        Gives the whitening.
-    device
-        Where to compute.
-    """
+    """Negative log posterior of the model in coordinates whitened by the Laplace solution."""
 
     def __init__(
         self,
@@ -82,19 +68,12 @@ class Potential:
         self.shared_precision = put(np.array(fixed) ** -2.0).unsqueeze(1)
 
     def effects(self, point: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Turn whitened coordinates into standardised steps, theta, delta, shared effects and scales.
+        """Return steps, theta, delta, shared effects and scales at whitened coordinates.
 
-        Parameters
-        ----------
-        point
-            ``effects`` (..., size) and ``scales`` (..., F*, D + 1), log scales less their Laplace value
-            in units of 0.2.
-
-        Returns
-        -------
-        tuple of Tensor
-            steps (..., L, F*, D) whose prior has the scales' Laplace values from the second on, theta of
-            the same shape, delta (..., G, F*), shared (..., Q, F*), scales (..., F*, D + 1).
+        ``point`` has ``effects``, (..., size), and ``scales``, (..., F*, D + 1): log scales minus their
+        Laplace value, in units of 0.2. The steps, (..., L, F*, D), are standardised: from the second on their
+        prior has the scales' Laplace values. theta has the same shape, delta (..., G, F*), shared (..., Q,
+        F*), scales (..., F*, D + 1).
         """
         white = point["effects"].unsqueeze(-1)
         flat = self.mean + torch.linalg.solve_triangular(self.factor.T, white, upper=True).squeeze(-1)
@@ -105,7 +84,7 @@ class Potential:
         return steps, theta, flat[..., self.delta], flat[..., self.shared], self.scale_mode * ratio
 
     def __call__(self, point: dict[str, Tensor]) -> Tensor:
-        """Potential energy of one point, a float64 scalar."""
+        """Return the potential energy of one point, a float64 scalar."""
         steps, theta, delta, shared, scales = self.effects(point)
         used = centre_within_genes(delta, self.tensors.guide_gene) if self.centred else delta
         table = guide_day_table(theta, used, self.tensors.guide_gene)
@@ -126,24 +105,7 @@ def fit_nuts(
     device: torch.device,
     on_step: Callable[[int, float, int], None] | None,
 ) -> Fit:
-    """Sample the posterior.
-
-    Parameters
-    ----------
-    coefficients
-        The collapsed design.
-    cfg
-        Priors, weight, seed and the sampler's settings.
-    device
-        Where to compute.
-    on_step
-        Called with the number of the iteration, the potential energy and the time in milliseconds.
-
-    Returns
-    -------
-    Fit
-        Draws of all chains; R-hat and effective sample size of theta among the diagnostics.
-    """
+    """Return the draws of all chains, with R-hat and effective sample size of theta among the diagnostics."""
     settings = cfg.inference
     laplace = fit_laplace(
         design,
@@ -181,7 +143,7 @@ def fit_nuts(
     seconds = {"laplace": laplace.seconds, "nuts": time.perf_counter() - begun}
     merged = {name: torch.cat([each[name] for each in chains]) for name in chains[0]}
     trace = LossTrace(np.arange(len(losses)), np.array(losses), np.array(stamps, dtype=np.int64))
-    return Fit(_Cycle(potential, merged), trace, diagnostics, judge(diagnostics), seconds)
+    return Fit(_Cycle(potential, merged), trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
 def _chain(
@@ -219,7 +181,7 @@ def _figures(theta: Tensor) -> dict[str, Any]:
 
 
 class _Cycle:
-    """Hands out stored draws in order, from the first again after the last."""
+    """Returns stored draws in order, from the first again after the last."""
 
     def __init__(self, potential: Potential, samples: dict[str, Tensor]) -> None:
         self.potential, self.samples = potential, samples

@@ -1,4 +1,4 @@
-"""From draws to labelled means, standard deviations and the tables that are exported."""
+"""From draws to means, standard deviations and covariances of effects."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fatebias.errors import FitError, some
 from fatebias.inference.result import Draws
+from fatebias.model.design_matrix import DesignMatrix
 
 Array = NDArray[np.float64]
 
@@ -17,13 +18,7 @@ CHUNK_BYTES = 64e6
 
 
 class Moments:
-    """Mean and covariance over draws that come in chunks (Chan, Golub and LeVeque 1983).
-
-    Parameters
-    ----------
-    across_last
-        Keep the covariance across the last axis instead of the variance of each entry.
-    """
+    """Mean and covariance over draws that come in chunks (Chan, Golub and LeVeque 1983)."""
 
     def __init__(self, *, across_last: bool = False) -> None:
         self.across_last = across_last
@@ -32,13 +27,7 @@ class Moments:
         self.scatter: Array = np.zeros(())
 
     def add(self, draws: Array) -> None:
-        """Take in a chunk.
-
-        Parameters
-        ----------
-        draws
-            Shape (S, ...).
-        """
+        """Take in a chunk of draws, (S, ...)."""
         mean = draws.mean(axis=0)
         centred = draws - mean
         if self.across_last:
@@ -57,7 +46,7 @@ class Moments:
 
     @property
     def covariance(self) -> Array:
-        """Covariance (or variance) with S - 1 in the denominator."""
+        """Covariance across the last axis, or variance of each entry, with S - 1 in the denominator."""
         return self.scatter / (self.count - 1)
 
     @property
@@ -69,73 +58,39 @@ class Moments:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Means and SDs over draws, in the screen's own order of genes and guides.
+    """Means and SDs over draws, in the screen's own order of genes and guides."""
 
-    Attributes
-    ----------
-    theta_mean, theta_sd
-        Gene effects, shape (L, F*, D), logits against the reference fate.
-    theta_joint
-        Their covariance across fates and days, shape (L, F*, D, F*, D).
-    theta_flip
-        Probability that the effect on fate a against fate b has different signs on two days, of the two days
-        that make it greatest, shape (L, F, F), the reference first; zero on the diagonal.
-    beta_mean, beta_sd
-        Effects of single guides, theta + delta, shape (G, F*, D).
-    shared_mean, shared_sd
-        alpha by day, b by replicate, gamma, shape (Q, F*).
-    scales_mean, scales_sd
-        tau, each sigma_time, sigma_guide, shape (F*, D + 1).
-    n_draws
-        S.
-    """
-
-    theta_mean: Array
-    theta_sd: Array
-    theta_joint: Array
-    theta_flip: Array
-    beta_mean: Array
-    beta_sd: Array
-    shared_mean: Array
-    shared_sd: Array
-    scales_mean: Array
-    scales_sd: Array
-    n_draws: int
+    theta_mean: Array  # (L, F*, D) gene effects, logits against the reference fate
+    theta_sd: Array  # (L, F*, D)
+    theta_joint: Array  # (L, F*, D, F*, D) their covariance across fates and days
+    theta_flip: Array | None  # (L, F, F) probability of opposite signs on two days, as `GeneEstimates.flip`
+    beta_mean: Array  # (G, F*, D) effects of single guides, theta + delta
+    beta_sd: Array  # (G, F*, D)
+    shared_mean: Array  # (Q, F*) alpha by day, b by replicate, gamma
+    shared_sd: Array  # (Q, F*)
+    scales_mean: Array  # (F*, D + 1) tau, each sigma_time, sigma_guide
+    scales_sd: Array  # (F*, D + 1)
+    n_draws: int  # S
 
 
 def posterior_moments(
-    draw: Callable[[int], Draws], n_draws: int, guide_gene: NDArray[np.integer]
+    draw: Callable[[int], Draws], n_draws: int, guide_gene: NDArray[np.integer], *, flips: bool = True
 ) -> Posterior:
-    """Draw in chunks of bounded memory and keep the moments.
+    """Return the moments of S draws, made in chunks of bounded memory.
 
-    Parameters
-    ----------
-    draw
-        Gives S joint draws.
-    n_draws
-        How many in total.
-    guide_gene
-        Gene of each guide from 0, shape (G,).
-
-    Returns
-    -------
-    Posterior
-        Means and SDs.
-
-    Raises
-    ------
-    FitError
-        When a mean is not finite or an SD not a finite number above zero.
+    ``flips=False`` leaves out the probabilities of a change of sign.
+    Raises FitError when a mean is not finite or an SD not a finite number above zero.
     """
     theta, beta, shared, scales = Moments(across_last=True), Moments(), Moments(), Moments()
-    flips: Array = np.zeros(())
-    chunk = 1
+    flipped: Array = np.zeros(())
+    chunk = 1  # the first draw shows how large one is
     done = 0
     while done < n_draws:
         draws = draw(min(chunk, n_draws - done))
         done += len(draws.theta)
         theta.add(draws.theta.reshape(*draws.theta.shape[:2], -1))
-        flips = flips + sign_changes(draws.theta)
+        if flips:
+            flipped = flipped + sign_changes(draws.theta)
         beta.add(draws.theta[:, guide_gene] + draws.delta[..., None])
         shared.add(draws.shared)
         scales.add(draws.scales)
@@ -147,7 +102,7 @@ def posterior_moments(
         theta_mean=theta.mean.reshape(by_fate),
         theta_sd=theta.sd.reshape(by_fate),
         theta_joint=theta.covariance.reshape(*by_fate, *by_fate[1:]),
-        theta_flip=flips.max(axis=(3, 4)) / n_draws,
+        theta_flip=flipped.max(axis=(3, 4)) / n_draws if flips else None,
         beta_mean=beta.mean,
         beta_sd=beta.sd,
         shared_mean=shared.mean,
@@ -158,6 +113,16 @@ def posterior_moments(
     )
     _check(result)
     return result
+
+
+def flat_means(posterior: Posterior, design: DesignMatrix) -> Array:
+    """Return posterior means of all effects in the flat order of a design, (size,)."""
+    flat = np.empty(design.size)
+    flat[design.theta_index] = posterior.theta_mean
+    delta = posterior.beta_mean[..., 0] - posterior.theta_mean[design.rows.guide_gene, :, 0]
+    flat[design.delta_index] = delta
+    flat[design.shared_index] = posterior.shared_mean
+    return flat
 
 
 def _check(posterior: Posterior) -> None:
@@ -171,17 +136,9 @@ def _check(posterior: Posterior) -> None:
 
 
 def sign_changes(theta: Array) -> Array:
-    """Count draws in which the difference of two fates has opposite signs on two days.
+    """Return in how many draws of theta, (S, L, F*, D), fate a against fate b has opposite signs on two days.
 
-    Parameters
-    ----------
-    theta
-        Draws, shape (S, L, F*, D).
-
-    Returns
-    -------
-    ndarray
-        Shape (L, F, F, D, D), the reference first.
+    Shape (L, F, F, D, D), the reference first.
     """
     fates = np.concatenate([np.zeros_like(theta[:, :, :1]), theta], axis=2)  # (S, L, F, D)
     n_genes, n_fates, n_days = fates.shape[1:]

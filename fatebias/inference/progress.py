@@ -1,4 +1,4 @@
-"""How a fit tells how far it is: a bar on a terminal, a line now and then in a log."""
+"""The progress of a fit: a bar on a terminal or in a notebook, a line every 15 s in a log."""
 
 from __future__ import annotations
 
@@ -14,17 +14,7 @@ LINE_EVERY_S = 15.0
 
 
 class Progress:
-    """Steps, loss and time left.
-
-    Parameters
-    ----------
-    total
-        Number of steps at most.
-    what
-        Name of the stage, such as ``SVI``.
-    shown
-        Whether to show anything at all.
-    """
+    """Steps, loss and time left."""
 
     def __init__(self, total: int, what: str, *, shown: bool = True) -> None:
         self.total, self.what, self.shown = total, what, shown
@@ -32,23 +22,15 @@ class Progress:
         self.begun = self.last = time.monotonic()
 
     def __enter__(self) -> Progress:
-        """Open the bar where there is a terminal."""
-        if self.shown and sys.stderr.isatty():
-            from tqdm import tqdm
+        """Open the bar on a terminal or in a notebook."""
+        if self.shown and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+            from tqdm.auto import tqdm
 
             self.bar = tqdm(total=self.total, desc=self.what, unit="step", dynamic_ncols=True, leave=False)
         return self
 
     def step(self, number: int, loss: float) -> None:
-        """Tell of one step.
-
-        Parameters
-        ----------
-        number
-            Steps done so far.
-        loss
-            Its loss.
-        """
+        """Show one step, given the number of steps done so far and its loss."""
         if self.bar is not None:
             self.bar.update(number - self.bar.n)
             if number % 10 == 0:

@@ -1,4 +1,4 @@
-"""What every way of inference returns, so that nothing downstream knows which one ran."""
+"""What every inference method returns, so that nothing downstream knows which one ran."""
 
 from __future__ import annotations
 
@@ -14,70 +14,34 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Draws:
-    """Joint posterior draws of all effects.
+    """Joint posterior draws of all effects."""
 
-    Attributes
-    ----------
-    theta
-        Gene effects, shape (S, L, F*, D).
-    delta
-        Deviations of guides, shape (S, G, F*).
-    shared
-        alpha, b, gamma stacked, shape (S, Q, F*), Q = D + R + 1.
-    scales
-        tau, each sigma_time, sigma_guide, shape (S, F*, D + 1).
-    """
-
-    theta: Array
-    delta: Array
-    shared: Array
-    scales: Array
+    theta: Array  # (S, L, F*, D) gene effects
+    delta: Array  # (S, G, F*) deviations of guides
+    shared: Array  # (S, Q, F*) alpha, b, gamma stacked, Q = D + R + 1
+    scales: Array  # (S, F*, D + 1) tau, each sigma_time, sigma_guide
 
 
 @dataclass(frozen=True)
 class LossTrace:
-    """What the optimiser saw, step by step.
+    """The loss by step."""
 
-    Attributes
-    ----------
-    step
-        Counted from 0.
-    loss
-        Negative ELBO (SVI), negative log marginal likelihood (Laplace) or potential energy (NUTS).
-    timestamp_ms
-        Milliseconds since 1970.
-    """
-
-    step: NDArray[np.int64]
-    loss: Array
-    timestamp_ms: NDArray[np.int64]
+    step: NDArray[np.int64]  # counted from 0
+    loss: Array  # negative ELBO (SVI), negative log marginal likelihood (Laplace) or potential energy (NUTS)
+    timestamp_ms: NDArray[np.int64]  # milliseconds since 1970
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted posterior.
+    """A fitted posterior."""
 
-    Attributes
-    ----------
-    draw
-        Gives S further joint draws; what it gives depends on the seed and on earlier calls only.
-    trace
-        The loss.
-    diagnostics
-        Figures by which to judge the fit, plain content that JSON can hold.
-    warnings
-        What a reader must know before trusting the result; empty when the fit converged.
-    seconds
-        Wall time by part.
-    """
-
-    draw: Callable[[int], Draws]
+    draw: Callable[[int], Draws]  # returns S further joint draws; depends on the seed and earlier calls only
     trace: LossTrace
-    diagnostics: dict[str, Any]
-    warnings: tuple[str, ...] = ()
-    seconds: dict[str, float] = field(default_factory=dict)
+    diagnostics: dict[str, Any]  # figures by which to judge the fit, ready for JSON
+    warnings: tuple[str, ...] = ()  # what a reader must know before trusting it; empty when it converged
+    seconds: dict[str, float] = field(default_factory=dict)  # wall time by part
 
     @property
     def converged(self) -> bool:
-        """Whether nothing speaks against the fit."""
+        """Whether the fit has no warnings."""
         return not self.warnings

@@ -1,4 +1,4 @@
-"""The search for the scales: variational Bayes updates, Anderson mixing, held back by the evidence."""
+"""The search for the scales: variational Bayes updates, Anderson mixing, checked by the evidence."""
 
 from __future__ import annotations
 
@@ -8,49 +8,25 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 START_SCALE = 0.3
-SCALE_TOLERANCE = 0.01
-EVIDENCE_TOLERANCE = 0.3
+SCALE_TOLERANCE = 0.01  # relative
+EVIDENCE_TOLERANCE = 0.3  # nats
 LONGEST_MOVE = 2.0  # of a log precision: a scale moves by a factor of e at most
 MEMORY = 6
 
 
 def scale_update(squares: Array, counts: Array, widths: Array) -> Array:
-    """Mode in log s of ``s^-n exp(-S / 2 s^2 - s^2 / 2 h^2)``, returned as a variance s^2.
+    """Return the mode in log s of ``s^-n exp(-S / 2 s^2 - s^2 / 2 h^2)`` as variances s^2, (F*, D + 1).
 
-    Setting the derivative in log s of ``-(n - 1) log s - S / 2 s^2 - s^2 / 2 h^2`` to zero gives a
-    quadratic in s^2, solved in the form that does not cancel when h is broad.
-
-    Parameters
-    ----------
-    squares
-        S, posterior expectation of the sum of squares behind each scale, shape (F*, D + 1).
-    counts, widths
-        n and h of each scale, shape (D + 1,).
-
-    Returns
-    -------
-    ndarray
-        Variances, shape (F*, D + 1).
+    Setting the derivative in log s of ``-(n - 1) log s - S / 2 s^2 - s^2 / 2 h^2`` to zero gives a quadratic
+    in s^2, solved in the form that does not cancel when h is broad. S, (F*, D + 1), is the posterior
+    expectation of the sum of squares behind each scale; n and h, (D + 1,), are counts and widths.
     """
     free = counts - 1
     return 2 * squares / (free + np.sqrt(free**2 + 4 * squares / widths**2))
 
 
 def log_hyperprior(log_precision: Array, widths: Array) -> float:
-    """Log density of the HalfNormal scales, in log s.
-
-    Parameters
-    ----------
-    log_precision
-        ``-2 log s``, shape (F*, D + 1).
-    widths
-        h of each scale, shape (D + 1,).
-
-    Returns
-    -------
-    float
-        Summed over the scales.
-    """
+    """Return the log density of the HalfNormal scales in log s, given ``-2 log s``, summed."""
     scale = np.exp(-log_precision / 2)
     return float(
         np.sum(0.5 * np.log(2 / np.pi) - np.log(widths) - scale**2 / (2 * widths**2) + np.log(scale))
@@ -58,11 +34,11 @@ def log_hyperprior(log_precision: Array, widths: Array) -> float:
 
 
 class ScaleSearch:
-    """Finds the scales: variational Bayes updates, sped up by Anderson mixing, held back by the evidence.
+    """Finds the scales: variational Bayes updates, sped up by Anderson mixing, checked by the evidence.
 
-    The updates' fixed point is where the log evidence in log s is highest. Mixing may overshoot, most of all
-    towards zero, where an update hardly moves a scale although it is far from its best: a point at which
-    the evidence has fallen is given up, and the search goes on from the best one with a plain update.
+    The fixed point of the updates is where the log evidence in log s is highest. Mixing may overshoot, most
+    of all towards zero, where an update hardly moves a scale although it is far from its best: a point at
+    which the evidence has fallen is dropped, and the search continues from the best one with a plain update.
     """
 
     def __init__(self, n_effects: int, n_scales: int) -> None:
@@ -76,7 +52,7 @@ class ScaleSearch:
         self.held: NDArray[np.bool_] = np.zeros((n_effects, n_scales), dtype=bool)
 
     def begin_at(self, point: Array, held: NDArray[np.bool_] | None) -> None:
-        """Start from known log precisions, of which those in `held` stay where they are."""
+        """Start from known log precisions, of which those in `held` do not move."""
         self.point = self.image = point
         self.best = (-np.inf, point, point)
         if held is not None:
@@ -96,7 +72,7 @@ class ScaleSearch:
 
     @property
     def settled(self) -> bool:
-        """Whether neither the scales nor the evidence move on."""
+        """Whether both the scales and the evidence have stopped moving."""
         return self.change < SCALE_TOLERANCE and abs(self.gain) < EVIDENCE_TOLERANCE
 
     def move(self) -> None:

@@ -37,40 +37,14 @@ def run_svi(
     on_step: Callable[[int, float, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> LossTrace:
-    """Fit a variational family; its parameters are left in Pyro's parameter store.
+    """Fit a variational family; return the loss, and leave the parameters in Pyro's parameter store.
 
-    The learning rate falls geometrically to a tenth. The parameters left behind are their average over
-    the last half of the steps (Polyak and Juditsky 1992, doi 10.1137/0330046), which takes the optimiser's
-    own jitter out of the standard errors.
-
-    Parameters
-    ----------
-    model
-        Called as ``model(design, scale=...)``.
-    family
-        Called in the same way.
-    design
-        All rows, collapsed; or, with ``batch_size``, one row a cell.
-    cfg
-        Step size, number of steps, batch size, tolerance.
-    seed
-        Of the order of minibatches.
-    on_step
-        Called with step, loss and time in milliseconds, steps of an earlier, interrupted run included.
-    checkpoint
-        Where the state is kept; a state found there is gone on from, to the same bytes as without a break.
-
-    Returns
-    -------
-    LossTrace
-        Negative ELBO by step.
-
-    Raises
-    ------
-    FitError
-        When the loss is not finite or grows.
-    SystemExit
-        After SIGTERM, with the state saved.
+    The learning rate falls geometrically to a tenth. The parameters left behind are their average over the
+    last half of the steps (Polyak and Juditsky 1992, doi 10.1137/0330046), which takes the optimiser's own
+    jitter out of the standard errors. Model and family are called as ``model(tensors, scale=...)``, with all
+    rows or, under ``batch_size``, with minibatches of cells. A state found in ``checkpoint`` is resumed to
+    the same bytes as without a break; ``on_step`` hears its steps again. Raises FitError when the loss is not
+    finite or grows, SystemExit after SIGTERM with the state saved.
     """
     decay = FINAL_LR_SHARE ** (1 / cfg.num_steps)
     optimiser = ClippedAdam({"lr": cfg.lr, "clip_norm": cfg.clip_norm, "lrd": decay})
@@ -113,10 +87,10 @@ class _State:
         self.stamps: list[int] = []
 
     def step(self) -> float:
-        """Take one step; its loss."""
+        """Take one step and return its loss."""
         batch, scale = self.batches.next()
         with warnings.catch_warnings():
-            # a loss that is not finite ends in an error of ours
+            # a loss that is not finite ends in a FitError
             warnings.filterwarnings("ignore", message="Encountered NaN")
             loss = float(self.svi.step(batch, scale=scale))
         self.losses.append(loss)
@@ -124,7 +98,7 @@ class _State:
         return loss
 
     def state(self) -> dict[str, Any]:
-        """Tensors, numbers and names from which `restore` goes on."""
+        """Return tensors, numbers and names from which `restore` continues."""
         noise = getattr(self.family, "noise", None)
         return {
             "step": len(self.losses),
@@ -140,7 +114,7 @@ class _State:
 
     @torch.no_grad()
     def restore(self, saved: dict[str, Any]) -> None:
-        """Go back to a saved state."""
+        """Restore a saved state."""
         self.family(self.batches.next()[0], scale=1.0)  # makes the parameters
         for name, value in pyro.get_param_store().named_parameters():
             value.copy_(saved["parameters"][name])
@@ -218,7 +192,7 @@ def _check(losses: list[float], cfg: InferenceConfig) -> None:
 
 
 def _settled(losses: list[float], cfg: InferenceConfig) -> bool:
-    """Tell whether the smoothed loss has stopped falling (``inference.tolerance``)."""
+    """Return whether the smoothed loss has stopped falling (``inference.tolerance``)."""
     window = cfg.patience
     if cfg.tolerance is None or len(losses) < 2 * window or len(losses) % window:
         return False

@@ -1,4 +1,4 @@
-"""The sample sites of the model, and nothing else (SPEC 3)."""
+"""The sample sites of the model, and nothing else."""
 
 from __future__ import annotations
 
@@ -36,26 +36,12 @@ def fate_model(
     scale: float = 1.0,
     centred_guides: bool = False,
 ) -> None:
-    """Hierarchical soft-label multinomial model of fate bias.
+    """Sample the hierarchical soft-label multinomial model of fate bias.
 
     ``eta = alpha[day] + b[rep] + gamma * k_centered + sum over guides (theta[gene, day] + delta[guide])``,
-    ``log-likelihood = likelihood_weight * sum_i sum_f p[i,f] log softmax([0, eta_i])[f]``; gene effects
-    walk over days with a learned scale for each interval, guides deviate from their gene by the same
-    amount on every day. Non-centred throughout.
-
-    Parameters
-    ----------
-    design
-        All rows, or the rows of one minibatch.
-    priors
-        Scales of the priors.
-    likelihood_weight
-        How much a soft label counts.
-    scale
-        N / B in a minibatch of B of N cells, else 1. The factor stands in no plate, so it is scaled
-        by this number and by nothing else.
-    centred_guides
-        Make guide deviations mean-zero within a gene.
+    ``log-likelihood = likelihood_weight * sum_i sum_f p[i,f] log softmax([0, eta_i])[f]``; gene effects walk
+    over days with a learned scale for each interval, guides deviate from their gene by the same amount on
+    every day. Non-centred throughout.
     """
     n_effects, n_days = tensors.n_effects, tensors.n_days
     device = tensors.n.device

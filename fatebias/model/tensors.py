@@ -37,40 +37,19 @@ class _LogLikelihood(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class DesignTensors:
-    """Rows of the likelihood as tensors of one dtype on one device.
+    """Rows of the likelihood as tensors of one dtype on one device."""
 
-    Attributes
-    ----------
-    slots
-        Entries ``guide * D + day`` of all rows, shape (nnz,), guides from 0; NTC and padding left out.
-    indptr
-        Row m owns ``slots[indptr[m]:indptr[m + 1]]``, shape (M + 1,).
-    shared
-        What multiplies the effects that all genes share: one-hot day, one-hot replicate, centred burden,
-        shape (D + R + 1, M).
-    p
-        Summed fate probabilities, shape (F, M), reference first.
-    n
-        Their sum over fates, shape (M,).
-    gene_of_guide
-        Index from 0 of each guide's gene, shape (G,).
-    n_genes, n_days, n_reps
-        L, D, R.
-    csr, transposed
-        The matrix of the embedding sum, shape (M, G * D), and its transpose; None in a minibatch.
-    """
-
-    slots: Tensor
-    indptr: Tensor
-    shared: Tensor
-    p: Tensor
-    n: Tensor
-    guide_gene: Tensor
+    slots: Tensor  # (nnz,) guide * D + day of all rows, guides from 0; NTC and padding left out
+    indptr: Tensor  # (M + 1,) row m holds slots[indptr[m]:indptr[m + 1]]
+    shared: Tensor  # (D + R + 1, M) one-hot day, one-hot replicate, centred burden
+    p: Tensor  # (F, M) summed fate probabilities, reference first
+    n: Tensor  # (M,) their sum over fates
+    guide_gene: Tensor  # (G,) gene of each guide, from 0
     n_genes: int
     n_days: int
     n_reps: int
-    csr: Tensor | None = None
-    transposed: Tensor | None = None
+    csr: Tensor | None = None  # (M, G * D) matrix of the embedding sum; None in a minibatch
+    transposed: Tensor | None = None  # (G * D, M)
 
     @property
     def n_rows(self) -> int:
@@ -88,20 +67,7 @@ class DesignTensors:
         return len(self.p) - 1
 
     def logits(self, table: Tensor, shared_effects: Tensor) -> Tensor:
-        """Logits of every row.
-
-        Parameters
-        ----------
-        table
-            Guide effects by day, shape (G * D, F*).
-        shared_effects
-            alpha, b and gamma stacked, shape (D + R + 1, F*).
-
-        Returns
-        -------
-        Tensor
-            Shape (F*, M), in the dtype of the data.
-        """
+        """Return the logits, (F*, M), of guides' effects, (G * D, F*), and shared effects, (Q, F*)."""
         table, shared_effects = table.to(self.p.dtype), shared_effects.to(self.p.dtype)
         common = shared_effects.T @ self.shared
         if self.csr is not None:
@@ -112,37 +78,13 @@ class DesignTensors:
         return common + summed.T
 
     def log_likelihood(self, table: Tensor, shared_effects: Tensor) -> Tensor:
-        """Soft-label multinomial log-likelihood of SPEC 3, weight 1.
-
-        Parameters
-        ----------
-        table
-            Guide effects by day, shape (G * D, F*).
-        shared_effects
-            alpha, b and gamma stacked, shape (D + R + 1, F*).
-
-        Returns
-        -------
-        Tensor
-            A float64 scalar.
-        """
+        """Return the log-likelihood of the soft labels at weight 1, a float64 scalar."""
         if self.csr is not None:
             return _LogLikelihood.apply(table, shared_effects, self)
         return soft_cross_entropy(self.logits(table, shared_effects), self.p, self.n)
 
     def batch(self, rows: Tensor) -> DesignTensors:
-        """Pick rows for a minibatch.
-
-        Parameters
-        ----------
-        rows
-            Indices, shape (B,).
-
-        Returns
-        -------
-        DesignTensors
-            B rows that share everything else.
-        """
+        """Return the rows of a minibatch, given their indices, (B,)."""
         starts, counts = self.indptr[rows], self.indptr[rows + 1] - self.indptr[rows]
         indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         within = torch.arange(int(indptr[-1]), device=rows.device) - indptr[:-1].repeat_interleave(counts)
@@ -166,24 +108,10 @@ def design_tensors(
     dtype: torch.dtype = torch.float32,
     sparse: bool = True,
 ) -> DesignTensors:
-    """Put rows on a device.
+    """Return rows as tensors on a device.
 
-    Parameters
-    ----------
-    rows
-        What `collapse` or `each_cell` made of a screen.
-    device
-        Where the tensors shall live.
-    dtype
-        Of the data; sums are accumulated in float64 all the same.
-    sparse
-        Keep the embedding sum as a CSR matrix with its transpose (full batches); without it the design
-        serves to pick minibatches from.
-
-    Returns
-    -------
-    DesignTensors
-        The tensors.
+    ``sparse`` keeps the embedding sum as a CSR matrix with its transpose, for full batches; without it the
+    tensors serve to pick minibatches from. Sums are accumulated in float64 whatever the dtype.
     """
     counts = np.diff(rows.indptr)
     slots = (rows.guides - 1) * rows.n_days + np.repeat(rows.day, counts)
@@ -223,7 +151,7 @@ def _csr_pair(rows: CollapsedRows, slots: np.ndarray, put: Any, dtype: torch.dty
     for each in (forward, forward.T.tocsr()):
         each.sort_indices()
         with warnings.catch_warnings():
-            # torch calls its CSR support beta; the product is held to a plain sum by our tests
+            # torch calls its CSR support beta; our tests compare the product with a plain sum
             warnings.filterwarnings("ignore", message=r"Sparse (CSR tensor|invariant)")
             pair.append(
                 torch.sparse_csr_tensor(

@@ -23,44 +23,21 @@ from fatebias.model.design_matrix import DesignMatrix, walk_steps
 
 COLD_SD = 0.1
 COLD_SCALE = 0.3
-POOL = 64
+POOL = 64  # solves at once: many right-hand sides cost little more than one
 
 
 @dataclass(frozen=True)
 class VariationalInit:
-    """Where the structured family starts.
+    """Where the structured family starts."""
 
-    Attributes
-    ----------
-    mean
-        Of all effects in flat order, shape (size,).
-    factor
-        Lower Cholesky factor of their precision, shape (size, size), or its diagonal, shape (size,).
-    sd
-        Rough marginal standard deviations, shape (size,): the units in which the family learns.
-    scale_precision
-        ``1 / s^2`` of the scales, shape (F*, D + 1).
-    """
-
-    mean: NDArray[np.float64]
-    factor: Tensor
-    sd: NDArray[np.float64]
-    scale_precision: NDArray[np.float64]
+    mean: NDArray[np.float64]  # (size,) all effects in flat order
+    factor: Tensor  # lower Cholesky factor of their precision, (size, size), or its diagonal, (size,)
+    sd: NDArray[np.float64]  # (size,) rough marginal SDs: the units in which the family learns
+    scale_precision: NDArray[np.float64]  # (F*, D + 1) 1 / s^2 of the scales
 
 
-def cold_start(design: DesignMatrix) -> VariationalInit:
-    """Start at zero with independent effects, for ``inference.warm_start=none``.
-
-    Parameters
-    ----------
-    coefficients
-        The design.
-
-    Returns
-    -------
-    VariationalInit
-        Mean zero, SD 0.1, scales 0.3.
-    """
+def cold_init(design: DesignMatrix) -> VariationalInit:
+    """Return a start at zero with independent effects, for ``inference.warm_start=none``."""
     size, rows = design.size, design.rows
     return VariationalInit(
         mean=np.zeros(size),
@@ -74,26 +51,15 @@ class StructuredFamily:
     """Gaussian blocks over correlated noise, with log-normal scales.
 
     With ``w = U e``, e standard normal and U the inverse transposed Cholesky factor of the starting
-    precision, an effect block is ``m0 + sd * (loc + T (w / sd))``: loc and the lower-triangular T are
-    learned for each gene and for the shared effects, U stays. At loc = 0, T = I the family is the
-    starting normal itself, correlations between genes included; the log-determinant of T is exact.
-
-    Parameters
-    ----------
-    coefficients
-        The design.
-    start
-        Where it starts.
-    generator
-        Source of the noise, on the device of the fit.
-    device
-        Where the parameters live.
+    precision, an effect block is ``m0 + sd * (loc + T (w / sd))``: loc and the lower-triangular T are learned
+    for each gene and for the shared effects, U stays. At loc = 0, T = I the family is the starting normal
+    itself, correlations between genes included; the log-determinant of T is exact.
     """
 
     def __init__(
         self,
         design: DesignMatrix,
-        start: VariationalInit,
+        init: VariationalInit,
         generator: torch.Generator,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -106,9 +72,9 @@ class StructuredFamily:
 
         self.blocks = put(design.block_index, torch.int64)
         self.shared = put(design.shared_index.ravel(), torch.int64)
-        self.noise_unit = put(start.sd)
+        self.noise_unit = put(init.sd)
         # Effects are put together as theta, delta, shared, each in its own shape, so that a step takes them
-        # apart without copies: `parts` says where each stands in the flat order, `source` in which block.
+        # apart without copies: `parts` is the flat place of each, `source` its place in the blocks.
         by_part = (design.theta_index, design.delta_index, design.shared_index)
         parts = np.concatenate([index.ravel() for index in by_part])
         self.parts = put(parts, torch.int64)
@@ -117,23 +83,20 @@ class StructuredFamily:
         source[design.block_index.ravel()] = np.arange(design.block_index.size)
         source[design.shared_index.ravel()] = design.block_index.size + np.arange(len(self.shared))
         self.source = put(source[parts], torch.int64)
-        self.mean, self.sd = put(start.mean[parts]), put(start.sd[parts])
+        self.mean, self.sd = put(init.mean[parts]), put(init.sd[parts])
         self.walk = put(walk_steps(self.n_days))
         self.taken = (self.blocks < self.size).to(torch.float64)
-        self.noise = _NoisePool(start.factor.to(device), generator)
+        self.noise = _NoisePool(init.factor.to(device), generator)
         scale_sd = 1 / torch.sqrt(2 * (self.counts - 1).clamp_min(1)).expand(self.n_effects, -1)
         self.scale_sd = scale_sd.clone()
         # the log-normal whose E[1 / s^2] is the starting precision
-        self.scale_loc = -0.5 * put(np.log(start.scale_precision)) + self.scale_sd**2
+        self.scale_loc = -0.5 * put(np.log(init.scale_precision)) + self.scale_sd**2
 
     def parameters(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Fetch the learned tensors from Pyro's parameter store, making them at first use.
+        """Return the learned tensors from Pyro's parameter store, making them at first use.
 
-        Returns
-        -------
-        tuple of Tensor
-            loc (size,) in the order of `parts`, raw T of the genes (L, width, width), raw T of the shared
-            effects, mean of log scale and log of its SD (F*, D + 1). A raw T has logarithms on its diagonal.
+        loc (size,) in the order of `parts`, raw T of the genes (L, width, width), raw T of the shared
+        effects, mean of log scale and log of its SD (F*, D + 1). A raw T has logarithms on its diagonal.
         """
         width, n_shared = self.blocks.shape[1], len(self.shared)
         kind: dict[str, Any] = {"dtype": torch.float64, "device": self.mean.device}
@@ -146,7 +109,7 @@ class StructuredFamily:
         )
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> None:
-        """Sample every latent site; this is what Pyro runs as the guide."""
+        """Sample every latent site; Pyro runs this as its guide."""
         loc, raw_blocks, raw_shared, scale_loc, scale_log_sd = self.parameters()
         noise, log_density = self.noise.next()
         effects = self._transform(loc, raw_blocks, raw_shared, noise.unsqueeze(0)).squeeze(0)
@@ -176,7 +139,7 @@ class StructuredFamily:
         _delta("gamma", shared[-1])
 
     def _transform(self, loc: Tensor, raw_blocks: Tensor, raw_shared: Tensor, noise: Tensor) -> Tensor:
-        """Turn noise in flat order, shape (S, size), into effects in the order of `parts`."""
+        """Return effects in the order of `parts` from noise in flat order, (S, size)."""
         unit = torch.cat([noise / self.noise_unit, noise.new_zeros(len(noise), 1)], dim=1)  # padding is zero
         own = torch.einsum("lij,slj->sli", _lower(raw_blocks), unit[:, self.blocks])
         common = unit[:, self.shared] @ _lower(raw_shared).T
@@ -185,20 +148,7 @@ class StructuredFamily:
 
     @torch.no_grad()
     def draw(self, n_draws: int) -> tuple[Tensor, Tensor]:
-        """Draw effects and scales from the fitted family.
-
-        Parameters
-        ----------
-        n_draws
-            S.
-
-        Returns
-        -------
-        flat : Tensor
-            Shape (S, size).
-        scales : Tensor
-            tau, each sigma_time, sigma_guide, shape (S, F*, D + 1).
-        """
+        """Return S draws of effects, (S, size), and of tau, each sigma_time, sigma_guide, (S, F*, D + 1)."""
         loc, raw_blocks, raw_shared, scale_loc, scale_log_sd = self.parameters()
         effects = self._transform(loc, raw_blocks, raw_shared, self.noise.fresh(n_draws)[0])
         flat = torch.empty_like(effects).index_copy_(1, self.parts, effects)
@@ -209,16 +159,10 @@ class StructuredFamily:
 
     @torch.no_grad()
     def block_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Tell what was learned, in the units of the effects.
+        """Return what was learned, in the units of the effects.
 
-        Returns
-        -------
-        mean : ndarray
-            Of all effects, shape (size,).
-        transform : ndarray
-            What each gene's block of noise is multiplied with, shape (L, width, width).
-        scale_precision : ndarray
-            ``E[1 / s^2]``, shape (F*, D + 1).
+        The mean of all effects, (size,); the matrix that multiplies each gene's block of noise, (L, width,
+        width); and ``E[1 / s^2]`` of the scales, (F*, D + 1).
         """
         loc, raw_blocks, _, scale_loc, scale_log_sd = self.parameters()
         sd = torch.cat([self.noise_unit, self.sd.new_ones(1)])[self.blocks]
@@ -233,15 +177,15 @@ def _delta(name: str, value: Tensor, log_density: Tensor | float = 0.0) -> None:
 
 
 def _lower(raw: Tensor) -> Tensor:
-    """Lower-triangular matrix with the exponential of the raw diagonal on its diagonal."""
+    """Return the lower-triangular matrix with the exponential of the raw diagonal on its diagonal."""
     return raw.tril(-1) + torch.diag_embed(raw.diagonal(dim1=-2, dim2=-1).exp())
 
 
 class _NoisePool:
     """Noise with the starting covariance, solved for many draws at once, each followed by its mirror image.
 
-    One triangular solve with many right-hand sides costs hardly more than one with one; the mirror
-    image cancels what is odd in the noise from the gradient of the means.
+    One triangular solve with many right-hand sides costs hardly more than one with one; the mirror image
+    cancels the odd part of the noise in the gradient of the means.
     """
 
     def __init__(self, factor: Tensor, generator: torch.Generator) -> None:
@@ -252,7 +196,7 @@ class _NoisePool:
         self.waiting: list[tuple[Tensor, Tensor]] = []
 
     def fresh(self, n_draws: int) -> tuple[Tensor, Tensor]:
-        """Draw noise, shape (S, size), with its log density, shape (S,)."""
+        """Return noise, (S, size), with its log density, (S,)."""
         kind: dict[str, Any] = {
             "generator": self.generator,
             "dtype": self.factor.dtype,
@@ -265,7 +209,7 @@ class _NoisePool:
         return torch.linalg.solve_triangular(self.factor.T, normal, upper=True).T, log_density
 
     def state(self) -> dict[str, Tensor]:
-        """Give what a checkpoint keeps: the generator and the draws not yet handed out."""
+        """Return the generator's state and the draws not yet used, for a checkpoint."""
         return {
             "generator": self.generator.get_state(),
             "noise": torch.stack([noise for noise, _ in self.waiting]) if self.waiting else torch.empty(0),
@@ -275,13 +219,13 @@ class _NoisePool:
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go back to a state that a checkpoint kept."""
+        """Restore the state of a checkpoint."""
         self.generator.set_state(state["generator"])
         device = self.factor.device
         self.waiting = list(zip(state["noise"].to(device), state["log_density"].to(device), strict=True))
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Give one draw, shape (size,), and its log density."""
+        """Return one draw, (size,), and its log density."""
         if not self.waiting:
             noise, log_density = self.fresh(POOL)
             for one, density in zip(noise, log_density, strict=True):

@@ -1,173 +1,44 @@
-"""What the stage fit does with a screen: it becomes a posterior and tables."""
+"""The stage fit: a screen becomes a posterior and tables in the run's folder."""
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fatebias.config import AUTO, Config
+from fatebias.api.fitting import fit_with, write_fit
+from fatebias.config import Config
 from fatebias.files.atomic import atomic_json, sha256_file
+from fatebias.files.loss_trace import LossLog
 from fatebias.files.paths import RunPaths
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
-    from fatebias.discovery.core import Discovery
-
-log = logging.getLogger(__name__)
 
 HASHED_UP_TO_BYTES = 1e9
-
-
-def fit_outputs(paths: RunPaths) -> list[Path]:
-    """Name the files of the fit; a fit that lacks one is done again."""
-    return [
-        paths.gene_summary,
-        paths.guide_summary,
-        paths.posterior,
-        paths.marginal_effects,
-        paths.loss,
-        paths.loss_plot,
-        paths.screen_summary,
-        paths.calibration,
-    ]
-
-
-def discover_outputs(paths: RunPaths, contrasts: Sequence[str] = ()) -> list[Path]:
-    """Name the files of the discovery, of further contrasts too."""
-    own = [paths.mash_out, paths.hits, paths.hits_plot, paths.calls]
-    return own + [
-        path
-        for name in contrasts
-        for path in (paths.contrast(name).gene_summary, *discover_outputs(paths.contrast(name)))
-    ]
 
 
 def fit(
     screen: Screen, config: Config, paths: RunPaths, sources: Mapping[str, Path], key: str
 ) -> dict[str, Any]:
-    """Fit the screen and write what `fit_outputs` names.
+    """Fit the screen, write the files of the stage, and return what run.json keeps of it.
 
-    Parameters
-    ----------
-    screen
-        The screen.
-    config
-        The run's settings.
-    paths
-        Where to write.
-    sources
-        ``data`` and ``guide_map``: the files that the screen came from; they are hashed meanwhile.
-    key
-        Digest of the fit's data, settings and code: an interrupted fit of the same key is gone on with.
-
-    Returns
-    -------
-    dict
-        What run.json is to say of it.
-
-    Raises
-    ------
-    FitError, OutputError
-        When no posterior was found, or a file could not be written.
+    `sources` are the files that the screen came from, hashed meanwhile. An interrupted fit with the same
+    `key` (a digest of data, settings and code) continues from its checkpoint.
     """
-    import pandas as pd
-
-    from fatebias.estimates.from_fit import gene_estimates
-    from fatebias.estimates.likelihood_weight import estimate_weight
-    from fatebias.estimates.marginal import write_marginal
-    from fatebias.estimates.tables import write_posterior
-    from fatebias.files.loss_trace import LossLog
     from fatebias.inference.checkpoint import Checkpoint
-    from fatebias.inference.fit import fit_screen
-    from fatebias.inference.posterior import posterior_moments
-    from fatebias.pl._loss import loss_figure
-    from fatebias.pl.save import save_png
 
     with ThreadPoolExecutor(1, thread_name_prefix="sha256") as hashing:
         hashes = {name: hashing.submit(_file_hash, path) for name, path in sources.items()}
         atomic_json(paths.screen_summary, screen.summary)
-        begun = time.perf_counter()
-        weight = estimate_weight(screen, config)
-        atomic_json(paths.calibration, {"likelihood_weight": config.likelihood_weight, **weight.plain()})
-        log.info("%s", weight.words())
-        config = with_weight(config, weight.weight)
-        calibrating = time.perf_counter() - begun
         checkpoint = Checkpoint(paths.checkpoint, key, config.inference.checkpoint_every_s)
         with LossLog(paths.loss) as losses:
-            found = fit_screen(screen, config, on_step=losses.add, checkpoint=checkpoint)
-        begun = time.perf_counter()
-        posterior = posterior_moments(found.draw, config.inference.num_posterior_draws, screen.guide_gene)
-        given = gene_estimates(screen, config, posterior)
-        write_posterior(posterior, given, screen, paths)
-        write_marginal(screen, config, posterior, given, paths)
-        notes = [*weight.notes, *given.notes]
-        for note in notes:
-            log.warning("%s", note)
-        save_png(loss_figure(pd.read_csv(paths.loss)), paths.loss_plot)
+            result = fit_with(screen, config, on_step=losses.add, checkpoint=checkpoint)
+        write_fit(result, paths)
         checkpoint.clear()
-        seconds = {"calibration": calibrating, **found.seconds, "summary": time.perf_counter() - begun}
-        return {
-            "parts": {name: round(took, 3) for name, took in seconds.items()},
-            "files": {
-                name: {"path": str(path), "sha256": hashes[name].result()} for name, path in sources.items()
-            },
-            "diagnostics": found.diagnostics,
-            "warnings": list(found.warnings),
-            "likelihood_weight": config.likelihood_weight,
-            "suggested_weight": weight.weight,
-            "calibration": weight.words(),
-            "notes": notes,
-            "se": config.export.se,
-            "n_steps": len(found.trace.step),
-        }
-
-
-def draw_hits(
-    found: Discovery, day_labels: Sequence[object], contrast: tuple[str | None, str | None], final: Path
-) -> None:
-    """Write the picture of a ranking, with labels of days where there is one for each."""
-    from fatebias import pl
-    from fatebias.pl.save import save_png
-
-    labels = [str(label) for label in day_labels] if len(day_labels) == found.report.n_days else None
-    save_png(pl.hits(found, day_labels=labels, contrast=contrast), final)
-
-
-def with_weight(config: Config, weight: float) -> Config:
-    """Put the weight found in the place of ``likelihood_weight=auto``; another stays."""
-    if config.likelihood_weight != AUTO:
-        return config
-    return dataclasses.replace(config, likelihood_weight=weight)
-
-
-def describe_screen(screen: Screen) -> dict[str, Any]:
-    """Say what the columns of the tables mean: fates, days, replicates and sizes.
-
-    Parameters
-    ----------
-    screen
-        The screen.
-
-    Returns
-    -------
-    dict
-        Plain content for run.json.
-    """
-    return {
-        "fingerprint": screen.fingerprint(),
-        "fates": list(screen.fates),
-        "contrast": screen.contrast,
-        "day_labels": list(screen.day_labels),
-        "rep_labels": list(screen.rep_labels),
-        "cells": screen.N,
-        "genes": screen.L,
-        "guides": screen.G,
-    }
+        files = {n: {"path": str(path), "sha256": hashes[n].result()} for n, path in sources.items()}
+    return {"files": files, **result.entry()}
 
 
 def _file_hash(path: Path) -> str | None:

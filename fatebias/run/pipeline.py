@@ -1,7 +1,7 @@
-"""One run from its config to ranked hits: load, fit, summarise, discover, rank.
+"""One run from its config to ranked hits: read, fit, discover, check.
 
 A stage whose inputs, settings and code are unchanged, and whose files are still whole, is not done again.
-What a run has to tell goes to run.json and to the journal in out_dir first, and to MLflow at the end.
+Results go to files in out_dir first, then to MLflow.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fatebias import names
+from fatebias.api.fitting import config_yaml, describe_screen
 from fatebias.checks.base import Check
 from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
-from fatebias.discovery import stage
 from fatebias.errors import DiscoveryError, OutputError
 from fatebias.files.atomic import atomic_text, digest, sha256_file
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 from fatebias.files.record import STOPPED, RunRecord
-from fatebias.run import fit_stage
-from fatebias.run.report import closing_words
+from fatebias.run import discover_stage, fit_stage
+from fatebias.run.continued import continue_from
+from fatebias.run.report import closing_lines
 from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key, without_password
 from fatebias.tracking.follow import PATIENCE_S, Follower
 from fatebias.tracking.spool import Spool
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Without these an entry of run.json is taken for that of no stage.
+# An entry of run.json that lacks one of these was written by another version: the stage counts as not done.
 PARTS_OF_A_STAGE = {
     "fit": {"screen", "files", "diagnostics", "warnings", "likelihood_weight"},
     "discover": {"report"},
@@ -51,49 +51,36 @@ KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 def run(
     config: Config,
     *,
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | None = None,
     choices: Mapping[str, str] | None = None,
     sweep_id: str | None = None,
 ) -> RunPaths:
-    """Do the stages that the config names.
+    """Do the stages that the config names and return the run's files.
 
-    Parameters
-    ----------
-    config
-        Checked settings; `out_dir` must be set.
-    overrides
-        What the user typed, for the run's name in MLflow.
-    choices
-        Config group to the option chosen, for MLflow.
-    sweep_id
-        The same for all runs of a sweep, for MLflow.
-
-    Returns
-    -------
-    RunPaths
-        The run's files.
-
-    Raises
-    ------
-    FatebiasError
-        Whatever stopped the run; run.json and MLflow say so too.
+    `overrides` are the settings that the user typed: a run without the stage fit takes all others from the
+    fit in its folder (None takes `config` as it is). `choices` (config group to option) and `sweep_id` are
+    for MLflow. Raises FatebiasError, which run.json and MLflow record too.
     """
     if config.out_dir is None:
         raise ValueError("out_dir must be set before the pipeline runs")
     paths = prepare_out_dir(Path(config.out_dir))
     try:
         with FileLock(paths.lock, blocking=False):
-            return _Run(config, paths, describe_run(config, overrides, choices or {}, sweep_id=sweep_id)).go()
+            fitted = RunRecord(paths).content["stages"].get("fit", {}).get("settings")
+            if "fit" not in config.stages and overrides is not None and fitted:
+                config = continue_from(config, overrides, fitted)
+            description = describe_run(config, overrides or (), choices or {}, sweep_id=sweep_id)
+            return _Run(config, paths, description).go()
     except Timeout:
         raise OutputError(
-            "another run is at work in this folder",
+            "another run is working in this folder",
             where=paths.root,
             fix="wait for it, or give another out_dir",
         ) from None
 
 
 class _Run:
-    """State that the stages of one run share."""
+    """What the stages of one run share."""
 
     def __init__(self, config: Config, paths: RunPaths, description: RunDescription) -> None:
         self.config, self.paths, self.description = config, paths, description
@@ -105,12 +92,9 @@ class _Run:
         self.loading = 0.0
 
     def go(self) -> RunPaths:
-        """Run the stages, and leave word of how it went whatever happens."""
-        from omegaconf import OmegaConf
-
+        """Run the stages, and record how the run ended whatever happens."""
         self.record.start(command=[without_password(word) for word in sys.argv], seed=self.config.seed)
-        settings = OmegaConf.to_yaml(OmegaConf.structured(self.config))
-        atomic_text(self.paths.config, without_password(settings))
+        atomic_text(self.paths.config, without_password(config_yaml(self.config)))
         try:
             if "fit" in self.config.stages:
                 self._fit()
@@ -123,14 +107,14 @@ class _Run:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
                 why = STOPPED if isinstance(error, SystemExit) else "interrupted from the keyboard"
-            with contextlib.suppress(OutputError):  # no room: the error that ended the run is to be told
+            with contextlib.suppress(OutputError):  # a full disk must not hide the error that ended the run
                 self.record.fail(why)
                 self._track("failed" if isinstance(error, Exception) else "killed", why)
             raise
         self.record.finish()
         self._track("finished")
         log.info("done in %.1f s", time.perf_counter() - self.begun)
-        log.info("%s", closing_words(self.paths, self.record.content))
+        log.info("%s", closing_lines(self.paths, self.record.content))
         return self.paths
 
     def _load(self) -> Screen:
@@ -152,14 +136,14 @@ class _Run:
         for check in CHECKS:
             if check.name in config.stages:
                 check.require(screen, config)
-        described = fit_stage.describe_screen(screen)
+        described = describe_screen(screen)
         self._open_journal(described["fingerprint"])
         key = self._fit_key(described["fingerprint"])
         if config.resume and self.record.is_current("fit", key):
             log.info(KEPT, "fit")
             return
         files = source_files(config.data, config.priors, self.paths.root)
-        with self._stage("fit", key, fit_stage.fit_outputs(self.paths)) as entry:
+        with self._stage("fit", key, self.paths.stage("fit")) as entry:
             entry |= {"screen": described, "load_seconds": round(self.loading, 3)}
             sources = {"data": files.adata, "guide_map": files.guide_map}
             entry |= fit_stage.fit(screen, config, self.paths, sources, key)
@@ -167,7 +151,7 @@ class _Run:
             self._set_stale_hits_aside()
 
     def _fit_key(self, fingerprint: str) -> str:
-        """Hash all that decides what the fit gives."""
+        """Return the digest of everything that decides the fit."""
         settings: dict[str, Any] = dataclasses.asdict(self.config)
         groups = ("priors", "model", "likelihood_weight", "seed", "device", "export")
         deciding = {name: settings[name] for name in groups}
@@ -176,7 +160,7 @@ class _Run:
         return digest({**deciding, "data": fingerprint, "code": code_version()})
 
     def _check(self, check: Check) -> None:
-        """Hold the fit against something, as far as asked for and possible."""
+        """Do one check of the fit, where it is asked for and the screen allows it."""
         if check.name not in self.config.stages or not check.wanted(self.config):
             return
         absent = [stage for stage in check.needs if not self._noted(stage)]
@@ -202,11 +186,11 @@ class _Run:
             log.info("%s", line)
 
     def _keys(self, names: Sequence[str]) -> dict[str, str]:
-        """Look up what stands for the outcome of stages that are done."""
+        """Return the digests of the finished stages among `names`."""
         return {name: entry["key"] for name in names if (entry := self._noted(name))}
 
     def _set_outdated_checks_aside(self) -> None:
-        """Keep checks of an earlier fit or discovery from passing for those of this one."""
+        """Move checks of an earlier fit or discovery out of the way of this one's."""
         for check in CHECKS:
             entry = self.record.content["stages"].get(check.name)
             if entry is None or entry.get("of", {}).items() <= self._keys(check.follows).items():
@@ -215,17 +199,17 @@ class _Run:
             aside = set_aside(self.paths, outputs)
             del self.record.content["stages"][check.name]
             self.record.update()
-            log.info("%s: that of an earlier fit or discovery is now in %s", check.name, aside)
+            log.info("%s: results of an earlier fit or discovery are now in %s", check.name, aside)
 
     def _set_stale_hits_aside(self) -> None:
-        """Keep hits of an earlier fit from passing for those of this one."""
+        """Move hits of an earlier fit out of the way of this one's."""
         found = self.record.content["stages"].get("discover")
         if found is None or found.get("summary") == self._gene_summary_hash():
             return
-        aside = set_aside(self.paths, [*fit_stage.discover_outputs(self.paths), self.paths.contrasts])
+        aside = set_aside(self.paths, [*self.paths.discovery(), self.paths.contrasts])
         del self.record.content["stages"]["discover"]
         self.record.update()
-        log.warning("the hits in this folder were those of an earlier fit; they are now in %s", aside)
+        log.warning("the hits in this folder belonged to an earlier fit; they are now in %s", aside)
 
     def _discover(self) -> None:
         from fatebias.discovery.engine import choose_engine
@@ -248,16 +232,15 @@ class _Run:
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
-        with self._stage("discover", key, fit_stage.discover_outputs(self.paths, config.contrasts)) as entry:
+        with self._stage("discover", key, self.paths.discovery(config.contrasts)) as entry:
             entry["summary"] = summary
-            entry["report"] = stage.discover(
+            entry["report"] = discover_stage.discover(
                 config,
                 self.paths,
                 se=se,
                 day_labels=screen.get("day_labels") or (),
                 fate=screen.get("contrast"),
                 against=(screen.get("fates") or [None])[0],
-                draw=fit_stage.draw_hits,
             )
 
     def _gene_summary_hash(self) -> str:
@@ -265,13 +248,13 @@ class _Run:
             return sha256_file(self.paths.gene_summary)
         except FileNotFoundError:
             raise DiscoveryError(
-                f"there is no {names.GENE_SUMMARY_CSV} to work from",
+                f"there is no {self.paths.gene_summary.name} to discover from",
                 where=self.paths.root,
                 fix="run the fit first: stages=[fit,discover], or give the out_dir of a finished fit",
             ) from None
 
     def _noted(self, stage: str) -> dict[str, Any]:
-        """Look up what run.json says of a stage that is done, in this run or an earlier one."""
+        """Return run.json's entry of a finished stage, of this run or an earlier one; else empty."""
         entry: dict[str, Any] = self.record.content["stages"].get(stage, {})
         whole = entry.get("status") == "done" and set(entry) >= PARTS_OF_A_STAGE[stage]
         return entry if whole else {}
@@ -322,8 +305,8 @@ class _Run:
         spool.metrics(
             {"final/wall_s": record.wall_seconds(), "final/peak_memory_mb": record.peak_memory_mb()}
         )
-        files = [self.paths.config, *fit_stage.fit_outputs(self.paths)]
-        files += fit_stage.discover_outputs(self.paths, self.config.discovery.contrasts) if report else []
+        files = [self.paths.config, *self.paths.stage("fit")]
+        files += self.paths.discovery(self.config.discovery.contrasts) if report else []
         for check in CHECKS:
             if checked := self._noted(check.name).get("report"):
                 figures = check.metrics(checked)

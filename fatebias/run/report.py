@@ -1,4 +1,4 @@
-"""What a run says on the terminal when it ends."""
+"""The closing lines of a run."""
 
 from __future__ import annotations
 
@@ -6,52 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from fatebias import names
+from fatebias.files.outputs import OUTPUTS
 from fatebias.files.paths import RunPaths
 
 SHOWN_GENES = 10
 
 
-def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
-    """Say which genes lead, what speaks against the fit, and where everything lies.
-
-    Parameters
-    ----------
-    paths
-        The run's files.
-    record
-        Content of run.json.
-
-    Returns
-    -------
-    str
-        Several lines.
-    """
+def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
+    """Return the top of the ranking, what speaks against the fit, and the files that the run wrote."""
     ranked = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
     lines = _ranking(paths, record) if ranked else []
     warnings = record["stages"].get("fit", {}).get("warnings", [])
     lines += [f"NOT CONVERGED: {each}" for each in warnings]
     lines += _calibration(record)
     lines.append(f"results in {paths.root}")
-    for path, what in (
-        (paths.hits, "ranked hits"),
-        (paths.hits_plot, "their picture"),
-        (paths.calls, "active days, time course, sign changes, what could have been missed"),
-        (paths.gene_summary, "daywise effects and standard errors"),
-        (paths.guide_summary, "the same for each guide"),
-        (paths.marginal_effects, "effects in probability, averaged over cells"),
-        (paths.posterior, "effects on all fates, with their covariance"),
-        (paths.calibration, "how much a soft label counts, by the data"),
-        (paths.controls, "NTC pseudo-genes and their calls"),
-        (paths.commitment, "effects on commitment: bias or delay"),
-        (paths.spike_in, "known effects in NTC pseudo-genes and their calls"),
-        (paths.heldout, "score on cells left out of the fit"),
-        (paths.bootstrap, "errors, signs and calls by the bootstrap"),
-        (paths.jackknife, "errors by leaving out replicates or clusters"),
-        (paths.concordance, "replicates fitted apart, compared"),
-        (paths.record, "what ran, and how it went"),
-    ):
-        if path.is_file():
-            lines.append(f"  {path.name:<28} {what}")
+    for output in OUTPUTS:
+        if output.closing and (paths.root / output.file).is_file():
+            lines.append(f"  {output.file:<28} {output.words}")
     further = record["stages"].get("discover", {}).get("report", {}).get("contrasts", {})
     for name, found in further.items():
         folder = paths.contrast(name).root.relative_to(paths.root)
@@ -60,7 +31,7 @@ def closing_words(paths: RunPaths, record: Mapping[str, Any]) -> str:
 
 
 def _calibration(record: Mapping[str, Any]) -> list[str]:
-    """Say which weight the data suggest, and what negative controls came to."""
+    """Return the weight that was used and suggested, and one line for each check."""
     fit = record["stages"].get("fit", {})
     lines = []
     if "calibration" in fit:

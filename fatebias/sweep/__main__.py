@@ -1,4 +1,4 @@
-"""``python -m fatebias.sweep [status|retry|compare] DIR``: what became of a sweep, and what to do."""
+"""``python -m fatebias.sweep [status|retry|compare] DIR``: the runs of a sweep, retried and compared."""
 
 from __future__ import annotations
 
@@ -8,35 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fatebias.errors import FatebiasError
-from fatebias.sweep.record import read_sweep
+from fatebias.sweep.snapshot import read_sweep
 from fatebias.sweep.status import statuses, table
 
 COMMANDS = ("status", "retry", "compare")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    arguments
-        Words after ``python -m fatebias.sweep``; None for those of the process.
-
-    Returns
-    -------
-    int
-        0; 1 when a run has failed or the folder holds no sweep.
-    """
+    """Run the command; return 0, or 1 when a run has failed or the folder holds no sweep."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     alone = len(words) == 1 and Path(words[0]).is_dir()  # a sweep's folder may be called compare
     if words and (alone or words[0] not in (*COMMANDS, "-h", "--help")):
         words.insert(0, "compare")
     parser = argparse.ArgumentParser(
-        prog="python -m fatebias.sweep", description="What became of a sweep, and what to do about it."
+        prog="python -m fatebias.sweep",
+        description="See the runs of a sweep, start failed ones again, compare them.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (
-        ("status", "say of each run whether it is queued, running, done or failed, and why"),
+        ("status", "print of each run whether it is queued, running, done or failed, and why"),
         ("retry", "start again what failed, in the same folders with the same settings"),
         ("compare", "write sweep_summary.csv, hit_stability.csv and sweep_hits.png; DIR alone does this too"),
     ):
@@ -52,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wanted.command == "retry":
             from fatebias.sweep.retry import retry
 
-            return retry(sweep, wanted.more)
+            retry(sweep, wanted.more)
+            return 0
         found = statuses(sweep)
         if wanted.command == "compare":
             from fatebias.sweep.compare import compare
@@ -65,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FatebiasError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; finished stages are kept", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

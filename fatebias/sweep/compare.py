@@ -11,30 +11,23 @@ import pandas as pd
 from fatebias import names
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
-from fatebias.sweep.permutation import permutation_table
-from fatebias.sweep.record import Sweep
 from fatebias.sweep.search import score_of
+from fatebias.sweep.snapshot import Sweep
 from fatebias.sweep.status import DONE, MemberStatus, read_record, statuses
 
 SUMMARY_CSV = "sweep_summary.csv"
 STABILITY_CSV = "hit_stability.csv"
 PICTURE = "sweep_hits.png"
 PERMUTATION_CSV = "permutation_fdr.csv"
+PERMUTATION = "data.permutation"
+THRESHOLDS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.001)  # of lfsr_min
 
 
 def compare(sweep: Sweep) -> list[Path]:
-    """Write the tables and the picture of a sweep, from whatever has finished.
+    """Write the tables and the picture of a sweep, from whatever has finished, and return their paths.
 
-    Parameters
-    ----------
-    sweep
-        The sweep.
-
-    Returns
-    -------
-    list of Path
-        ``sweep_summary.csv`` always; ``hit_stability.csv`` and ``sweep_hits.png`` when a run is done;
-        ``permutation_fdr.csv`` when shuffles stand beside their screen.
+    ``sweep_summary.csv`` always; ``hit_stability.csv`` and ``sweep_hits.png`` when a run is done;
+    ``permutation_fdr.csv`` when a screen has runs with its guides shuffled.
     """
     found = statuses(sweep)
     written = [_write(summary_table(found), sweep.root / SUMMARY_CSV)]
@@ -56,20 +49,7 @@ def compare(sweep: Sweep) -> list[Path]:
 
 
 def summary_table(found: Sequence[MemberStatus]) -> pd.DataFrame:
-    """Put one row a run.
-
-    Parameters
-    ----------
-    found
-        The runs and what became of them.
-
-    Returns
-    -------
-    DataFrame
-        ``run``, one column an override, ``status``, ``hits``, ``loss`` (mean of the last quarter of the
-        steps), ``heldout_score`` (left out where no run has one), ``seconds``, ``reason``, ``job_id``,
-        ``folder``; empty where a run has none.
-    """
+    """Return one row a run: its overrides, status, hits, loss, score, seconds; empty where a run has none."""
     rows = []
     for each in found:
         words = (word.lstrip("+").partition("=") for word in each.member.settings)
@@ -99,21 +79,7 @@ def summary_table(found: Sequence[MemberStatus]) -> pd.DataFrame:
 
 
 def hit_stability(ranked: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
-    """Say of every gene how far its calls depend on the settings.
-
-    Parameters
-    ----------
-    ranked
-        Run to its ``hits_ranked.csv``.
-
-    Returns
-    -------
-    DataFrame
-        ``gene``; ``settings``, in how many runs it was judged; ``hit_share``, in what share of them it is a
-        hit; lowest and highest ``postmean`` at the run's own best day, and ``lfsr_min``; ``sign_agreement``
-        and ``best_day_agreement``, the share of runs with the most frequent sign and best day; that
-        ``best_day``, the earliest of equals. Sure genes first.
-    """
+    """Return one row a gene: in what share of its runs it is a hit, how far they agree. Sure genes first."""
     table = pd.concat([_at_best_day(ranking) for ranking in ranked.values()], ignore_index=True)
     rows = []
     for gene, runs in table.groupby("gene", sort=True):
@@ -167,3 +133,44 @@ def _write(table: pd.DataFrame, final: Path) -> Path:
     with atomic_path(final) as draft:
         table.to_csv(draft, index=False, float_format="%.6g")
     return final
+
+
+def permutation_table(
+    found: Sequence[MemberStatus], ranked: Mapping[int, pd.DataFrame]
+) -> pd.DataFrame | None:
+    """Return hits of a screen beside those of its shuffles (``experiment=permutation``), by lfsr threshold.
+
+    ``fdr`` is the mean of the shuffles' hits over the screen's, at most 1. None without screen and shuffle.
+    """
+    sets: dict[str, dict[int, list[int]]] = {}
+    for each in found:
+        words = dict(word.lstrip("+").partition("=")[::2] for word in each.member.settings)
+        number = words.pop(PERMUTATION, None)
+        if number is None or each.member.number not in ranked:
+            continue
+        others = " ".join(f"{key}={value}" for key, value in words.items())
+        kind = 0 if int(number) == 0 else 1
+        sets.setdefault(others, {0: [], 1: []})[kind].append(each.member.number)
+    rows = []
+    for others, runs in sets.items():
+        if not runs[0] or not runs[1]:
+            continue
+        for threshold in THRESHOLDS:
+            real, *_ = (_below(ranked[number], threshold) for number in runs[0])
+            shuffled = [_below(ranked[number], threshold) for number in runs[1]]
+            rows.append(
+                {
+                    "settings": others,
+                    "lfsr": threshold,
+                    "hits": real,
+                    "shuffles": len(shuffled),
+                    "hits_in_shuffles": float(np.mean(shuffled)),
+                    "most_in_shuffles": max(shuffled),
+                    "fdr": min(1.0, float(np.mean(shuffled)) / real) if real else None,
+                }
+            )
+    return pd.DataFrame(rows) if rows else None
+
+
+def _below(ranking: pd.DataFrame, threshold: float) -> int:
+    return int((ranking[names.LFSR_MIN].astype(float) < threshold).sum())

@@ -9,22 +9,10 @@ from fatebias.errors import FitError
 
 
 def is_supported(capability: tuple[int, int], arch_list: Sequence[str]) -> bool:
-    """Tell whether a build of torch has kernels for a GPU.
+    """Return whether a build of torch has kernels for a GPU.
 
     A binary ``sm_XY`` runs on its own major version from its minor one on, ``sm_XYa`` on exactly XY;
     ``compute_XY`` is compiled when loaded, for any capability from XY on.
-
-    Parameters
-    ----------
-    capability
-        Of the GPU, major and minor.
-    arch_list
-        ``torch.cuda.get_arch_list()``.
-
-    Returns
-    -------
-    bool
-        True when one of the kernels runs.
     """
     for arch in arch_list:
         matched = re.fullmatch(r"(sm|compute)_(\d+)(\d)([af]?)", arch)
@@ -41,18 +29,7 @@ def is_supported(capability: tuple[int, int], arch_list: Sequence[str]) -> bool:
 
 
 def check_gpu() -> str:
-    """See that torch can compute on this job's GPU.
-
-    Returns
-    -------
-    str
-        The GPU and its compute capability.
-
-    Raises
-    ------
-    FitError
-        When torch sees no GPU or has no kernels for it.
-    """
+    """Return this job's GPU and its compute capability, or refuse one that torch cannot use."""
     import torch
 
     if not torch.cuda.is_available():

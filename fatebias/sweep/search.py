@@ -1,4 +1,4 @@
-"""A search (experiment=optuna): its sweeper proposes runs and is told the score of each on cells left out."""
+"""A search (experiment=optuna): its sweeper proposes runs and learns their scores on cells left out."""
 
 from __future__ import annotations
 
@@ -17,34 +17,12 @@ GRID = ".BasicSweeper"  # Hydra's own, which wants no answer
 
 
 def is_search(config: DictConfig) -> bool:
-    """Tell whether the runs of a sweep depend on the results of those before.
-
-    Parameters
-    ----------
-    config
-        The whole composed config.
-
-    Returns
-    -------
-    bool
-        False for Hydra's own sweeper.
-    """
+    """Return whether a sweep's runs depend on the results of those before, as with Optuna's sweeper."""
     return not str(config.hydra.sweeper._target_).endswith(GRID)
 
 
 def check_search(settings: LocalSettings) -> None:
-    """Refuse a launcher that cannot bring the scores back.
-
-    Parameters
-    ----------
-    settings
-        ``hydra.launcher``.
-
-    Raises
-    ------
-    ConfigError
-        When nobody waits for the runs, or only some of them are to be started.
-    """
+    """Refuse a launcher that cannot bring the scores back."""
     if getattr(settings, "wait", True) is False:
         raise ConfigError(
             "a search waits for its runs: what to try next depends on their scores",
@@ -58,18 +36,7 @@ def check_search(settings: LocalSettings) -> None:
 
 
 def check_objective(config: DictConfig) -> ConfigError | None:
-    """Tell what keeps a run of a search from having a score.
-
-    Parameters
-    ----------
-    config
-        Its composed config.
-
-    Returns
-    -------
-    ConfigError or None
-        None when it will have one.
-    """
+    """Return the error for a run of a search that would have no score; None when it will have one."""
     missing = None
     if config.calibration.heldout == "none":
         missing = ("calibration.heldout=none", "calibration.heldout=replicate, or clusters")
@@ -85,37 +52,13 @@ def check_objective(config: DictConfig) -> ConfigError | None:
 
 
 def score_of(record: Mapping[str, Any]) -> float | None:
-    """Read the score on cells left out from what run.json holds.
-
-    Parameters
-    ----------
-    record
-        Content of run.json.
-
-    Returns
-    -------
-    float or None
-        Nats a cell, higher is better; None where it was not asked for.
-    """
+    """Return the score on cells left out, nats a cell, higher is better, from the content of run.json."""
     score = record.get("stages", {}).get("heldout", {}).get("report", {}).get("score")
     return None if score is None else float(score)
 
 
 def answer(status: MemberStatus, config: DictConfig) -> JobReturn:
-    """Say to the sweeper what came of a run.
-
-    Parameters
-    ----------
-    status
-        The run and what became of it.
-    config
-        Its composed config.
-
-    Returns
-    -------
-    JobReturn
-        With the score; with the error to raise for a run that has none.
-    """
+    """Return a run's score to the sweeper, or the error to raise for a run that has none."""
     from hydra.core.utils import JobReturn, JobStatus
 
     score = score_of(read_record(status.member.folder)) if not status.failed else None

@@ -11,7 +11,7 @@ from typing import Any
 
 from fatebias.errors import ConfigError
 
-PLUGINS = "hydra_plugins.fatebias_launcher"
+PLUGINS = "hydra_plugins.fatebias_launcher.launchers"
 PREFIX = "hydra.launcher."
 
 
@@ -19,9 +19,8 @@ PREFIX = "hydra.launcher."
 class LocalSettings:
     """Runs one after the other, in this process."""
 
-    _target_: str = f"{PLUGINS}.local.LocalLauncher"
+    _target_: str = f"{PLUGINS}.LocalLauncher"
     only: list[int] | None = None  # numbers of the runs to start; null: all
-    as_recorded: bool = False  # the settings that the runs had when they were submitted; `retry` asks for it
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
@@ -33,7 +32,7 @@ class LocalSettings:
 class ParallelSettings(LocalSettings):
     """Several runs at once on this machine."""
 
-    _target_: str = f"{PLUGINS}.parallel.ParallelLauncher"
+    _target_: str = f"{PLUGINS}.ParallelLauncher"
     n_jobs: int = -1  # runs at once; -1: as many as there are cores
 
     def __post_init__(self) -> None:
@@ -47,7 +46,7 @@ class ParallelSettings(LocalSettings):
 class SlurmSettings(LocalSettings):
     """One Slurm job a run, all of a sweep in one array."""
 
-    _target_: str = f"{PLUGINS}.slurm.SlurmLauncher"
+    _target_: str = f"{PLUGINS}.SlurmLauncher"
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
@@ -104,36 +103,14 @@ BY_NAME: dict[str, type[LocalSettings]] = {
 
 
 def register(name: str) -> None:
-    """Put the settings of a launcher into Hydra's ConfigStore, as the option of ``hydra/launcher``.
-
-    Parameters
-    ----------
-    name
-        A key of `BY_NAME`.
-    """
+    """Put the settings of a launcher into Hydra's ConfigStore, as the option of ``hydra/launcher``."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(group="hydra/launcher", name=name, node=BY_NAME[name], provider="fatebias")
 
 
 def launcher_settings(given: Any) -> LocalSettings | None:
-    """Build and check the settings of the launcher that a config has chosen.
-
-    Parameters
-    ----------
-    given
-        ``hydra.launcher`` of a composed config, as plain content.
-
-    Returns
-    -------
-    LocalSettings
-        Or a subclass; None for a launcher that is not ours.
-
-    Raises
-    ------
-    ConfigError
-        For an unknown key and for a value that cannot be used.
-    """
+    """Return the checked settings of ``hydra.launcher``; None for a launcher that is not ours."""
     if not isinstance(given, Mapping):
         return None
     for kind in BY_NAME.values():
@@ -146,28 +123,13 @@ def launcher_settings(given: Any) -> LocalSettings | None:
 
 
 def keys_of(kind: type[LocalSettings]) -> list[str]:
-    """Name the keys of a launcher's settings."""
+    """Return the keys of a launcher's settings."""
     return [each.name for each in dataclasses.fields(kind)]
 
 
 def unknown_launcher_key(key: str, where: str, kind: type[LocalSettings]) -> ConfigError:
-    """Make the error for a key that a launcher does not have.
-
-    Parameters
-    ----------
-    key
-        The key, without ``hydra.launcher.``.
-    where
-        The word on the command line, or the file.
-    kind
-        Settings of the launcher chosen.
-
-    Returns
-    -------
-    ConfigError
-        With the valid keys, and the one that was probably meant.
-    """
-    keys = [each for each in keys_of(kind) if each not in ("_target_", "as_recorded")]
+    """Return the error for a key that a launcher does not have, with the nearest one that it has."""
+    keys = [each for each in keys_of(kind) if each != "_target_"]
     near = difflib.get_close_matches(key, keys, n=1)
     fix = f"did you mean {PREFIX}{near[0]}?" if near else None
     if not near and kind is SlurmSettings:

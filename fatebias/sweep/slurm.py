@@ -9,14 +9,16 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fatebias.errors import OutputError
+from fatebias.files.paths import RunPaths
 from fatebias.files.record import RunRecord
-from fatebias.sweep.job import Job, error_of
-from fatebias.sweep.record import PACKAGE, Member, Sweep
 from fatebias.sweep.settings import SlurmSettings
+from fatebias.sweep.snapshot import PACKAGE, Member, Sweep, load_config
 from fatebias.sweep.status import QUEUED, UNDER_WAY, MemberStatus, statuses
+from fatebias.sweep.task import run_member
 from fatebias.tracking.describe import code_version
 
 if TYPE_CHECKING:
@@ -29,75 +31,40 @@ FIRST_LOOK_S, LONGEST_REST_S = 1.0, 30.0
 
 @dataclasses.dataclass(frozen=True)
 class SlurmJob:
-    """What submitit pickles and a compute node calls.
+    """What submitit pickles and a compute node calls."""
 
-    Attributes
-    ----------
-    job
-        The run.
-    wants_gpu
-        Whether its GPU is to be checked first.
-    code
-        Version of the code at submission.
-    """
-
-    job: Job
-    wants_gpu: bool
-    code: str
+    folder: Path  # of the run
+    wants_gpu: bool  # its GPU is checked first
+    code: str  # version of the code at submission
 
     def __call__(self) -> None:
-        """Run; a failure ends the process with its traceback and so makes the Slurm job FAILED."""
-        record = RunRecord(self.job.paths)
+        """Run; a failure ends the process with its traceback, which makes the Slurm job FAILED."""
+        paths = RunPaths(self.folder)
         if code_version() != self.code:
-            print(f"the code is no longer that of the submission: {self.code}", file=sys.stderr)
+            print(f"the code has changed since the submission, when it was {self.code}", file=sys.stderr)
         try:
             if self.wants_gpu:
                 from fatebias.sweep.gpu import check_gpu
 
                 print(check_gpu())
-            error = error_of(self.job.run())
+            error = run_member(self.folder)
         except BaseException as failure:
-            if RunRecord(self.job.paths).content.get("status") == QUEUED:  # the run itself has not begun
-                record.fail(str(failure) or type(failure).__name__)
-            raise
+            error = failure
         if error is not None:
+            record = RunRecord(paths)
+            if record.content.get("status") == QUEUED:  # the run itself has not begun
+                record.fail(str(error) or type(error).__name__)
             raise error
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
-        """Tell submitit what to queue again when the job is stopped: the same run, which goes on by itself.
-
-        Returns
-        -------
-        DelayedSubmission
-            This job.
-        """
+        """Return what submitit queues again when the job is stopped: the same run, from its checkpoint on."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
 
 
-def submit(jobs: Sequence[Job], sweep: Sweep, settings: SlurmSettings) -> list[Member]:
-    """Queue jobs.
-
-    Parameters
-    ----------
-    jobs
-        The runs.
-    sweep
-        As written in sweep.json.
-    settings
-        ``hydra.launcher``.
-
-    Returns
-    -------
-    list of Member
-        The runs with their Slurm jobs and logs.
-
-    Raises
-    ------
-    OutputError
-        When there is no Slurm here, or it refuses the jobs; none is queued then that was not before.
-    """
+def submit(sweep: Sweep, members: Sequence[Member], settings: SlurmSettings) -> list[Member]:
+    """Queue members and return them with their Slurm jobs and logs."""
     import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -112,47 +79,35 @@ def submit(jobs: Sequence[Job], sweep: Sweep, settings: SlurmSettings) -> list[M
                 fix="submit from a login node of the cluster, or take launcher=local",
             ) from None
         executor.update_parameters(**sbatch_parameters(settings))
-        members = {member.number: member for member in sweep.members}
         code = code_version()
         queued: list[Member] = []
-        for start in range(0, len(jobs), ARRAY_SIZE):
-            batch = jobs[start : start + ARRAY_SIZE]
-            for job in batch:
-                job.folder.mkdir(parents=True, exist_ok=True)
-                RunRecord(job.paths).update(status=QUEUED, why=None)
-            wants_gpu = [settings.gpus > 0 and job.config.device != "cpu" for job in batch]
-            calls = [SlurmJob(job, wants, code) for job, wants in zip(batch, wants_gpu, strict=True)]
+        for start in range(0, len(members), ARRAY_SIZE):
+            batch = members[start : start + ARRAY_SIZE]
+            calls = []
+            for member in batch:
+                RunRecord(RunPaths(member.folder)).update(status=QUEUED, why=None)
+                wants_gpu = settings.gpus > 0 and load_config(member.folder).device != "cpu"
+                calls.append(SlurmJob(member.folder, wants_gpu, code))
             try:
                 sent = executor.submit_array(calls)
             except (FailedJobError, FailedSubmissionError) as error:
-                for job in jobs[start:]:
-                    RunRecord(job.paths).fail("it could not be queued")
+                for member in members[start:]:
+                    RunRecord(RunPaths(member.folder)).fail("it could not be queued")
                 raise OutputError(
                     "Slurm has refused the jobs",
                     found=_sbatch_words(error),
-                    where=f"{len(queued)} of {len(jobs)} were queued before",
+                    where=f"{len(queued)} of {len(members)} were queued before",
                     fix="python run.py launcher=slurm --cfg hydra -p hydra.launcher lists the settings",
                 ) from error
             queued += [
-                dataclasses.replace(members[job.number], job_id=each.job_id, log=each.paths.stdout)
-                for job, each in zip(batch, sent, strict=True)
+                dataclasses.replace(member, job_id=each.job_id, log=each.paths.stdout)
+                for member, each in zip(batch, sent, strict=True)
             ]
     return queued
 
 
 def sbatch_parameters(settings: SlurmSettings) -> dict[str, Any]:
-    """Translate settings into what submitit's Slurm executor takes.
-
-    Parameters
-    ----------
-    settings
-        ``hydra.launcher``.
-
-    Returns
-    -------
-    dict
-        Parameters of ``SlurmExecutor.update_parameters``.
-    """
+    """Return settings as parameters of submitit's Slurm executor."""
     free: dict[str, Any] = {}
     if settings.gpus:
         free["gpus"] = settings.gpus
@@ -197,13 +152,7 @@ def _sbatch_words(error: Exception) -> str:
 
 @contextlib.contextmanager
 def outside_of_jobs() -> Iterator[None]:
-    """Hide an enclosing Slurm job's variables, which would decide over the new jobs' resources.
-
-    Yields
-    ------
-    None
-        With the environment of a login node; what configures Slurm's commands (SLURM_CONF, SBATCH_*) stays.
-    """
+    """Hide an enclosing Slurm job's variables, which would decide over the new jobs' resources."""
     hidden: dict[str, str] = {}
     if "SLURM_JOB_ID" in os.environ:
         ours = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
@@ -222,22 +171,7 @@ def wait(
     look: Callable[[Sweep], list[MemberStatus]] = statuses,
     rest: Callable[[float], None] = time.sleep,
 ) -> list[MemberStatus]:
-    """Wait until runs have ended, asking Slurm ever more rarely.
-
-    Parameters
-    ----------
-    sweep
-        The sweep, with its jobs.
-    numbers
-        The runs to wait for.
-    look, rest
-        How to find out and how to pass the time.
-
-    Returns
-    -------
-    list of MemberStatus
-        What became of them.
-    """
+    """Wait until these runs have ended, asking Slurm ever more rarely, and return their states."""
     pause = FIRST_LOOK_S
     while True:
         found = [each for each in look(sweep) if each.member.number in numbers]

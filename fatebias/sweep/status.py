@@ -1,4 +1,4 @@
-"""What became of each run of a sweep: run.json says it; where a process died without a word, Slurm does."""
+"""The state of each run of a sweep: from run.json, or from Slurm where a process died before it wrote one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from filelock import FileLock, Timeout
 from fatebias.files.paths import RunPaths
 from fatebias.files.record import STOPPED
 from fatebias.slurm_queue import RUNS, WAITS
-from fatebias.sweep.record import Member, Sweep
+from fatebias.sweep.snapshot import Member, Sweep
 
 QUEUED, RUNNING, DONE, FAILED, KILLED = "queued", "running", "done", "failed", "killed"
 UNDER_WAY = (QUEUED, RUNNING)
 NOT_STARTED = "not started"
 
-# Slurm's word for the end of a job that left none of its own.
+# What a job's last state in Slurm means where the run itself wrote no reason.
 SLURM_ENDS = {
     "CANCELLED": "cancelled: scancel, or the scheduler",
     "TIMEOUT": "met its time limit",
@@ -36,29 +36,18 @@ STOPPED_BY_SLURM = ("CANCELLED", "TIMEOUT", "DEADLINE", "NODE_FAIL", "PREEMPTED"
 FIXES = {
     "ran out of memory": "retry with more: hydra.launcher.mem_gb=64",
     "met its time limit": "retry with more: hydra.launcher.timeout_min=480",
-    # submitit's own word, of a job that was told of its limit in time
+    # submitit's own words, when it was told of the limit in time
     "Job not requeued because: timed-out too many times.": "retry with more: hydra.launcher.timeout_min=480",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class MemberStatus:
-    """A run and what became of it.
-
-    Attributes
-    ----------
-    member
-        The run.
-    state
-        ``queued``, ``running``, ``done``, ``failed`` (it said why), ``killed`` (it could not) or
-        ``not started``.
-    reason
-        Why, for a run that is not done; Slurm's word for what a queued one waits for.
-    """
+    """A run and its state."""
 
     member: Member
-    state: str
-    reason: str = ""
+    state: str  # queued, running, done, failed (it said why), killed (it could not), not started
+    reason: str = ""  # why it is not done; for a queued run, Slurm's word for what it waits for
 
     @property
     def failed(self) -> bool:
@@ -67,25 +56,14 @@ class MemberStatus:
 
     @property
     def log(self) -> Path:
-        """Where to read on: run.log, or Slurm's log where the run has not come so far."""
+        """run.log, or Slurm's log where the run did not get so far."""
         own = self.member.folder / "run.log"
         slurm = self.member.log
         return slurm if slurm is not None and (self.state == KILLED or not own.is_file()) else own
 
 
 def statuses(sweep: Sweep) -> list[MemberStatus]:
-    """Find out what became of each run.
-
-    Parameters
-    ----------
-    sweep
-        The sweep.
-
-    Returns
-    -------
-    list of MemberStatus
-        In the order of the members.
-    """
+    """Return the state of each run, in the order of the members."""
     records = {member.number: read_record(member.folder) for member in sweep.members}
     open_jobs = [
         member.job_id
@@ -122,7 +100,7 @@ def _status(member: Member, record: Mapping[str, Any], slurm: Mapping[str, str])
     if said == DONE:
         return MemberStatus(member, DONE)
     state = slurm.get(member.job_id) if member.job_id else None
-    if state in WAITS:  # a job that was stopped, too, and is to go on
+    if state in WAITS:  # also a job that was stopped and is queued again
         return MemberStatus(member, QUEUED)
     if state in RUNS:
         return MemberStatus(member, RUNNING)
@@ -147,18 +125,7 @@ def _end_of_job(member: Member, said: str | None, state: str | None) -> MemberSt
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Read a run's run.json.
-
-    Parameters
-    ----------
-    folder
-        Its out_dir.
-
-    Returns
-    -------
-    dict
-        Empty when there is none that can be read.
-    """
+    """Return the content of a run's run.json; empty when there is none that can be read."""
     try:
         content = json.loads(RunPaths(folder).record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -179,21 +146,7 @@ def _is_at_work(folder: Path) -> bool:
 
 
 def table(sweep: Sweep, found: Sequence[MemberStatus]) -> str:
-    """Write what became of the runs, one a line.
-
-    Parameters
-    ----------
-    sweep
-        The sweep.
-    found
-        Runs of it and what became of them.
-
-    Returns
-    -------
-    str
-        Number, job, state, what sets it apart from the others, log and the reasons; a closing line counts
-        the states.
-    """
+    """Return the runs as a text table: number, job, state, what sets it apart, log, reasons, and a count."""
     rows = [("run", "job", "state", "overrides", "log")]
     rows += [
         (

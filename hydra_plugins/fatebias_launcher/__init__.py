@@ -1,1 +1,1 @@
-"""Launchers for sweeps; Hydra finds them because they stand under ``hydra_plugins``."""
+"""Launchers for sweeps; Hydra finds them because they lie under ``hydra_plugins``."""

@@ -31,7 +31,7 @@ from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import ConfigError, DataError
 from fatebias.estimates.from_fit import contrast_estimates, gene_estimates
 from fatebias.estimates.sandwich import broad_scales
-from fatebias.estimates.tables import read_posterior, write_posterior
+from fatebias.estimates.tables import posterior_arrays, read_posterior
 from fatebias.files.record import RunRecord
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
@@ -366,7 +366,7 @@ def test_the_posterior_is_read_back_as_it_was_written(whole, tmp_path):
     screen, cfg = simulated(n_cells=800, n_genes=4)
     posterior = summary(screen, cfg)
     paths = dataclasses.replace(whole[1], root=tmp_path)
-    write_posterior(posterior, gene_estimates(screen, cfg, posterior), screen, paths)
+    np.savez(paths.posterior, **posterior_arrays(posterior, gene_estimates(screen, cfg, posterior), screen))
     again = read_posterior(paths.posterior)
     for field in dataclasses.fields(posterior):
         np.testing.assert_array_equal(getattr(again, field.name), getattr(posterior, field.name))

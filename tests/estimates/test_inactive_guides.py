@@ -48,13 +48,13 @@ def analysed(**simulate):
     usual = gene_estimates(screen, cfg, posterior)
     allowed = dataclasses.replace(cfg, export=ExportConfig(estimates="unshrunken", inactive_guides=True))
     place = [truth.gene_names.index(gene) for gene in screen.gene_names]
-    dead = truth.inactive[[truth.guide_names.index(guide) for guide in screen.guide_names]]
+    inactive = truth.inactive[[truth.guide_names.index(guide) for guide in screen.guide_names]]
     chosen = [truth.guide_names.index(guide) for guide in screen.guide_names]
     return (
         usual,
         gene_estimates(screen, allowed, posterior),
         truth.theta[place],
-        dead,
+        inactive,
         truth.guide_effects()[chosen],
     )
 
@@ -69,10 +69,10 @@ def z_scores(given, theta):
     return (given.mean - theta) / sd
 
 
-def test_dead_guides_are_found_and_effects_are_those_of_live_ones(quarter):
-    usual, live, theta, dead, _ = quarter
-    assert live.guides.dead[dead].mean() > 0.8
-    assert live.guides.dead[~dead].mean() < 0.1
+def test_inactive_guides_are_found_and_effects_are_those_of_active_ones(quarter):
+    usual, live, theta, inactive, _ = quarter
+    assert live.guides.inactive[inactive].mean() > 0.8
+    assert live.guides.inactive[~inactive].mean() < 0.1
     active = (theta != 0).any(axis=(1, 2))
     before, after = (np.abs(z_scores(each, theta)[active]) < 1.96 for each in (usual, live))
     assert before.mean() < 0.88
@@ -81,24 +81,26 @@ def test_dead_guides_are_found_and_effects_are_those_of_live_ones(quarter):
     assert abs(toward.mean()) < 0.5 * abs((np.sign(theta[active]) * (usual.mean - theta)[active]).mean())
 
 
-def test_effects_of_guides_are_mixed_with_the_chance_that_they_are_dead(quarter):
-    _, live, _, dead, effects = quarter
-    surely = dead & (live.guides.dead > 0.95)
+def test_effects_of_guides_are_mixed_with_the_chance_that_they_are_inactive(quarter):
+    _, live, _, inactive, effects = quarter
+    surely = inactive & (live.guides.inactive > 0.95)
     assert surely.sum() >= 5
     assert np.abs(live.guides.mean[surely]).max() < 0.1
     z = (live.guides.mean - effects) / np.maximum(live.guides.sd, 0.02)
     assert (np.abs(z) < 1.96).mean() > 0.9
 
 
-def test_of_an_only_guide_nothing_can_be_told():
+def test_an_only_guide_has_no_probability_of_being_inactive():
     _, live, _, _, _ = analysed(guides_per_gene=1, n_cells=2000, dead_guide_share=0.25)
-    assert np.isnan(live.guides.dead).all()
-    assert live.notes == ("30 guides are their gene's only one: whether they are dead cannot be told",)
+    assert np.isnan(live.guides.inactive).all()
+    assert live.notes == (
+        "30 guides are their gene's only one: whether they are inactive cannot be estimated",
+    )
 
 
 def test_where_all_guides_work_nothing_changes():
     usual, live, _, _, _ = analysed(sigma_guide=0.1, active_share=1.0, effect_min=1.0, effect_max=1.5, seed=1)
-    assert live.guides.dead.max() < 0.01
+    assert live.guides.inactive.max() < 0.01
     np.testing.assert_allclose(live.mean, usual.mean, atol=0.02)
     one, other = (np.einsum("lfdfd->lfd", each.covariance) for each in (usual, live))
     np.testing.assert_allclose(other / one, 1, atol=0.15)
@@ -125,12 +127,14 @@ def test_sets_are_weighed_as_by_quadrature():
     theta = np.linspace(-12, 12, 20_001)
     step = theta[1] - theta[0]
     live = norm.pdf(found[:, None], theta, np.hypot(errors, spread)[:, None])  # (2, grid)
-    dead = norm.pdf(found, 0, errors)
+    inactive = norm.pdf(found, 0, errors)
     slabs = [norm.pdf(theta, 0, size) for size in inactive_guides.SIZES]
     weights, of_sizes, means = [], np.zeros(4), []
     broad = norm.pdf(theta, 0, inactive_guides.BROAD)
     for alive in ([1, 1], [0, 1], [1, 0]):
-        likelihood = np.prod([live[g] if alive[g] else np.full_like(theta, dead[g]) for g in (0, 1)], axis=0)
+        likelihood = np.prod(
+            [live[g] if alive[g] else np.full_like(theta, inactive[g]) for g in (0, 1)], axis=0
+        )
         prior = np.prod([1 - share if a else share for a in alive])
         at_zero = likelihood[len(theta) // 2]
         parts = sizes * np.array([at_zero, *((likelihood * slab).sum() * step for slab in slabs)])
@@ -139,7 +143,7 @@ def test_sets_are_weighed_as_by_quadrature():
         posterior = likelihood * broad
         means.append((posterior * theta).sum() / posterior.sum())
     weights = np.array(weights) / np.sum(weights)
-    np.testing.assert_allclose(gene.dead, [weights[1], weights[2]], rtol=1e-4)
+    np.testing.assert_allclose(gene.inactive, [weights[1], weights[2]], rtol=1e-4)
     np.testing.assert_allclose(gene.sizes, of_sizes / of_sizes.sum(), rtol=1e-4)
     assert gene.mean[0] == pytest.approx(weights @ means, rel=1e-4)
 
@@ -187,4 +191,4 @@ def test_a_run_names_the_dead(tmp_path):
     pipeline.run(cfg)
     guides = pd.read_csv(tmp_path / names.GUIDE_SUMMARY_CSV)
     assert guides["p_inactive"].between(0, 1).all()
-    assert "guides may be dead" in (tmp_path / "run.json").read_text()
+    assert "guides may be inactive" in (tmp_path / "run.json").read_text()

@@ -36,7 +36,7 @@ def test_git_state_tells_commit_and_changes(tmp_path: Path):
 CODE_OF = """
 import sys
 from fatebias.files import provenance
-from fatebias.sweep.record import describe_submission
+from fatebias.sweep.snapshot import describe_submission
 from fatebias.tracking.describe import code_version, describe_run
 from fatebias.config import Config
 assert provenance.__file__.startswith(sys.argv[1]), provenance.__file__

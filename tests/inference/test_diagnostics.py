@@ -3,7 +3,7 @@ import pytest
 
 from fatebias.config import Config
 from fatebias.data.collapse import collapse
-from fatebias.inference.diagnostics import gene_k_hats, judge, k_hat, loss_drift
+from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, k_hat, loss_drift
 from fatebias.inference.laplace import fit_laplace
 from fatebias.inference.result import LossTrace
 from fatebias.model.design_matrix import DesignMatrix
@@ -19,8 +19,8 @@ def test_a_falling_loss_has_drift_and_a_flat_one_has_none():
     flat, falling = loss_drift(trace(noise)), loss_drift(trace(noise - 0.1 * np.arange(400)))
     assert abs(flat["loss_drift"]) < 3 * flat["loss_drift_error"]
     assert falling["loss_drift"] == pytest.approx(10, abs=0.5)
-    assert judge(flat) == ()
-    assert "still fell by" in judge(falling)[0]
+    assert convergence_warnings(flat) == ()
+    assert "still fell by" in convergence_warnings(falling)[0]
 
 
 @pytest.mark.parametrize("shape", [0.2, 0.5, 0.9])
@@ -39,11 +39,11 @@ def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
     good = gene_k_hats(design, fit, None, Config(priors=NARROW))
     assert len(good["k_hat"]) == design.rows.n_genes
     assert good["k_hat_max"] < 0.7
-    assert judge(good) == ()
+    assert convergence_warnings(good) == ()
     narrow = type(fit)(**{**vars(fit), "factor": fit.factor * 3})
     bad = gene_k_hats(design, narrow, None, Config(priors=NARROW))
     assert bad["k_hat_above_0.7"] > 0
-    assert "Pareto k-hat is above 0.7" in judge(bad)[0]
+    assert "Pareto k-hat is above 0.7" in convergence_warnings(bad)[0]
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
     ],
 )
 def test_each_shortcoming_is_said(figures, words):
-    assert words in judge(figures)[0]
+    assert words in convergence_warnings(figures)[0]

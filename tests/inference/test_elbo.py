@@ -11,7 +11,7 @@ from fatebias.inference.elbo import ReparameterisedELBO
 from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
-from fatebias.model.variational import StructuredFamily, cold_start
+from fatebias.model.variational import StructuredFamily, cold_init
 from tests.screens import NARROW, small_screen
 
 
@@ -26,7 +26,7 @@ def test_value_and_gradients_are_those_of_trace_elbo(kind):
         pyro.set_rng_seed(0)
         generator = torch.Generator().manual_seed(0)
         family = (
-            StructuredFamily(design, cold_start(design), generator)
+            StructuredFamily(design, cold_init(design), generator)
             if kind == "structured"
             else AutoNormal(model)
         )

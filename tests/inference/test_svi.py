@@ -15,7 +15,7 @@ from fatebias.inference.svi import run_svi
 from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
-from fatebias.model.variational import StructuredFamily, cold_start
+from fatebias.model.variational import StructuredFamily, cold_init
 from tests.screens import NARROW, small_screen
 
 
@@ -89,7 +89,7 @@ def test_the_structured_family_ends_higher_than_mean_field(screen):
 def run(screen, cfg, *, model=None, tensors=None):
     pyro.clear_param_store()
     design = DesignMatrix(collapse(screen))
-    family = StructuredFamily(design, cold_start(design), torch.Generator().manual_seed(0))
+    family = StructuredFamily(design, cold_init(design), torch.Generator().manual_seed(0))
     tensors = design_tensors(design.rows) if tensors is None else tensors
     model = partial(fate_model, priors=NARROW) if model is None else model
     return run_svi(model, family, tensors, cfg.inference, seed=0)

@@ -5,7 +5,7 @@ import torch
 
 from fatebias.data.collapse import collapse
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
-from fatebias.model.variational import StructuredFamily, VariationalInit, cold_start
+from fatebias.model.variational import StructuredFamily, VariationalInit, cold_init
 from tests.screens import small_screen
 
 
@@ -117,7 +117,7 @@ def test_genes_with_fewer_guides_are_padded_without_a_trace():
     gene[-1] = 0  # one guide moves to the first gene, which then has four while others have three or two
     object.__setattr__(rows, "guide_gene", gene)
     uneven = DesignMatrix(rows)
-    family = StructuredFamily(uneven, cold_start(uneven), torch.Generator().manual_seed(0))
+    family = StructuredFamily(uneven, cold_init(uneven), torch.Generator().manual_seed(0))
     assert (uneven.block_index == uneven.size).sum() == 2 * (6 * 4 - 18)
     trace = pyro.poutine.trace(family).get_trace()
     assert torch.isfinite(trace.log_prob_sum().detach())

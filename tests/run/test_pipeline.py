@@ -21,9 +21,8 @@ from fatebias.config import (
     SimulateConfig,
     TrackingConfig,
 )
-from fatebias.discovery import stage
 from fatebias.errors import DataError, DiscoveryError, FitError, OutputError
-from fatebias.run import fit_stage, pipeline
+from fatebias.run import discover_stage, fit_stage, pipeline
 
 
 def config(out_dir, **more):
@@ -105,10 +104,12 @@ def test_same_seed_same_bytes(finished, tmp_path):
 def again(finished, monkeypatch):
     """Run once more in the finished folder and tell which stages were done again."""
     done: list[str] = []
-    fit, discover = fit_stage.fit, stage.discover
+    fit, discover = fit_stage.fit, discover_stage.discover
     monkeypatch.setattr(fit_stage, "fit", lambda *given: (done.append("fit"), fit(*given))[1])
     monkeypatch.setattr(
-        stage, "discover", lambda *given, **more: (done.append("discover"), discover(*given, **more))[1]
+        discover_stage,
+        "discover",
+        lambda *given, **more: (done.append("discover"), discover(*given, **more))[1],
     )
 
     def go(**more):
@@ -149,13 +150,13 @@ def test_stages_apart_give_the_same_tables(finished, tmp_path):
 def test_discovery_needs_the_gene_table_alone_and_neither_torch_nor_anndata(finished, tmp_path):
     (tmp_path / names.GENE_SUMMARY_CSV).write_bytes((finished / names.GENE_SUMMARY_CSV).read_bytes())
     code = (
-        "import sys; from fatebias import pipeline; from fatebias.config import *;"
+        "import sys; from fatebias.run import pipeline; from fatebias.config import *;"
         "pipeline.run(Config(out_dir=sys.argv[1], stages=['discover'],"
         " tracking=TrackingConfig(backend='off'), discovery=DiscoveryConfig(engine='native')));"
         "print([name for name in ('torch', 'pyro', 'anndata', 'mlflow') if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=600
     )
     assert done.stdout.strip() == "[]"
     assert (tmp_path / names.HITS_CSV).read_bytes() == (finished / names.HITS_CSV).read_bytes()
@@ -170,10 +171,11 @@ def test_discovery_without_a_gene_table_says_what_to_do(tmp_path):
 def test_tracking_off_needs_no_mlflow(tmp_path):
     code = (
         "import sys; sys.modules['mlflow'] = None\n"
-        "from tests.test_pipeline import config; from fatebias import pipeline; from pathlib import Path\n"
+        "from tests.run.test_pipeline import config\n"
+        "from fatebias.run import pipeline; from pathlib import Path\n"
         "pipeline.run(config(Path(sys.argv[1])))"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120, capture_output=True)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=600, capture_output=True)
     assert not (tmp_path / names.TRACKING_DIR).exists()
 
 
@@ -204,7 +206,7 @@ def test_data_that_cannot_be_read_fail_the_run_before_any_fit(tmp_path):
 
 
 def test_a_folder_at_work_is_not_shared(tmp_path):
-    with FileLock(tmp_path / ".lock"), pytest.raises(OutputError, match="another run is at work"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(OutputError, match="another run is working"):
         pipeline.run(config(tmp_path))
 
 
@@ -367,4 +369,4 @@ def test_notes_of_a_fit_are_said(tmp_path, caplog):
         stages=["fit"],
     )
     pipeline.run(cfg)
-    assert "calibration.method=controls cannot be gone here" in caplog.text
+    assert "calibration.method=controls is not possible on this screen" in caplog.text

@@ -1,13 +1,18 @@
-"""Slurm's commands as fakes: what they print is what a test says."""
+"""Sweeps written by hand, and `retry` typed with the fake pipeline in the place of the real one."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+FAKE = Path(__file__).parents[1] / "fake_pipeline.py"
 
 
 @pytest.fixture
@@ -20,3 +25,20 @@ def written() -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def retried() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Type ``python -m fatebias.sweep retry FOLDER ...``."""
+
+    def typed(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(FAKE), "-m", "fatebias.sweep", "retry", str(folder), *words],
+            env=os.environ | {"PYTHONPATH": str(FAKE.parents[1])} | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    return typed

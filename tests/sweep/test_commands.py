@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from pathlib import Path
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 
+from fatebias import compose
 from fatebias.errors import ConfigError
 from fatebias.sweep.__main__ import main
-from fatebias.sweep.retry import quoted, retry_command, to_retry
+from fatebias.sweep.retry import launcher_of, quoted, retry, to_retry
+from fatebias.sweep.settings import ParallelSettings
+
+
+def hydra_config(*words: str):
+    compose.register()
+    with initialize_config_dir(str(compose.CONF), version_base="1.3"):
+        return hydra_compose("config", overrides=[*words], return_hydra_config=True)
 
 
 def test_status_ends_with_1_when_a_run_has_failed(written, tmp_path, capsys):
@@ -52,36 +62,57 @@ def test_nothing_is_started_when_nothing_failed(written, tmp_path, capsys):
     assert capsys.readouterr().out == "no run has failed\n"
 
 
+@pytest.mark.parametrize("word", ["priors=weak", "+seed=3", "hydra.sweep.dir=x"])
+def test_a_retry_keeps_the_settings_of_its_runs(written, tmp_path, word):
+    with pytest.raises(ConfigError, match="a retry keeps the settings of its runs"):
+        retry(written.sweep(tmp_path, None), [word])
+
+
+@pytest.fixture
+def queued():
+    return hydra_config("launcher=slurm_cpu", "hydra.launcher.partition=mine", "device=cpu")
+
+
 @pytest.mark.parametrize(
-    ("typed", "before", "after"),
+    ("words", "changed"),
     [
-        (["-m", "seed=0,1"], ["-m", "seed=0,1"], []),
-        (["seed=0,1", "-m"], ["seed=0,1"], ["-m"]),
-        (["-m", "--config-dir", "c", "seed=0"], ["-m", "--config-dir", "c", "seed=0"], []),
-        (["-m"], ["-m"], []),
+        ([], {}),
+        (["hydra.launcher.mem_gb=64"], {"mem_gb": 64.0}),
+        (
+            ["hydra.launcher.timeout_min=480", "+hydra.launcher.sbatch.reservation=course"],
+            {"timeout_min": 480, "sbatch": {"reservation": "course"}},
+        ),
     ],
 )
-def test_words_are_added_behind_those_typed_where_hydra_reads_them(written, tmp_path, typed, before, after):
-    submission = {**written.SUBMISSION, "command": ["/checkout/run.py", *typed]}
-    sweep = written.sweep(tmp_path, None)
-    command = retry_command(submission, sweep, [0, 2], ["hydra.launcher.mem_gb=64"])
-    assert command == [
-        "/venv/bin/python",
-        "/checkout/run.py",
-        *before,
-        f"hydra.sweep.dir='{tmp_path}'",
-        "hydra.launcher.mem_gb=64",
-        "hydra.launcher.only=[0,2]",
-        "hydra.launcher.as_recorded=true",
-        *after,
-    ]
+def test_the_launcher_keeps_its_settings_but_for_those_typed(queued, words, changed):
+    before = launcher_of(queued, [])
+    assert (before.partition, before.gpus, before.mem_gb) == ("mine", 0, 16.0)
+    assert dataclasses.asdict(launcher_of(queued, words)) == dataclasses.asdict(before) | changed
 
 
-@pytest.mark.parametrize("word", ["priors=weak", "+seed=3", "hydra.sweep.dir=x"])
-def test_a_retry_keeps_the_settings_of_its_runs(written, tmp_path, word, capsys):
-    sweep = written.sweep(tmp_path, None)
-    with pytest.raises(ConfigError, match="a retry keeps the settings of its runs"):
-        retry_command(sweep.submissions[0], sweep, [0], [word])
+def test_another_launcher_brings_its_own_settings(queued):
+    assert launcher_of(queued, ["launcher=local_parallel", "hydra.launcher.n_jobs=3"]) == ParallelSettings(
+        n_jobs=3
+    )
+    assert launcher_of(queued, ["launcher=sherlock"]).partition == "gpu"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["hydra.launcher.mem=64"],
+            "(?s)the launcher has no setting mem\n.*did you mean hydra.launcher.mem_gb",
+        ),
+        (["hydra.launcher.mem_gb=much"], "a setting of the launcher cannot be used\n.*mem_gb=much"),
+        (["hydra.launcher.cpus=0"], "hydra.launcher.cpus has a value that cannot be used"),
+        (["launcher=sherlok"], "(?s)the launcher cannot be composed\n.*launcher=sherlok.*sherlock"),
+        (["launcher=local", "hydra.launcher.mem_gb=4"], "it belongs to launcher=slurm"),
+    ],
+)
+def test_a_launcher_s_setting_that_cannot_be_used_is_refused(queued, words, message):
+    with pytest.raises(ConfigError, match=message):
+        launcher_of(queued, words)
 
 
 @pytest.mark.parametrize("path", ["/a b/c", "/it's", "/a,b=(c)/[d]", "/$HOME", "/${x}", "/back\\slash", "/ü"])
@@ -93,22 +124,29 @@ def test_any_folder_reaches_hydra_as_it_is(path):
     assert OmegaConf.create({"dir": override.value()}).dir == path
 
 
-def test_retry_runs_the_failed_run_again_and_leaves_the_other(terminal, tmp_path, capfd):
+def test_retry_runs_the_failed_run_again_and_leaves_the_other(terminal, retried, tmp_path):
     fails = '{"priors=weak": "FitError"}'
     words = ["-m", "priors=weak,tight", "out_dir='a b'"]
     assert terminal(*words, real=False, FAKE_FAILURES=fails).returncode == 1
     root = tmp_path / "a b"
-    # The fake pipeline writes no run.json; and a retry takes run.py as typed, so the fake is put there again.
+    # The fake pipeline writes no run.json.
     (root / "1" / "run.json").write_text('{"status": "done", "stages": {}}')
     (root / "0" / "run.json").write_text('{"status": "failed", "why": "x", "stages": {}}')
-    record = json.loads((root / "sweep.json").read_text())
-    record["submissions"][0]["command"][0] = str(Path(__file__).parents[1] / "fake_pipeline.py")
-    (root / "sweep.json").write_text(json.dumps(record))
     before = (root / "1" / "given.json").read_bytes()
-    assert main(["retry", str(root)]) == 0
-    out = capfd.readouterr().out
-    assert "#0 priors=weak" in out
-    assert "#1" not in out
+    done = retried(root)
+    assert done.returncode == 0, done.stderr
+    assert "#0 priors=weak" in done.stdout
+    assert "#1" not in done.stdout
     assert json.loads((root / "0" / "given.json").read_text())["choices"]["priors"] == "weak"
     assert (root / "1" / "given.json").read_bytes() == before
     assert len(json.loads((root / "sweep.json").read_text())["submissions"]) == 2
+
+
+def test_a_retry_that_fails_again_says_so(terminal, retried, tmp_path):
+    fails = '{"priors=weak": "FitError"}'
+    terminal("-m", "priors=weak", "out_dir=out", real=False, FAKE_FAILURES=fails)
+    (tmp_path / "out" / "0" / "run.json").write_text('{"status": "failed", "why": "x", "stages": {}}')
+    done = retried(tmp_path / "out", FAKE_FAILURES=fails)
+    assert done.returncode == 1
+    assert "1 of 1 runs of the sweep failed\n#0 priors=weak: the fake fit failed" in done.stderr
+    assert "Traceback" not in done.stderr

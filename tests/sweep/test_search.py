@@ -65,7 +65,6 @@ def test_a_failed_run_ends_the_search_with_its_reason(optuna, terminal):
         (["stages=[fit,discover]"], r"needs the score .*\n  where: stages=\[fit,discover\]"),
         (["launcher=slurm_cpu", "hydra.launcher.wait=false"], "a search waits for its runs"),
         (["hydra.launcher.only=[1]"], "a search starts all of its runs"),
-        (["hydra.launcher.as_recorded=true"], "there is no sweep in this folder"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_before_anything_starts(
@@ -78,9 +77,9 @@ def test_what_cannot_be_searched_is_refused_before_anything_starts(
     assert not list(tmp_path.rglob("given.json"))
 
 
-def test_a_search_is_not_retried(optuna, terminal, tmp_path):
+def test_a_search_is_not_retried(optuna, terminal, retried, tmp_path):
     terminal("experiment=optuna", "out_dir=out", real=False)
-    done = terminal("experiment=optuna", "hydra.launcher.as_recorded=true", "out_dir=out", real=False)
+    done = retried(tmp_path / "out")
     assert done.returncode == 1
     assert "a search cannot be retried" in done.stderr
 

@@ -7,8 +7,8 @@ from filelock import FileLock
 
 from fatebias.errors import OutputError
 from fatebias.files.record import STOPPED
-from fatebias.sweep.record import read_sweep
 from fatebias.sweep.slurm import wait
+from fatebias.sweep.snapshot import read_sweep
 from fatebias.sweep.status import MemberStatus, statuses, table
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fatebias.sweep.record import Member, Sweep
+from fatebias.sweep.snapshot import Member, Sweep
 
 SUBMISSION = {
     "time": "2026-01-01T00:00:00+00:00",

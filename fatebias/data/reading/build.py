@@ -88,6 +88,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         cluster_source=source,
         summary={},
         commitment=commitment_column(raw, kept, data),
+        settings=data,
     )
     shuffled = []
     if data.permutation:

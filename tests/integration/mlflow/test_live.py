@@ -118,11 +118,11 @@ def test_a_run_killed_and_resumed_is_one_run_with_every_metric_once(server: Serv
     away = log.read_text().count("cannot be shown")
     until(lambda: log.read_text().count("cannot be shown") > away, "word that the server is away", run)
     server.start()
-    told, _ = run.communicate(timeout=120)
+    told, _ = run.communicate(timeout=600)
     assert run.returncode == 0, told
     all_there_once(stored, "resumed", tmp_path)
     again = started(tmp_path, server, *words)
-    told, _ = again.communicate(timeout=120)
+    told, _ = again.communicate(timeout=600)
     assert again.returncode == 0, told
     assert "fit: inputs and settings unchanged, kept" in told
     all_there_once(stored, "resumed", tmp_path)

@@ -92,7 +92,7 @@ def test_imports_at_once_into_a_database_that_is_not_there_yet(tmp_path: Path) -
     for name in names:
         finished_run(tmp_path / name, name=name, steps=STEPS)
     importers = [importer(tmp_path) for _ in range(3)]
-    told = [each.communicate(timeout=120)[0] for each in importers]
+    told = [each.communicate(timeout=600)[0] for each in importers]
     assert [each.returncode for each in importers] == [0, 0, 0], told
     assert all(text.startswith(f"4 runs in sqlite:///{tmp_path}/mlflow.db") for text in told)
     check_all(tmp_path, names)
@@ -130,7 +130,7 @@ def test_an_import_killed_half_way_is_completed_by_the_next(tmp_path: Path) -> N
         assert process.returncode == -signal.SIGKILL
         reached.append(rows(database))
     last = importer(tmp_path)
-    told, _ = last.communicate(timeout=120)
+    told, _ = last.communicate(timeout=600)
 
     assert reached[0] == -1
     assert sorted(reached) == reached
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_while_importing(tmp_path: Path) -> None:
     )
     reached = rows(tmp_path / "mlflow.db")
     again = importer(tmp_path)
-    told, _ = again.communicate(timeout=120)
+    told, _ = again.communicate(timeout=600)
 
     assert full.returncode == 1
     assert re.search(r"\d runs not written .*disk (is full|I/O error)", full.stderr)

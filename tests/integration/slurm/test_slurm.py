@@ -277,7 +277,7 @@ def requeued(cluster, typed, tmp_path_factory):
 def test_a_job_that_is_requeued_twice_goes_on_to_the_same_bytes(requeued):
     login, _ = requeued
     run = login / "requeued" / "0"
-    resumed = re.findall(r"going on from step (\d+)", (run / "run.log").read_text())
+    resumed = re.findall(r"resuming from step (\d+)", (run / "run.log").read_text())
     assert len(resumed) == 2
     assert 0 < int(resumed[0]) < int(resumed[1])
     for name in (*CSVS, "posterior.npz"):
@@ -316,7 +316,7 @@ def test_a_job_that_meets_its_limit_goes_on_as_often_as_it_may_and_then_says_so(
     reached = last_step(run)
     cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
     until(lambda: last_step(run) > reached + 100, "the fit to go on")
-    (resumed,) = re.findall(r"going on from step (\d+)", (run / "run.log").read_text())
+    (resumed,) = re.findall(r"resuming from step (\d+)", (run / "run.log").read_text())
     assert 200 < int(resumed) <= reached + 1
     cluster.ask("scancel", "--signal=USR2", job)
     until(lambda: cluster.state(job) not in ("RUNNING", "COMPLETING"), "the end of the job")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,6 @@ from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 
 log = logging.getLogger(__name__)
 
-# Draws a discovery, given labels of days and the two fates of its contrast, to a file.
-Draw = Callable[[Discovery, Sequence[object], tuple[str | None, str | None], Path], None]
-
 
 def discover(
     cfg: DiscoveryConfig,
@@ -36,9 +33,8 @@ def discover(
     day_labels: Sequence[object] = (),
     fate: str | None = None,
     against: str | None = None,
-    draw: Draw | None = None,
 ) -> dict[str, Any]:
-    """Return what run.json says of the discovery, after writing its tables and, by `draw`, its pictures.
+    """Return what run.json says of the discovery, after writing its tables and pictures.
 
     ``gene_summary_for_mash.csv`` is enough for the plain settings; the fit's own error correlation
     (``null_correlation: fit`` or ``per_gene``) and further contrasts come from ``posterior.npz``. `se`,
@@ -53,9 +49,7 @@ def discover(
     own = read_summary(paths.gene_summary)
     if saved is None:
         found = discover_summary(own, cfg, folder=paths.root)
-        _write(found, paths, own.table)
-        if draw is not None:
-            draw(found, day_labels, (fate, against), paths.hits_plot)
+        _write(found, paths, own.table, day_labels, fate, against)
         return dataclasses.asdict(found.report)
     run = discover_contrasts(
         saved.estimates, saved.fates, saved.gene_names, cfg,
@@ -73,9 +67,7 @@ def discover(
             given = found.table[list(own.table)]
             _write_csv(given, below.gene_summary)
             report["contrasts"][contrast.name] = {key: told[key] for key in ("n_hits", "loglik", "notes")}
-        _write(found, below, given)
-        if draw is not None:
-            draw(found, day_labels, (contrast.fate, contrast.against), below.hits_plot)
+        _write(found, below, given, day_labels, contrast.fate, contrast.against)
     return report
 
 
@@ -87,13 +79,26 @@ def write_mash_out(found: Discovery, given: pd.DataFrame, final: Path) -> None:
 def _with_digits(table: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
     # A file's own digits (0.10) leave as they came.
     text = given.set_index(names.GENE, drop=False).loc[table[names.GENE]]
-    return table.assign(**{column: text[column].to_numpy() for column in given})
+    return table.assign(**{str(column): text[column].to_numpy() for column in given})
 
 
-def _write(found: Discovery, paths: RunPaths, given: pd.DataFrame) -> None:
+def _write(
+    found: Discovery,
+    paths: RunPaths,
+    given: pd.DataFrame,
+    day_labels: Sequence[object],
+    fate: str | None,
+    against: str | None,
+) -> None:
+    from fatebias import pl
+    from fatebias.pl.save import save_png
+
     write_mash_out(found, given, paths.mash_out)
     _write_csv(_with_digits(found.ranked, given), paths.hits)
     _write_csv(found.calls, paths.calls)
+    labels = [str(label) for label in day_labels] if len(day_labels) == found.report.n_days else None
+    drawn = pl.hits(found.ranked, day_labels=labels, contrast=(fate, against), rule=found.rule)
+    save_png(drawn, paths.hits_plot)
 
 
 def _write_csv(table: pd.DataFrame, final: Path) -> None:

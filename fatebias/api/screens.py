@@ -1,0 +1,77 @@
+"""Screens from Python: from files, or from objects in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fatebias.api.settings import make_config
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from fatebias.data.screen import Screen
+
+
+def read_screen(source: str | Path | AnnData, guides: str | Path | pd.DataFrame, **settings: Any) -> Screen:
+    """Return the screen in an AnnData file or object, checked and ready to fit.
+
+    Only ``obs``, ``obsm`` and names in ``uns`` are read, never the expression matrix; an object in memory is
+    left as it is. Columns of fates are found by name: those of a DataFrame, of a CellRank ``Lineage`` in
+    memory, or of ``fate_columns``.
+
+    Parameters
+    ----------
+    source
+        ``.h5ad`` file, ``.zarr`` folder, or an AnnData in memory, with N cells.
+    guides
+        Guide map, CSV or DataFrame, with the columns ``guide_name``, ``gene_name``, ``is_ntc``.
+    **settings
+        The settings of ``conf/data/anndata.yaml`` by name: ``fates=["EC", "MES", "NEU"]``, ``ref_fate="EC"``,
+        ``contrast_fate="MES"``, ``day_key="day"``, ``guide_threshold=4``, ...
+
+    Returns
+    -------
+    Screen
+        Kept cells with fate probabilities (N, F), guides, day and replicate; ``screen.summary`` names what
+        was read and dropped, and why.
+
+    Raises
+    ------
+    DataError
+        When the data do not hold what the model needs: what, where, found, and the setting that solves it.
+    ConfigError
+        For a setting that does not exist or a value that cannot be used.
+
+    Examples
+    --------
+    >>> import fatebias as fb
+    >>> adata, guides = fb.demo_files()
+    >>> fb.read_screen(adata, guides=guides).N
+    8000
+    """
+    from fatebias.data.load import read_screen as read
+
+    paths = {}
+    if isinstance(source, (str, Path)):
+        paths["adata_path"] = str(source)
+    if isinstance(guides, (str, Path)):
+        paths["guide_map_csv"] = str(guides)
+    kind = "anndata" if len(paths) == 2 else "memory"  # what config.yaml of a saved fit names as the source
+    data = make_config(data={"source": kind, **paths, **settings}).data
+    return read(source, guides, data)
+
+
+def demo_files() -> tuple[Path, Path]:
+    """Return the AnnData file and the guide map of the bundled screen: 8,000 cells, 60 genes, 4 days.
+
+    Examples
+    --------
+    >>> import fatebias as fb
+    >>> [path.name for path in fb.demo_files()]
+    ['screen.h5ad', 'guides.csv']
+    """
+    from fatebias.data.load import DEMO_DIR, GUIDES_CSV, SCREEN_H5AD
+
+    return DEMO_DIR / SCREEN_H5AD, DEMO_DIR / GUIDES_CSV

@@ -1,0 +1,146 @@
+"""Settings by name in Python: options of conf/ and keywords become one checked `Config`, without Hydra."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fatebias.config import Config
+from fatebias.errors import ConfigError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+GROUPS = tuple(
+    each.name for each in dataclasses.fields(Config) if dataclasses.is_dataclass(each.default_factory)
+)
+
+
+def conf_dir() -> Path:
+    """Return the folder with the config files: inside an installed package, else beside it in a checkout."""
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"
+
+
+def option(group: str, name: str) -> dict[str, Any]:
+    """Return the settings of ``conf/GROUP/NAME.yaml``, those that it builds on included."""
+    import yaml
+
+    folder = conf_dir() / group
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        raise ConfigError(
+            f"there is no option {name} in the group {group}",
+            allowed=names,
+            fix=f"did you mean {near[0]}?" if near else None,
+        )
+    content = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    settings: dict[str, Any] = {}
+    for entry in content.pop("defaults", []):
+        if isinstance(entry, Mapping):  # "override /export: unshrunken" of an experiment
+            for key, chosen in entry.items():
+                settings[key.removeprefix("override ").strip("/ ")] = chosen
+        elif entry != "_self_":
+            settings = option(group, entry)
+    return {**settings, **content}
+
+
+def make_config(preset: str | None = None, **settings: Any) -> Config:
+    """Return checked settings: defaults, then a preset, then what is named.
+
+    Parameters
+    ----------
+    preset
+        A file of ``conf/experiment`` that is one fit, such as ``calibrated``.
+    **settings
+        Top-level settings (``likelihood_weight=0.5``); groups by the name of an option (``priors="weak"``) or
+        by their own settings (``priors={"s_tau": 2.0}``); single ones with a dot
+        (``**{"priors.s_tau": 2.0}``).
+
+    Raises
+    ------
+    ConfigError
+        For a name that does not exist and a value that cannot be used, with those that can.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    tree: dict[str, Any] = {}
+    if preset is not None:
+        chosen = option("experiment", preset)
+        if "hydra" in chosen:
+            raise ConfigError(
+                f"the experiment {preset} is many runs, not one fit",
+                where="preset",
+                found=preset,
+                fix=f"run it from the command line: fatebias experiment={preset}",
+            )
+        for key, value in chosen.items():
+            _set(tree, key, value)
+    for key, value in settings.items():
+        _set(tree, key, value)
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), tree))
+    except OmegaConfBaseException as error:
+        key = error.full_key or ""
+        raise ConfigError(
+            f"{key} has a value of the wrong kind",
+            where=key,
+            found=str(error).partition("\n")[0].rstrip("."),
+        ) from error
+    assert isinstance(config, Config)
+    return config
+
+
+def keys(node: type = Config, prefix: str = "") -> Iterator[str]:
+    """List every key of the schema, with its dots."""
+    for each in dataclasses.fields(node):
+        inner = each.default_factory
+        if dataclasses.is_dataclass(inner):
+            yield from keys(inner, f"{prefix}{each.name}.")
+        else:
+            yield f"{prefix}{each.name}"
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Put one named setting into the tree, a group's option or mapping leaf by leaf."""
+    if key in GROUPS:
+        if isinstance(value, str):
+            value = option(key, value)
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = dataclasses.asdict(value)
+        if not isinstance(value, Mapping):
+            raise ConfigError(
+                f"{key} has a value of the wrong kind",
+                where=key,
+                found=repr(value),
+                allowed="the name of an option, or a mapping of settings",
+            )
+        for name, each in value.items():
+            _set(tree, f"{key}.{name}", each)
+        return
+    _refuse_unknown(key)
+    *groups, last = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+    tree[last] = list(value) if isinstance(value, tuple) else value
+
+
+def _refuse_unknown(key: str) -> None:
+    known = list(keys())
+    if key in known or any(each.startswith(f"{key}.") for each in known):
+        return
+    group = key.rpartition(".")[0]
+    beside = [each for each in known if each.rpartition(".")[0] == group]
+    last = key.rpartition(".")[2]
+    same = [each for each in known if each.rpartition(".")[2] == last]
+    near = [] if group else difflib.get_close_matches(key, [*GROUPS, *beside], n=1, cutoff=0.7)
+    near = near or same or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    raise ConfigError(
+        f"there is no setting {key}",
+        where=key,
+        allowed=beside if group else [*GROUPS, *beside],
+        fix=f"did you mean {' or '.join(near)}?" if near else None,
+    )

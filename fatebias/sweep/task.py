@@ -1,0 +1,125 @@
+"""One run in this process: from a composed config, or from the folder that holds it, to the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fatebias import compose
+from fatebias.errors import FatebiasError, OutputError
+from fatebias.sweep.snapshot import Sweep, load_config, read_sweep
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+HYDRA_VERSION = "1.3"  # version_base of run.py
+
+
+def run_task(cfg: DictConfig) -> None:
+    """Run the pipeline on a composed config, inside one of Hydra's jobs."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from fatebias.run import pipeline
+
+    hydra = HydraConfig.get()
+    config = compose.to_config(cfg)
+    started_in = Path(hydra.runtime.cwd)
+    config.out_dir = str(_absolute(hydra.runtime.output_dir, started_in))
+    for name in ("adata_path", "guide_map_csv"):
+        if (path := getattr(config.data, name)) is not None:
+            setattr(config.data, name, str(_absolute(path, started_in)))
+    sweep = _sweep(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
+    pipeline.run(
+        config,
+        overrides=list(hydra.overrides.task),
+        choices=_choices(hydra.runtime.choices),
+        sweep_id=sweep.id if sweep else None,
+    )
+
+
+def refusal(config: DictConfig) -> FatebiasError | None:
+    """Return why a composed config, Hydra's part included, cannot be run; None when it can."""
+    from hydra.core.hydra_config import HydraConfig
+
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    try:
+        compose.to_config(config)
+    except FatebiasError as error:
+        return error
+    finally:
+        HydraConfig.instance().cfg = before
+    return None
+
+
+def run_member(folder: Path) -> BaseException | None:
+    """Run the folder of a sweep's run, with its log and settings, and return what it raised, if anything."""
+    from hydra import version
+    from hydra._internal.callbacks import Callbacks
+    from hydra.core.utils import JobRuntime, JobStatus, run_job, setup_globals
+    from hydra.types import HydraContext
+    from omegaconf import read_write
+
+    version.setbase(HYDRA_VERSION)
+    setup_globals()
+    compose.register()
+    try:
+        config = load_config(folder)
+    except FatebiasError as error:
+        return error
+    with read_write(config):
+        config.hydra.output_subdir = None  # Hydra would write the same files again, and not atomically
+    JobRuntime.instance().set("name", config.hydra.job.name)
+    sweep = _sweep(Path(config.hydra.sweep.dir))
+    before = sys.argv
+    if sweep is not None:  # run.json and MLflow tell the command that was typed, not Slurm's or a retry's
+        sys.argv = list(sweep.submissions[0]["command"])
+    try:
+        result = run_job(
+            task_function=_logged,
+            config=config,
+            job_dir_key="hydra.runtime.output_dir",
+            job_subdir_key=None,
+            hydra_context=HydraContext(config_loader=None, callbacks=Callbacks(config)),  # type: ignore[arg-type]
+        )
+    finally:
+        sys.argv = before
+    # Not the property without the underscore: it raises for a failed job.
+    value: Any = result._return_value
+    return value if result.status == JobStatus.FAILED else None
+
+
+def first_line(error: BaseException) -> str:
+    """Return an error in one line."""
+    return (str(error) or type(error).__name__).partition("\n")[0]
+
+
+def _logged(cfg: DictConfig) -> None:
+    try:
+        run_task(cfg)
+    except Exception as error:
+        log.error("%s", error, exc_info=not isinstance(error, FatebiasError))
+        raise
+
+
+def _sweep(folder: Path) -> Sweep | None:
+    try:
+        return read_sweep(folder)
+    except OutputError:  # another launcher than ours keeps no record
+        return None
+
+
+def _absolute(path: str, folder: Path) -> Path:
+    return Path(os.path.abspath(folder / Path(path).expanduser()))
+
+
+def _choices(choices: Any) -> dict[str, str]:
+    own = (group for group in choices if not re.match(r"hydra/|local@", group))
+    return {group: choices[group] for group in own if choices[group] is not None}

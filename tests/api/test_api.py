@@ -1,0 +1,198 @@
+"""The four verbs: the command line's results, the caller's state left alone, saved and read back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import fatebias as fb
+from fatebias.errors import ConfigError, DataError
+from fatebias.estimates.tables import read_table
+from fatebias.run import pipeline
+
+QUICK = ["inference=laplace", "inference.num_posterior_draws=200", "calibration.control_splits=2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "of_fit", "of_discover"),
+    [
+        ([], {}, {}),
+        (["experiment=calibrated"], {"preset": "calibrated"}, {}),
+        (
+            ["priors=weak", "likelihood_weight=0.5", "seed=3", "discovery.mash_lfsr_thresh=0.2"],
+            {"priors": "weak", "likelihood_weight": 0.5, "seed": 3},
+            {"mash_lfsr_thresh": 0.2},
+        ),
+        (
+            ["export.se=sandwich", "discovery=ashr", "model.guide_effects=centred"],
+            {"export": {"se": "sandwich"}, "model": {"guide_effects": "centred"}, "discovery": "ashr"},
+            {},
+        ),
+        (
+            ["export=unshrunken", "export.inactive_guides=true", "discovery.contrasts=[NEU]"],
+            {"export": "unshrunken", "export.inactive_guides": True},
+            {"contrasts": ["NEU"]},
+        ),
+    ],
+)
+def test_the_command_line_and_python_give_the_same_tables(
+    composed, files, screen, tmp_path, words, of_fit, of_discover
+):
+    data = [f"data.adata_path={files.adata}", f"data.guide_map_csv={files.guide_map}", f"out_dir={tmp_path}"]
+    stages = ["stages=[fit,discover]", "tracking=off", "discovery.engine=native"]
+    pipeline.run(composed("data=anndata", *data, *stages, *QUICK, *words))
+
+    fit = fb.fit(
+        screen, progress=False, **{"inference": "laplace", "inference.num_posterior_draws": 200, **of_fit}
+    )
+    hits = fb.discover(fit, engine="native", **of_discover)
+    for table, name in (
+        (fit.effects, "gene_summary_for_mash.csv"),
+        (fit.guides, "guide_summary.csv"),
+        (fit.marginal, "marginal_effects.csv"),
+        (hits.table, "hits_ranked.csv"),
+        (hits.calls, "gene_calls.csv"),
+    ):
+        assert table.to_csv(index=False) == (tmp_path / name).read_text(), name
+    for name, further in hits.further.items():
+        assert (
+            further.table.to_csv(index=False) == (tmp_path / f"contrasts/{name}/hits_ranked.csv").read_text()
+        )
+    assert set(hits.further) == {path.name for path in tmp_path.glob("contrasts/*")}
+
+
+def test_nothing_is_written_and_the_caller_s_state_stays(screen, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    before = (list(root.handlers), root.level, torch.get_num_threads(), dict(os.environ))
+    expected = (random.Random(1).random(), np.random.RandomState(1).rand())  # noqa: NPY002
+    fit = fb.fit(screen, inference="laplace", progress=False, **{"inference.num_posterior_draws": 50})
+    fb.discover(fit, engine="native")
+    assert (list(root.handlers), root.level, torch.get_num_threads(), dict(os.environ)) == before
+    assert (random.random(), np.random.rand()) == expected  # noqa: NPY002
+    first = torch.rand(1)
+    torch.manual_seed(1)
+    assert torch.equal(first, torch.rand(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_saved_fit_is_read_back(fitted, folder):
+    again = fb.load(folder)
+    for name in ("effects", "guides", "marginal", "loss"):
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(fitted, name), check_exact=True)
+    for name in (
+        "likelihood_weight",
+        "diagnostics",
+        "warnings",
+        "notes",
+        "screen",
+        "summary",
+        "config",
+        "weight",
+    ):
+        assert getattr(again, name) == getattr(fitted, name), name
+    np.testing.assert_array_equal(again.posterior.theta_joint, fitted.posterior.theta_joint)
+    first, second = (fb.discover(each, engine="native").table for each in (fitted, again))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def test_the_command_line_continues_from_a_saved_fit(fitted, folder, composed, tmp_path):
+    words = ["stages=[discover]", "tracking=off", "discovery.engine=native"]
+    pipeline.run(composed(*words, f"out_dir={folder}"), overrides=words)
+    expected = fb.discover(fitted, engine="native").table
+    assert (folder / "hits_ranked.csv").read_text() == expected.to_csv(index=False)
+
+
+def test_saving_moves_results_of_an_earlier_fit_aside(fitted, tmp_path):
+    fitted.save(tmp_path)
+    (tmp_path / "hits_ranked.csv").write_text("of an earlier fit")
+    fitted.save(tmp_path)
+    assert not (tmp_path / "hits_ranked.csv").exists()
+    assert (tmp_path / "superseded/hits_ranked.csv").read_text() == "of an earlier fit"
+
+
+@pytest.mark.parametrize("found", ["nothing", "a failed fit"])
+def test_a_folder_without_a_fit_is_refused(tmp_path, found):
+    if found != "nothing":
+        (tmp_path / "run.json").write_text('{"stages": {"fit": {"status": "failed"}}}')
+    with pytest.raises(DataError, match="the folder has no finished fit"):
+        fb.load(tmp_path)
+
+
+def test_objects_in_memory_read_like_files(files, screen):
+    adata = anndata.read_h5ad(files.adata)
+    guides = pd.read_csv(files.guide_map)
+    assert fb.read_screen(adata, guides=guides).fingerprint() == screen.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prior": "weak"}, "there is no setting prior\n(.*\n)*.*did you mean priors"),
+        ({"priors": "weakk"}, "there is no option weakk in the group priors\n(.*\n)*.*did you mean weak"),
+        ({"priors": {"s_taw": 1.0}}, "there is no setting priors.s_taw\n(.*\n)*.*did you mean priors.s_tau"),
+        ({"priors": {"s_tau": -1.0}}, "priors.s_tau has a value that cannot be used"),
+        ({"priors": 3}, "priors has a value of the wrong kind\n(.*\n)*.*the name of an option"),
+        ({"seed": "x"}, "seed has a value of the wrong kind"),
+        ({"preset": "permutation"}, "the experiment permutation is many runs"),
+        ({"preset": "calibratd"}, "there is no option calibratd .*\n(.*\n)*.*did you mean calibrated"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused_with_those_that_do(screen, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        fb.fit(screen, **settings)
+
+
+def test_settings_of_discovery_are_checked_too(fitted):
+    with pytest.raises(ConfigError, match="there is no setting discovery.engin\n"):
+        fb.discover(fitted, engin="native")
+
+
+def test_tables_go_to_anndata_when_asked_and_survive_a_file(files, fitted, tmp_path):
+    adata = anndata.read_h5ad(files.adata)
+    hits = fb.discover(fitted, engine="native", contrasts=["NEU"])
+    assert "fatebias" not in adata.uns
+    fb.to_anndata(hits, adata)
+    adata.write_h5ad(tmp_path / "with_hits.h5ad")
+    found = anndata.read_h5ad(tmp_path / "with_hits.h5ad").uns["fatebias"]
+    assert list(found["hits"]["gene"]) == list(hits.table["gene"])
+    np.testing.assert_array_equal(found["hits"]["lfsr_min"], hits.table["lfsr_min"])
+    assert list(found["contrasts"]["NEU"]["hits"]["gene"]) == list(hits.further["NEU"].table["gene"])
+    assert found["contrast"].tolist() == ["MES", "EC"]
+
+
+def test_hits_are_drawn_into_the_axes_given(fitted):
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    assert fb.pl.hits(fb.discover(fitted, engine="native"), ax=axes) is axes
+    assert axes.collections
+
+
+def test_the_example_runs():
+    script = Path(__file__).parents[2] / "examples/first_screen.py"
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "8000 cells, 60 genes" in done.stdout
+
+
+def test_gene_names_that_look_like_numbers_survive_a_table(tmp_path):
+    (tmp_path / "t.csv").write_text("gene,betahat_d0\nNA,1.5\n007,\n")
+    table = read_table(tmp_path / "t.csv")
+    assert list(table["gene"]) == ["NA", "007"]
+    assert table["betahat_d0"].isna().tolist() == [False, True]

@@ -1,0 +1,90 @@
+"""A run without the stage fit: the settings of the fit in its folder, and those of the command over them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fatebias.api.fitting import settings_of_fit
+from fatebias.config import Config, DiscoveryConfig, ExportConfig
+from fatebias.errors import ConfigError
+from fatebias.run import pipeline
+from fatebias.run.continued import continue_from
+
+CALIBRATED = Config(
+    likelihood_weight="auto",
+    export=ExportConfig(estimates="unshrunken"),
+    discovery=DiscoveryConfig(null_correlation="fit"),
+)
+
+
+def continued(composed, *words: str) -> Config:
+    asked = composed("stages=[discover]", *words)
+    return continue_from(asked, ["stages=[discover]", *words], settings_of_fit(CALIBRATED))
+
+
+def test_what_the_command_does_not_name_is_that_of_the_fit(composed):
+    found = continued(composed, "out_dir=here", "tracking=off")
+    assert (found.likelihood_weight, found.export.estimates) == ("auto", "unshrunken")
+    assert found.discovery.null_correlation == "fit"
+    assert (found.out_dir, found.stages, found.tracking.backend) == ("here", ["discover"], "off")
+
+
+def test_what_the_command_names_wins(composed):
+    found = continued(composed, "discovery.contrasts=[NEU]", "discovery.null_correlation=simple")
+    assert found.discovery == DiscoveryConfig(contrasts=["NEU"], null_correlation="simple")
+    assert found.export.estimates == "unshrunken"
+
+
+def test_the_name_of_an_option_names_its_settings(composed):
+    found = continued(composed, "discovery=ashr")
+    assert found.discovery.method == "ashr"
+    assert found.discovery.null_correlation == "simple"
+
+
+def test_naming_the_preset_of_the_fit_again_changes_nothing(composed):
+    found = continued(composed, "experiment=calibrated")
+    assert settings_of_fit(found) == settings_of_fit(CALIBRATED)
+
+
+@pytest.mark.parametrize(
+    ("word", "found", "allowed"),
+    [
+        ("likelihood_weight=0.5", "0.5", "auto"),
+        ("export=posterior", "posterior", "unshrunken"),
+        ("priors=weak", "5.0", "2.5"),
+    ],
+)
+def test_a_setting_that_makes_another_fit_is_refused(composed, word, found, allowed):
+    with pytest.raises(ConfigError, match="asks for another fit than the one in out_dir") as error:
+        continued(composed, word)
+    assert str(error.value.found) == found
+    assert str(error.value.allowed) == allowed
+    assert "fit again: add fit to stages" in str(error.value)
+
+
+def test_a_calibrated_folder_is_judged_again_as_calibrated(composed, tmp_path: Path):
+    quick = ["inference=laplace", "inference.num_posterior_draws=100", "discovery.engine=native"]
+    small = ["data=simulated", "data.simulate.n_cells=1000", "data.simulate.n_genes=6"]
+    first = ["experiment=calibrated", "stages=[fit,discover]", "tracking=off", *quick, *small]
+    pipeline.run(composed(*first, f"out_dir={tmp_path}/first"), overrides=first)
+    shutil.copytree(tmp_path / "first", tmp_path / "again")
+
+    again = ["stages=[discover]", "tracking=off", "discovery.contrasts=[NEU]"]
+    pipeline.run(composed(*again, f"out_dir={tmp_path}/again"), overrides=again)
+    settings = yaml.safe_load((tmp_path / "again/config.yaml").read_text())
+    assert settings["likelihood_weight"] == "auto"
+    assert settings["export"]["estimates"] == "unshrunken"
+    assert settings["discovery"]["null_correlation"] == "fit"
+    assert dataclasses.asdict(composed(*first).priors) == settings["priors"]
+    for name in ("hits_ranked.csv", "gene_calls.csv"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()
+    assert (tmp_path / "again/contrasts/NEU/hits_ranked.csv").is_file()
+    # the weight that the fit used is a result, and is with the fit
+    fit = json.loads((tmp_path / "again/run.json").read_text())["stages"]["fit"]
+    assert fit["likelihood_weight"] > 1
