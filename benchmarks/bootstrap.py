@@ -33,6 +33,7 @@ from fatebias.config import (
     ExportConfig,
     InferenceConfig,
     SimulateConfig,
+    weight_asked,
 )
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.estimates.estimates import ContrastEstimates
@@ -58,7 +59,7 @@ def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
     one_fit = time.perf_counter() - begun
     peak = peak_memory_mb()
     begun = time.perf_counter()
-    full = centre_of_run(data, cfg, posterior)
+    full = centre_of_run(data, cfg, weight_asked(cfg), posterior)
     mode = time.perf_counter() - begun
     found = bootstrap(full, data, cfg.calibration, torch.get_num_threads())
     whole = time.perf_counter() - begun
@@ -78,7 +79,7 @@ def compare(n_cells: int, n_refits: int, n_exact: int) -> None:
     exact = []
     for b in range(n_exact):
         weighted = dataclasses.replace(data, weight=data.weight * bootstrap_weights(drawn, 0, b))
-        exact.append(find_centre(weighted, cfg, posterior.scales_mean**-2.0))
+        exact.append(find_centre(weighted, cfg, weight_asked(cfg), posterior.scales_mean**-2.0))
     index = full.design.theta_index[:, data.contrast_index]
     by_newton = np.stack([each.mean[index] for each in exact])
     print(f"one exact refit by Newton's method:      {(time.perf_counter() - begun) / n_exact:.1f} s")
@@ -130,7 +131,7 @@ def _one_screen(
     draws = cfg.inference.num_posterior_draws
     posterior = posterior_moments(fit_screen(data, cfg).draw, draws, data.guide_gene)
     given = contrast_estimates(data, cfg, posterior)
-    found = bootstrap(centre_of_run(data, cfg, posterior), data, cfg.calibration)
+    found = bootstrap(centre_of_run(data, cfg, weight_asked(cfg), posterior), data, cfg.calibration)
     theta = truth.theta[:, data.contrast_index]
     result = {}
     for name, errors in (("run", given), ("bootstrap", ContrastEstimates(given.betahat, found.covariance))):

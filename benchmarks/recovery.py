@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from benchmarks.labs import guide_regression, rank_test
 from benchmarks.recovery_table import plot, pooled
 from fatebias import names
-from fatebias.api.fitting import with_weight
 from fatebias.checks.call import call_exported
 from fatebias.config import (
     Config,
@@ -140,11 +139,11 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     laplace = InferenceConfig(method="laplace", num_posterior_draws=1000)
     cfg = dataclasses.replace(Config(inference=laplace), **changed)
     begun = time.perf_counter()
-    if cfg.likelihood_weight == "auto":
-        cfg = with_weight(cfg, estimate_weight(screen, cfg).weight)
-    fit = fit_screen(screen, cfg)
+    auto = cfg.likelihood_weight == "auto"
+    weight = estimate_weight(screen, cfg).weight if auto else float(cfg.likelihood_weight)
+    fit = fit_screen(screen, cfg, weight)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
-    table = call_exported(screen, cfg, posterior)
+    table = call_exported(screen, cfg, weight, posterior)
     seconds = time.perf_counter() - begun
 
     def days(prefix: str) -> Array:
@@ -154,7 +153,7 @@ def ours(screen: Screen, theta: Array, setting: str) -> list[dict[str, Any]]:
     after = days(names.POSTMEAN) - theta
     lfsr = days(names.LFSR)
     figures = {
-        "weight": float(cfg.likelihood_weight),
+        "weight": weight,
         "bias": before.mean(),
         "rmse": np.sqrt((before**2).mean()),
         "rmse_mash": np.sqrt((after**2).mean()),

@@ -27,7 +27,7 @@ CELLS, GUIDES, MOI = 100_000, 1200, 2.5
 
 
 def svi_of(data: Screen, family: str) -> Any:
-    """Prepare an SVI step of ours: ``structured`` or ``normal``, from a cold start."""
+    """Return our SVI step with the family ``structured`` or ``normal``, from a cold start."""
     import pyro
     from pyro.infer import SVI
     from pyro.infer.autoguide import AutoNormal

@@ -422,6 +422,13 @@ class Config:
         _check_together(self)
 
 
+def weight_asked(config: Config) -> float:
+    """Return the likelihood weight where it is a number; under ``auto`` it must be estimated first."""
+    if config.likelihood_weight == AUTO:
+        raise ValueError("likelihood_weight=auto: estimate the weight and pass it on")
+    return float(config.likelihood_weight)
+
+
 def _check_together(config: Config) -> None:
     """Check settings that one group demands of another."""
     if config.export.inactive_guides and config.model.guide_effects == "centred":

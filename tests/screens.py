@@ -28,7 +28,7 @@ def small_screen(n_cells: int = 1500, seed: int = 0, **more: object) -> Screen:
 def plain_log_likelihood(
     screen: Screen, alpha: np.ndarray, b: np.ndarray, gamma: np.ndarray, theta: np.ndarray, delta: np.ndarray
 ) -> float:
-    """The log-likelihood of SPEC 3 at weight 1, cell by cell and slot by slot, in plain Python.
+    """The log-likelihood at weight 1, cell by cell and slot by slot, in plain Python.
 
     theta (L, F*, D) and delta (G, F*) without their rows of zeros.
     """

@@ -157,6 +157,7 @@ A_LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 MADE_BY_USERS = ("conf/local", "conf/launcher/mylab.yaml")  # in .gitignore, or an example of a name
 NO_MODULES = (
     "fatebias.imported",
+    "fatebias.command",
     "fatebias.folder",
     "fatebias.options",
 )  # a tag of MLflow, Hydra's resolvers

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,12 +220,12 @@ def fit_with(
     begun = time.perf_counter()
     suggested = estimate_weight(screen, config)
     log.info("%s", suggested.summary_line())
-    weighted = with_weight(config, suggested.weight)
+    weight = suggested.weight if config.likelihood_weight == AUTO else float(config.likelihood_weight)
     calibrating = time.perf_counter() - begun
-    fitted = fit_screen(screen, weighted, on_step=on_step, checkpoint=checkpoint)
+    fitted = fit_screen(screen, config, weight, on_step=on_step, checkpoint=checkpoint)
     begun = time.perf_counter()
     posterior = posterior_moments(fitted.draw, config.inference.num_posterior_draws, screen.guide_gene)
-    estimates = gene_estimates(screen, weighted, posterior)
+    estimates = gene_estimates(screen, config, posterior, weight)
     own = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
     notes = (*suggested.notes, *estimates.notes)
     for note in notes:
@@ -237,7 +237,7 @@ def fit_with(
         marginal=marginal_table(marginal_effects(screen, config, posterior, estimates), screen),
         estimates=estimates,
         posterior=posterior,
-        likelihood_weight=float(weighted.likelihood_weight),
+        likelihood_weight=weight,
         weight={"summary": suggested.summary_line(), **json.loads(json.dumps(suggested.plain()))},
         diagnostics=fitted.diagnostics,
         warnings=fitted.warnings,
@@ -251,11 +251,6 @@ def fit_with(
         seconds={"calibration": calibrating, **fitted.seconds, "summary": time.perf_counter() - begun},
         arrays=posterior_arrays(posterior, estimates, screen),
     )
-
-
-def with_weight(config: Config, weight: float) -> Config:
-    """Return the settings with the weight that was found where ``likelihood_weight=auto`` asked for it."""
-    return replace(config, likelihood_weight=weight) if config.likelihood_weight == AUTO else config
 
 
 def write_fit(result: FitResult, paths: RunPaths) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fatebias.config import AUTO, Config
+from fatebias.config import Config
 from fatebias.files.paths import RunPaths
 
 if TYPE_CHECKING:
@@ -49,14 +48,12 @@ class Check(ABC):
     def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
         """Return the files that it writes."""
 
-    def config(self, config: Config, fit: Mapping[str, Any]) -> Config:
-        """Return the run's settings with the likelihood weight that its fit used."""
-        if config.likelihood_weight != AUTO:
-            return config
-        return dataclasses.replace(config, likelihood_weight=float(fit["likelihood_weight"]))
+    def weight(self, fit: Mapping[str, Any]) -> float:
+        """Return the likelihood weight of the check's own fits, from run.json's entry of the run's fit."""
+        return float(fit["likelihood_weight"])
 
     @abstractmethod
-    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+    def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Do the check, write its files and return what run.json keeps, plain content."""
 
     @abstractmethod

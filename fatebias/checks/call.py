@@ -19,23 +19,27 @@ from fatebias.inference.posterior import Posterior, posterior_moments
 
 
 def call_exported(
-    screen: Screen, cfg: Config, posterior: Posterior, folder: Path | None = None
+    screen: Screen, cfg: Config, weight: float, posterior: Posterior, folder: Path | None = None
 ) -> pd.DataFrame:
     """Return `Discovery.table` of a fit's estimates, genes in the screen's order.
 
-    The likelihood weight in `cfg` is a number; R, where it shrinks, exchanges its files within `folder`.
+    `weight` is the likelihood weight of the fit; R, where it shrinks, exchanges its files within `folder`.
     """
-    return call_given(screen, cfg, contrast_estimates(screen, cfg, posterior), folder)
+    return call_given(screen, cfg, contrast_estimates(screen, cfg, posterior, weight), folder)
 
 
 def fit_and_call(
-    screen: Screen, cfg: Config, folder: Path | None = None, start: InitialValues | None = None
+    screen: Screen,
+    cfg: Config,
+    weight: float,
+    folder: Path | None = None,
+    start: InitialValues | None = None,
 ) -> pd.DataFrame:
     """Fit by ``inference=laplace``, whatever the run's method, and call as `call_exported`."""
     laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
-    fit = fit_screen(screen, laplace, start=start)
+    fit = fit_screen(screen, laplace, weight, start=start)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
-    return call_exported(screen, laplace, posterior, folder)
+    return call_exported(screen, laplace, weight, posterior, folder)
 
 
 def call_given(

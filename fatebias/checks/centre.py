@@ -50,23 +50,25 @@ class Centre:
         return whole, np.einsum("lap,lbp->lab", held, by_gene)
 
 
-def find_centre(screen: Screen, cfg: Config, scale_precision: Array, begin: Array | None = None) -> Centre:
+def find_centre(
+    screen: Screen, cfg: Config, weight: float, scale_precision: Array, begin: Array | None = None
+) -> Centre:
     """Return the mode under scales held at ``1 / s^2`` (F*, D + 1), from `begin` (size,) or from zero."""
     design = design_of(screen, cfg.model)
     start = InitialValues(scale_precision, np.ones_like(scale_precision, dtype=bool), begin)
-    fit = fit_laplace(design, cfg.priors, likelihood_weight=cfg.likelihood_weight, max_rounds=8, start=start)
+    fit = fit_laplace(design, cfg.priors, likelihood_weight=weight, max_rounds=8, start=start)
     return Centre(
         design=design,
         row_of_cell=design.rows.row_of_cell,
         p=screen.p * screen.weight[:, None],
         precision=design.prior_precision(cfg.priors, scale_precision),
-        weight=float(cfg.likelihood_weight),
+        weight=weight,
         mean=fit.mean,
         factor=fit.factor.cpu(),
     )
 
 
-def centre_of_run(screen: Screen, cfg: Config, posterior: Posterior) -> Centre:
+def centre_of_run(screen: Screen, cfg: Config, weight: float, posterior: Posterior) -> Centre:
     """Return the mode under the scales behind the run's estimates.
 
     These are the fit's own, or free ones under ``export.estimates=unshrunken``. The posterior may come from
@@ -76,4 +78,4 @@ def centre_of_run(screen: Screen, cfg: Config, posterior: Posterior) -> Centre:
     precision = posterior.scales_mean**-2.0
     if cfg.export.estimates == "unshrunken":
         precision = broad_scales(design, posterior.scales_mean[:, -1]).scale_precision
-    return find_centre(screen, cfg, precision, flat_means(posterior, design))
+    return find_centre(screen, cfg, weight, precision, flat_means(posterior, design))

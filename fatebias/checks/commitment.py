@@ -51,12 +51,12 @@ class Commitment(Check):
         """Return the table."""
         return [paths.commitment]
 
-    def config(self, config: Config, fit: Mapping[str, Any]) -> Config:
-        """Return the settings with the weight that the data suggest."""
+    def weight(self, fit: Mapping[str, Any]) -> float:
+        """Return the weight that the data suggest."""
         # At a smaller one effects would be shrunk, and part of the bias would be taken for commitment.
-        return dataclasses.replace(config, likelihood_weight=float(fit["suggested_weight"]))
+        return float(fit["suggested_weight"])
 
-    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+    def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Fit the effects of genes on commitment, call them, compare them with the contrast's, return counts.
 
         Raises a DataError when all cells are committed alike.
@@ -71,14 +71,14 @@ class Commitment(Check):
 
         measure = config.calibration.commitment
         own = commitment_screen(screen, measure)
-        bias = by_bias_alone(screen, config, measure)
+        bias = by_bias_alone(screen, config, weight, measure)
         plain = fit_commitment(own, config)
         found = fit_commitment(tilt_cells(own, bias[:, None], back=True), config)
-        table = call_exported(found.screen, found.cfg, found.posterior, paths.root)
+        table = call_exported(found.screen, found.cfg, found.weight, found.posterior, paths.root)
         contrast = read_table(paths.mash_out, fix="run again with resume=false")
         rule = call_rule(config.discovery)
         biased = active(contrast.set_index(names.GENE, drop=False).loc[table[names.GENE]], rule)
-        as_it_is = contrast_estimates(plain.screen, plain.cfg, plain.posterior)
+        as_it_is = contrast_estimates(plain.screen, plain.cfg, plain.posterior, plain.weight)
         effect = table[names.day_columns(names.BETAHAT, screen.D)].to_numpy(dtype=float)
         moved = active(table, rule)
         moved &= ~(biased & may_be_left(effect, as_it_is.betahat))
@@ -95,7 +95,7 @@ class Commitment(Check):
         less = np.where(by_day == BOTH, effect, 0).sum(axis=1) < 0
         return {
             "measure": measure,
-            "weight": found.cfg.likelihood_weight,
+            "weight": found.weight,
             "genes": len(table),
             "moved": int(written[MOVED].sum()),
             **{kind: int((overall == kind).sum()) for kind in (BIAS, DELAY, ADVANCE, BOTH, MIXED)},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, logit, softmax
+from scipy.special import digamma, logit
 
 from fatebias.config import Config
 from fatebias.data.screen import Screen
@@ -17,6 +17,7 @@ from fatebias.estimates.likelihood_weight import WeightReport, estimate_weight
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import Posterior, flat_means, posterior_moments
 from fatebias.model.design_matrix import design_of
+from fatebias.model.softmax import probabilities
 
 Array = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ def commitment_screen(screen: Screen, measure: str) -> Screen:
     )
 
 
-def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
+def by_bias_alone(screen: Screen, cfg: Config, weight: float, measure: str) -> Array:
     """Predict how far guides move commitment merely by moving their cells between fates.
 
     A gene that pushes cells towards one fate makes their probabilities sharper or flatter by that alone. So
@@ -61,13 +62,13 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
 
         E[H(p)] = psi(k + 1) - sum_f pi_f psi(k pi_f + 1).
 
-    Return that in logits of commitment, (N,), zero in cells without a targeting guide. ``cfg`` has the
-    weight that the data suggest: at a smaller one effects would be shrunk and part of the bias left. A
+    Return that in logits of commitment, (N,), zero in cells without a targeting guide. ``weight`` is the
+    one that the data suggest: at a smaller one effects would be shrunk and part of the bias left. A
     ``column`` is predicted from sharpness and p by its regression on both, day by day, which is exact for
     both of CellRank's priming degrees.
     """
     laplace = dataclasses.replace(cfg.inference, method="laplace")
-    fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace))
+    fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace), weight)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     design = design_of(screen, cfg.model)
     flat = flat_means(posterior, design)
@@ -80,7 +81,8 @@ def by_bias_alone(screen: Screen, cfg: Config, measure: str) -> Array:
     expected = []
     for each in (flat, without):
         logits = design.logits(each)
-        pi = softmax(np.column_stack([np.zeros(len(day)), logits]), axis=1)
+        others = probabilities(logits)
+        pi = np.column_stack([1 - others.sum(axis=1), others])
         c = expected_sharpness(pi, concentration)
         if slopes is not None:
             c = (np.column_stack([np.ones(len(c)), c, pi[:, 1:]]) * slopes[day]).sum(axis=1)
@@ -107,25 +109,24 @@ def regressed(screen: Screen) -> Array:
     return slopes
 
 
-def weighted(screen: Screen, cfg: Config) -> tuple[Screen, Config]:
-    """Return a screen of `commitment_screen` with cells weighted by how their commitment scatters.
+def weighted(screen: Screen, cfg: Config) -> tuple[Screen, float]:
+    """Return a screen of `commitment_screen`, cells weighted as they scatter, and a likelihood weight.
 
     Commitment is no draw of anything: the likelihood is a quasi-likelihood, whose weight on each day is
     one over that day's Pearson dispersion (Papke and Wooldridge 1996), less where clusters share noise.
-    Day factors of mean 1 go into the cells' weights, their level into ``likelihood_weight``.
+    Day factors of mean 1 go into the cells' weights, their level into the likelihood weight.
     """
     found, by_day = weight_from_cells(screen, cfg)
     whole = found.estimates["dispersion"].parts["dispersion"]
     of_day = found.weight * whole / np.maximum(by_day, whole / MOST_FOR_A_DAY)
     level = float(np.average(of_day[screen.day], weights=screen.weight))
     screen = dataclasses.replace(screen, weight=screen.weight * of_day[screen.day] / level)
-    return screen, dataclasses.replace(cfg, likelihood_weight=level)
+    return screen, level
 
 
 def weight_from_cells(screen: Screen, cfg: Config) -> tuple[WeightReport, Array]:
     """Return the weight that cells themselves suggest, and the dispersion by day, (D,)."""
-    calibration = dataclasses.replace(cfg.calibration, method="auto")  # no fits of NTC pseudo-genes
-    found = estimate_weight(screen, dataclasses.replace(cfg, likelihood_weight=1.0, calibration=calibration))
+    found = estimate_weight(screen, cfg, by_cells=True)
     by_day = found.estimates["dispersion"].parts["dispersion_by_day"]
     return found, np.array([by_day[label] for label in screen.day_labels])
 
@@ -136,17 +137,18 @@ class CommitmentFit:
 
     screen: Screen
     cfg: Config
+    weight: float  # likelihood weight
     posterior: Posterior
     warnings: tuple[str, ...]
 
 
 def fit_commitment(own: Screen, cfg: Config) -> CommitmentFit:
     """Return the fit of a screen of `commitment_screen`, its cells weighted as they scatter."""
-    own, cfg = weighted(own, cfg)
+    own, weight = weighted(own, cfg)
     # The bias that was taken out is that of guides that all work.
     export = dataclasses.replace(cfg.export, inactive_guides=False)
     laplace = dataclasses.replace(cfg.inference, method="laplace")
     cfg = dataclasses.replace(cfg, inference=laplace, export=export)
-    fit = fit_screen(own, cfg)
+    fit = fit_screen(own, cfg, weight)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, own.guide_gene, flips=False)
-    return CommitmentFit(own, cfg, posterior, fit.warnings)
+    return CommitmentFit(own, cfg, weight, posterior, fit.warnings)

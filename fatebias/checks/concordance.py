@@ -29,7 +29,9 @@ FEWEST_GENES = 3
 ALL_DAYS = "all"
 
 
-def concordance(screen: Screen, cfg: Config, posterior: Posterior) -> tuple[pd.DataFrame, dict[str, Any]]:
+def concordance(
+    screen: Screen, cfg: Config, weight: float, posterior: Posterior
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Fit each replicate by itself and return a table by pairs of replicates and day, and its summary.
 
     Effects are free by gene and day, as under ``export.estimates=unshrunken``: shrinkage towards zero
@@ -44,7 +46,7 @@ def concordance(screen: Screen, cfg: Config, posterior: Posterior) -> tuple[pd.D
         own = subset(screen, screen.rep == rep)
         design = design_of(own, cfg.model)
         scales = broad_scales(design, posterior.scales_mean[:, -1]).scale_precision
-        fit = find_centre(own, cfg, scales, flat_means(posterior, design))
+        fit = find_centre(own, cfg, weight, scales, flat_means(posterior, design))
         index = design.theta_index[:, contrast]
         whole, prior = fit.covariances(index)
         estimates.append(fit.mean[index])

@@ -42,7 +42,7 @@ class Controls(NtcCheck):
         """Return the table and the QQ plot."""
         return [paths.controls, paths.controls_plot]
 
-    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+    def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Fit again with each part of the NTC guides as pseudo-genes, call, and return the counts.
 
         The fit is the run's model, weight and priors by ``inference=laplace``; the results of real genes are
@@ -59,7 +59,7 @@ class Controls(NtcCheck):
         n_parts = config.calibration.control_splits
         for part in range(n_parts):
             split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=config.seed)
-            table = fit_and_call(split, config, paths.root)
+            table = fit_and_call(split, config, weight, paths.root)
             table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
             tables.append(table.assign(**{names.PART: part}))
         table = pd.concat(tables, ignore_index=True)

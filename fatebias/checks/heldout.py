@@ -44,9 +44,9 @@ class Heldout(Check):
         """Return the file of the score."""
         return [paths.heldout]
 
-    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+    def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Return the score and the gains over simpler models."""
-        report = heldout_score(screen, config)
+        report = heldout_score(screen, config, weight)
         atomic_json(paths.heldout, report)
         return report
 
@@ -60,7 +60,7 @@ class Heldout(Check):
         )
 
 
-def heldout_score(screen: Screen, cfg: Config) -> Report:
+def heldout_score(screen: Screen, cfg: Config, weight: float) -> Report:
     """Return the cross-validated score (nats a cell, higher is better) and its gains, with standard errors.
 
     Whole clusters (or a replicate) are left out at a time, since cells share noise with their neighbours and
@@ -89,30 +89,31 @@ def heldout_score(screen: Screen, cfg: Config) -> Report:
         left_out = fold == number
         train, test = subset(screen, ~left_out), subset(screen, left_out)
         for name, of_cells in scores.items():
-            of_cells[left_out] = _score(train, test, cfg, name)
-    weight = screen.weight
+            of_cells[left_out] = _score(train, test, cfg, weight, name)
+    of_cell = screen.weight
     full = scores["full"]
     report: Report = {
-        "score": float(np.average(full, weights=weight)),
-        "score_se": _clustered_se(full, weight, group),
+        "score": float(np.average(full, weights=of_cell)),
+        "score_se": _clustered_se(full, of_cell, group),
         "left_out": cfg.calibration.heldout,
         "groups": n_groups,
         "folds": n_folds,
     }
     for name in ("nuisance", "no_time"):
         gain = full - scores[name]
-        report[f"against_{name}"] = float(np.average(gain, weights=weight))
-        report[f"against_{name}_se"] = _clustered_se(gain, weight, group)
+        report[f"against_{name}"] = float(np.average(gain, weights=of_cell))
+        report[f"against_{name}_se"] = _clustered_se(gain, of_cell, group)
     return report
 
 
-def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
+def _score(train: Screen, test: Screen, cfg: Config, weight: float, model: str) -> Array:
     """Return the score of each cell of `test` under a fit to `train`, (N_test,)."""
     import torch
     from scipy.special import logsumexp
 
     from fatebias.inference.laplace import InitialValues, fit_laplace
     from fatebias.model.design_matrix import cell_design_of, design_of
+    from fatebias.model.softmax import log_total
 
     design = design_of(train, cfg.model)
     held = np.zeros((design.rows.n_effects, design.rows.n_days + 1), dtype=bool)
@@ -124,7 +125,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
     fit = fit_laplace(
         design,
         cfg.priors,
-        likelihood_weight=cfg.likelihood_weight,
+        likelihood_weight=weight,
         max_rounds=cfg.inference.max_rounds,
         start=start,
     )
@@ -135,8 +136,7 @@ def _score(train: Screen, test: Screen, cfg: Config, model: str) -> Array:
     cells = cell_design_of(test, cfg.model)
     draws = (fit.mean[:, None] + spread).reshape(cells.rows.n_effects, cells.per_fate, DRAWS)
     logits = np.stack([cells.matrix @ each for each in draws], axis=1)  # (N, F*, S)
-    log_total = logsumexp(np.concatenate([np.zeros_like(logits[:, :1]), logits], axis=1), axis=1)
-    log_lik = np.einsum("nf,nfs->ns", test.p[:, 1:], logits) - log_total
+    log_lik = np.einsum("nf,nfs->ns", test.p[:, 1:], logits) - log_total(logits, axis=1)
     return np.asarray(logsumexp(log_lik, axis=1) - np.log(DRAWS))
 
 

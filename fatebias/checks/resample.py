@@ -63,7 +63,7 @@ class Resample(Check):
             *([paths.concordance] if cfg.concordance else []),
         ]
 
-    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+    def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Resample as the settings ask, and return a part each for bootstrap, jackknife and concordance."""
         import pandas as pd
         import torch
@@ -81,7 +81,7 @@ class Resample(Check):
         workers = max(1, torch.get_num_threads())
         report: Report = {}
         if cfg.bootstrap or cfg.jackknife != "none":
-            full = centre_of_run(screen, config, posterior)
+            full = centre_of_run(screen, config, weight, posterior)
         if cfg.bootstrap:
             begun = time.perf_counter()
             found = bootstrap(full, screen, cfg, workers)
@@ -96,7 +96,7 @@ class Resample(Check):
             _write(error_table(given, found, "jack"), paths.jackknife)
             report["jackknife"] = account(found, resampling_units(screen, cfg.jackknife), begun)
         if cfg.concordance:
-            table, report["concordance"] = concordance(screen, config, posterior)
+            table, report["concordance"] = concordance(screen, config, weight, posterior)
             _write(table, paths.concordance)
         return report
 

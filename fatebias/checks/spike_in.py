@@ -41,7 +41,7 @@ class SpikeIn(NtcCheck):
         """Return the table and the power curve."""
         return [paths.spike_in, paths.spike_in_plot]
 
-    def run(self, screen: Screen, config: Config, paths: RunPaths) -> Report:
+    def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Spike effects of known size into NTC pseudo-genes, fit and call, and return what is found.
 
         In each round all NTC guides become pseudo-genes, part by part as in the calibration check, in other
@@ -71,7 +71,7 @@ class SpikeIn(NtcCheck):
                 spikes = deck.deal(split.L - screen.L)
                 spiked = spike_in(split, by_guide(split, screen.L, spikes.effects, sigma, rng))
                 start = begin_at(spiked, screen, posterior, config.model)
-                table = fit_and_call(spiked, config, paths.root, start).iloc[screen.L :]
+                table = fit_and_call(spiked, config, weight, paths.root, start).iloc[screen.L :]
                 assert all(name.startswith(PSEUDO_GENE) for name in table[names.GENE])
                 rows = gene_days(table, spikes.effects, spikes.days, screen.day_labels, config.discovery)
                 head = pd.DataFrame({names.ROUND: number, names.PART: part}, index=rows.index)

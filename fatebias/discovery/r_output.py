@@ -91,7 +91,7 @@ def _prior(part: dict[str, Any]) -> Prior:
     weights = np.array(part["weights"], dtype=np.float64)
     covariances = np.array(part["covariances"], dtype=np.float64)
     n_days = math.isqrt(covariances.size // len(weights))
-    return Prior(weights / weights.sum(), covariances.reshape(len(weights), n_days, n_days))
+    return Prior.of(weights / weights.sum(), covariances.reshape(len(weights), n_days, n_days))
 
 
 def _check_shape(table: pd.DataFrame, summary: GeneSummary, prefixes: list[str], where: Path) -> None:

@@ -112,7 +112,7 @@ def read_fit(path: Path, because: str) -> SavedFit:
             )
     except (OSError, KeyError, ValueError) as error:
         raise DiscoveryError(
-            f"{because} needs what the fit says of its errors",
+            f"{because} needs the errors of the fit",
             where=path,
             found=error,
             fix="keep posterior.npz beside the table, or fit again; else take "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fatebias.config import Config
+from fatebias.config import Config, weight_asked
 from fatebias.data.screen import Screen
 from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
 from fatebias.estimates.inactive_guides import fit_inactive_guides
@@ -14,22 +14,29 @@ from fatebias.inference.posterior import Posterior, flat_means
 from fatebias.model.design_matrix import design_of
 
 
-def contrast_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> ContrastEstimates:
+def contrast_estimates(
+    screen: Screen, cfg: Config, posterior: Posterior, weight: float | None = None
+) -> ContrastEstimates:
     """Return `gene_estimates` of the screen's own contrast."""
-    return gene_estimates(screen, cfg, posterior).contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
+    own = np.eye(screen.n_fates_star)[screen.contrast_index]
+    return gene_estimates(screen, cfg, posterior, weight).contrast(own)
 
 
-def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEstimates:
+def gene_estimates(
+    screen: Screen, cfg: Config, posterior: Posterior, weight: float | None = None
+) -> GeneEstimates:
     """Return the estimates and errors that ``export=`` asks for.
 
     ``estimates=posterior`` takes posterior means. ``unshrunken`` fits theta once more with scales of the walk
     so broad that they do not shrink, guides around their gene as in the fit. ``se=sandwich`` replaces the
     labels' part of the covariance by the scatter of the cells' scores, summed within clusters.
-    ``inactive_guides`` lets guides of the unshrunken fit have no effect at all (`inactive_guides`). The
-    likelihood weight must be a number. Raises FitError when the unshrunken fit fails.
+    ``inactive_guides`` lets guides of the unshrunken fit have no effect at all (`inactive_guides`).
+    ``weight`` is that of the fit, by default the number in ``cfg``. Raises FitError when the
+    unshrunken fit fails.
     """
     if cfg.export.estimates == "posterior" and cfg.export.se == "posterior":
         return GeneEstimates(posterior.theta_mean, posterior.theta_joint, posterior.theta_flip)
+    weight = weight_asked(cfg) if weight is None else weight
     design = design_of(screen, cfg.model)
     index = design.theta_index  # (L, F*, D)
     together = index.reshape(len(index), -1)
@@ -40,16 +47,16 @@ def gene_estimates(screen: Screen, cfg: Config, posterior: Posterior) -> GeneEst
         mean = posterior.theta_mean
     else:
         guides = posterior.scales_mean[:, -1]
-        fit = fit_broad(design, cfg.priors, cfg.likelihood_weight, guides, mean=flat)
+        fit = fit_broad(design, cfg.priors, weight, guides, mean=flat)
         flat, precision, mean = fit.mean, fit.scale_precision, fit.mean[index]
         if cfg.export.se == "posterior":
             inverse = torch.cholesky_inverse(fit.factor).cpu().numpy()
             covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
             if cfg.export.inactive_guides:
-                live = fit_inactive_guides(design, flat, covariance, cfg.likelihood_weight, guides)
-                return GeneEstimates(live.mean, live.covariance, notes=live.notes, guides=live.guides)
+                found = fit_inactive_guides(design, flat, covariance, weight, guides)
+                return GeneEstimates(found.mean, found.covariance, notes=found.notes, guides=found.guides)
             return GeneEstimates(mean, covariance)
-    cells = linearise(screen, cfg, flat, precision, cfg.likelihood_weight)
+    cells = linearise(screen, cfg, flat, precision, weight)
     note: tuple[str, ...] = ()
     if not cells.clustered:
         note = (

@@ -25,16 +25,16 @@ from fatebias.model.regression import SoftRegression
 Array = NDArray[np.float64]
 
 MOST_ROUNDS = 100
-SURE = 0.9
-SETTLED = 1e-4
+SURE = 0.9  # the probability from which the note calls a guide surely inactive
+SETTLED = 1e-4  # of the share and the spread from round to round
 # Sizes of effect in logits that the weighting of sets allows a gene, besides none; mostly lasting over days.
 # Under a flat prior on theta the set with the fewest active guides would win for every gene without effect.
 SIZES = (0.15, 0.5, 1.5)
 LASTING = 0.7
 # Beta(1, 9) prior on the share of inactive guides; matters only where the data are silent.
 BEFORE = (1.0, 9.0)
-MOST_SETS = 1024
-LEAST_SPREAD = 1e-3
+MOST_SETS = 1024  # 2^n sets of n guides: genes with more than ten leave out sets with many inactive guides
+LEAST_SPREAD = 1e-3  # in logits, so that its inverse stays finite
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class InactiveGuidesFit:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader must know."""
-        told = self.guides.inactive[~np.isnan(self.guides.inactive)]
-        alone = len(self.guides.inactive) - len(told)
+        several = self.guides.inactive[~np.isnan(self.guides.inactive)]
+        alone = len(self.guides.inactive) - len(several)
         notes = [f"{alone} guides are their gene's only one: whether they are inactive cannot be estimated"]
-        if len(told):
+        if len(several):
             notes.append(
-                f"guides may be inactive: an estimated {self.share:.1%} of {len(told)} are, "
-                f"{int((told > SURE).sum())} of them surely"
+                f"guides may be inactive: an estimated {self.share:.1%} of {len(several)} are, "
+                f"{int((several > SURE).sum())} of them surely"
             )
         return tuple(notes if alone else notes[1:])
 
@@ -90,6 +90,7 @@ def fit_inactive_guides(
         own[place], own_sd[place] = (part.reshape(-1, *effects.shape[1:]) for part in each.guides())
         if len(place) > 1:
             inactive[place] = each.inactive
+    # Only the change from normal guides, in the same approximation, is applied to the given fit.
     return InactiveGuidesFit(
         theta + (mean - before).reshape(theta.shape),
         (stretch @ blocks @ np.swapaxes(stretch, 1, 2)).reshape(covariance.shape),
@@ -180,12 +181,12 @@ def _settle(
 ) -> tuple[float, Array, Array]:
     """Return by EM the share of inactive guides, the spread of active ones and the shares of sizes."""
     share, sizes = BEFORE[0] / sum(BEFORE), np.full(1 + len(SIZES), 1 / (1 + len(SIZES)))
-    n_told = sum(len(place) for place in places if len(place) > 1)
+    n_several = sum(len(place) for place in places if len(place) > 1)
     for _ in range(MOST_ROUNDS):
         found = _weigh_all(guides, places, share, spread, sizes)
         sizes = np.mean([each.sizes for each in found], axis=0)
         inactive = sum(float(each.inactive.sum()) for each in found)  # 0 for a gene's only guide
-        new_share = (inactive + BEFORE[0]) / (n_told + sum(BEFORE))
+        new_share = (inactive + BEFORE[0]) / (n_several + sum(BEFORE))
         squares = np.sum([each.squares for each in found], axis=0) / max(len(guides[0]) - inactive, 1.0)
         new_spread = np.sqrt(np.maximum(squares, LEAST_SPREAD**2))
         change = max(abs(new_share - share), float(np.abs(new_spread - spread).max()))

@@ -23,7 +23,7 @@ from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
 
-PILOT_ROUNDS = 2
+PILOT_ROUNDS = 2  # the first at weight 1, the second at the weight that the first suggests
 # One screen in two hundred would take a smaller weight by chance alone.
 SURE = 0.99
 
@@ -62,13 +62,14 @@ class WeightReport:
         return f"suggested likelihood_weight {self.weight:.3g} by {self.method} ({', '.join(parts)})"
 
 
-def estimate_weight(screen: Screen, cfg: Config) -> WeightReport:
+def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> WeightReport:
     """Return the likelihood weight that a screen suggests, without an earlier fit.
 
     Gene effects are fitted free by gene and day, so that what a random walk would shrink away is not taken
-    for scatter; the weight found is used in the next round. ``cfg.likelihood_weight`` is not used, but
-    ``controls``, which needs fits of its own, is computed only where it is ``auto`` or
-    ``calibration.method=controls``. Raises FitError when the pilot fit fails.
+    for scatter; the weight found is used in the next round. ``controls``, which needs fits of its own,
+    is computed only under ``likelihood_weight=auto`` or ``calibration.method=controls``. ``by_cells`` leaves
+    it out, whatever the settings: the cells' own scatter alone decides. Raises FitError when the pilot
+    fit fails.
     """
     design = design_of(screen, cfg.model)
     weight, mean = 1.0, None
@@ -85,9 +86,10 @@ def estimate_weight(screen: Screen, cfg: Config) -> WeightReport:
         "dispersion": dispersion_weight(cells, screen),
         "information": information_weight(cells),
     }
-    if cfg.likelihood_weight == AUTO or cfg.calibration.method == "controls":
+    method = "auto" if by_cells else cfg.calibration.method
+    if not by_cells and (cfg.likelihood_weight == AUTO or method == "controls"):
         estimates["controls"] = controls_weight(screen, cfg, weight)
-    return choose(estimates, cfg.calibration.method, cells.n_clusters, screen.cluster_source)
+    return choose(estimates, method, cells.n_clusters, screen.cluster_source)
 
 
 def choose(
@@ -152,7 +154,7 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
         held[start : start + 64] = _number_of_clusters(square)
     good = (model > 0) & (seen > 0) & (held > 4)
     if not good.any():
-        return WeightEstimate(None, note="no gene is held by enough cells")
+        return WeightEstimate(None, note="no gene has enough cells")
     model, seen, held = model[good], seen[good], held[good]
     single = model / seen * (1 - 2 / held)
     weight = float(np.average(single, weights=1 / model))
@@ -162,7 +164,7 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
     if not cells.clustered:
         note = (
             f"{cells.n_clusters} clusters are fewer than {FEWEST_CLUSTERS}, too few to see shared noise; "
-            "each cell counted by itself (data.cluster_key, or a neighbour graph in obsp, gives more)"
+            "each cell counts by itself (data.cluster_key, or a neighbour graph in obsp, makes more)"
         )
     return WeightEstimate(
         weight,
@@ -206,10 +208,10 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimat
         labels.append(of_labels)
         spread.append(np.diagonal(cells.covariance)[index.ravel()])
     theta, of_labels, variance = (np.concatenate(each) for each in (estimate, labels, spread))
-    known = variance < 1.0  # a pseudo-gene without cells on a day says nothing
+    known = variance < 1.0  # without cells on a day the estimate is the prior's
     n = int(known.sum())
     if n < 2 * screen.D:
-        return WeightEstimate(None, note="fewer than two pseudo-genes have cells enough")
+        return WeightEstimate(None, note="fewer than two pseudo-genes have enough cells")
     # the labels' part of a variance goes as one over the weight
     square = float((theta[known] ** 2 / of_labels[known]).mean())
     # days of a pseudo-gene share its guides' deviations, so there are fewer independent squares than scores

@@ -20,7 +20,7 @@ from fatebias.model.softmax import exponentials
 
 Array = NDArray[np.float64]
 
-# Entries of a matrix of rows by genes that is held at once.
+# Largest matrix of rows by genes in memory, in entries.
 ENTRIES_AT_ONCE = 4_000_000
 
 

@@ -18,7 +18,7 @@ from fatebias.model.regression import SoftRegression
 
 Array = NDArray[np.float64]
 
-FEWEST_CLUSTERS = 12
+FEWEST_CLUSTERS = 12  # with fewer, sums over clusters say more about chance than about dependence
 # Scales under which gene effects are all but free: logits on the first day and from day to day.
 BROAD = 5.0
 PILOT_GUIDE_SCALE = 0.5

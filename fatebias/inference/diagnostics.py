@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from pyro.ops.stats import fit_generalized_pareto
 
-from fatebias.config import Config
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.result import LossTrace
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
@@ -22,6 +21,7 @@ Array = NDArray[np.float64]
 K_HAT_DRAWS = 200
 K_HAT_LIMIT = 0.7
 K_HAT_DOUBT = 0.5
+# Vehtari et al. 2021 (doi 10.1214/20-BA1221) for both
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
 SETTLED_NATS = 1.0
@@ -47,7 +47,7 @@ def loss_drift(trace: LossTrace) -> dict[str, float]:
 
 
 def gene_k_hats(
-    design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+    design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, weight: float, seed: int
 ) -> dict[str, Any]:
     """Return the Pareto k-hat of each gene's block, all other effects held at their mean.
 
@@ -56,11 +56,11 @@ def gene_k_hats(
     true conditional posterior. A joint k-hat is uninformative in thousands of dimensions. Without a family
     the Laplace solution itself is judged.
     """
-    ratios = _BlockRatios(design, laplace, family, cfg)
+    ratios = _BlockRatios(design, laplace, family, weight, seed)
     k_hats = []
     for gene in range(design.rows.n_genes):
         k = k_hat(ratios.log_ratios(gene, K_HAT_DRAWS))
-        if k > K_HAT_DOUBT:  # few draws tell a high k-hat badly: look again with more
+        if k > K_HAT_DOUBT:  # high values are noisy with few draws: look again with more
             k = k_hat(ratios.log_ratios(gene, 10 * K_HAT_DRAWS))
         k_hats.append(k)
     high = sum(k > K_HAT_LIMIT for k in k_hats)
@@ -71,14 +71,19 @@ class _BlockRatios:
     """Log importance ratios of one gene's block, the other effects at their mean."""
 
     def __init__(
-        self, design: DesignMatrix, laplace: LaplaceFit, family: StructuredFamily | None, cfg: Config
+        self,
+        design: DesignMatrix,
+        laplace: LaplaceFit,
+        family: StructuredFamily | None,
+        weight: float,
+        seed: int,
     ) -> None:
         self.design, self.laplace = design, laplace
-        self.weight = cfg.likelihood_weight
+        self.weight = weight
         self.mean, self.transform, self.scale_precision = _fitted(design, laplace, family)
         self.logits = design.logits(self.mean)
         self.by_column = design.matrix.tocsc()
-        self.generator = np.random.default_rng(cfg.seed)
+        self.generator = np.random.default_rng(seed)
 
     def log_ratios(self, gene: int, n_draws: int) -> Array:
         """Return the log ratios, (S,), of draws from the gene's conditional normal, up to a constant."""
@@ -151,7 +156,7 @@ def convergence_warnings(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
             f"{diagnostics['laplace_gradient_norm']:.2g}; raise inference.max_rounds"
         )
     drift, error = diagnostics.get("loss_drift"), diagnostics.get("loss_drift_error", 0.0)
-    # a cold start has everything to do: there a short run must not pass for want of evidence
+    # a cold start has far to go: there a short, noisy run must not pass for lack of evidence
     doubt = 3 * error if "laplace_converged" in diagnostics else 0.5 * error
     if drift is None and "svi_steps" in diagnostics and "laplace_converged" not in diagnostics:
         found.append("SVI took too few steps to tell whether it has settled; raise inference.num_steps")

@@ -12,7 +12,7 @@ import numpy as np
 import pyro
 import torch
 
-from fatebias.config import Config
+from fatebias.config import Config, weight_asked
 from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError
 from fatebias.inference.checkpoint import Checkpoint
@@ -52,6 +52,7 @@ def choose_device(name: str) -> torch.device:
 def fit_screen(
     screen: Screen,
     cfg: Config,
+    weight: float | None = None,
     *,
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
@@ -59,10 +60,12 @@ def fit_screen(
 ) -> Fit:
     """Return the posterior of a screen, whichever method ``cfg.inference`` names.
 
-    ``on_step`` is called with step, loss and time in milliseconds at every step of the optimiser. SVI keeps
-    its state in ``checkpoint`` while it runs. The Laplace solution begins at ``start``, or at zero. Raises
-    FitError when no usable posterior was found, ConfigError when the device is not available.
+    ``weight`` is the likelihood weight, by default the number in ``cfg``. ``on_step`` is called with step,
+    loss and time in milliseconds at every step of the optimiser. SVI keeps its state in ``checkpoint`` while
+    it runs. The Laplace solution begins at ``start``, or at zero. Raises FitError when no usable posterior
+    was found, ConfigError when the device is not available.
     """
+    weight = weight_asked(cfg) if weight is None else weight
     device = choose_device(cfg.device)
     begun = time.perf_counter()
     pyro.clear_param_store()
@@ -75,13 +78,13 @@ def fit_screen(
     if cfg.inference.method == "nuts":
         from fatebias.inference.nuts import fit_nuts
 
-        return fit_nuts(design, cfg, device, on_step)
+        return fit_nuts(design, cfg, weight, device, on_step)
     laplace = None
     if cfg.inference.method == "laplace" or cfg.inference.warm_start == "laplace":
         laplace = fit_laplace(
             design,
             cfg.priors,
-            likelihood_weight=cfg.likelihood_weight,
+            likelihood_weight=weight,
             max_rounds=cfg.inference.max_rounds,
             device=device,
             start=start,
@@ -90,14 +93,15 @@ def fit_screen(
         log.info("Laplace: %d rounds in %.1f s", len(laplace.log_evidence), laplace.seconds)
     if cfg.inference.method == "laplace":
         assert laplace is not None
-        return _laplace_only(design, laplace, cfg, device, seconds, on_step)
-    return _svi(screen, design, laplace, cfg, device, seconds, on_step, checkpoint)
+        return _laplace_only(design, laplace, cfg, weight, device, seconds, on_step)
+    return _svi(screen, design, laplace, cfg, weight, device, seconds, on_step, checkpoint)
 
 
 def _laplace_only(
     design: DesignMatrix,
     laplace: LaplaceFit,
     cfg: Config,
+    weight: float,
     device: torch.device,
     seconds: dict[str, float],
     on_step: OnStep | None,
@@ -113,7 +117,7 @@ def _laplace_only(
         for step, loss in zip(trace.step.tolist(), trace.loss.tolist(), strict=True):
             on_step(step, loss, stamp)
     begun = time.perf_counter()
-    diagnostics = _laplace_figures(laplace) | gene_k_hats(design, laplace, None, cfg)
+    diagnostics = _laplace_figures(laplace) | gene_k_hats(design, laplace, None, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
     draw = partial(_structured_draws, design, family)
     return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
@@ -124,6 +128,7 @@ def _svi(
     design: DesignMatrix,
     laplace: LaplaceFit | None,
     cfg: Config,
+    weight: float,
     device: torch.device,
     seconds: dict[str, float],
     on_step: OnStep | None,
@@ -135,7 +140,7 @@ def _svi(
     model = partial(
         fate_model,
         priors=cfg.priors,
-        likelihood_weight=cfg.likelihood_weight,
+        likelihood_weight=weight,
         centred_guides=design.centred,
     )
     init = cold_init(design) if laplace is None else _variational_init(laplace)
@@ -158,7 +163,7 @@ def _svi(
     if laplace is not None:
         diagnostics |= _laplace_figures(laplace)
         if structured is not None:
-            diagnostics |= gene_k_hats(design, laplace, structured, cfg)
+            diagnostics |= gene_k_hats(design, laplace, structured, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
     return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 

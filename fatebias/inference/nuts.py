@@ -102,6 +102,7 @@ class Potential:
 def fit_nuts(
     design: DesignMatrix,
     cfg: Config,
+    weight: float,
     device: torch.device,
     on_step: Callable[[int, float, int], None] | None,
 ) -> Fit:
@@ -110,11 +111,11 @@ def fit_nuts(
     laplace = fit_laplace(
         design,
         cfg.priors,
-        likelihood_weight=cfg.likelihood_weight,
+        likelihood_weight=weight,
         max_rounds=settings.max_rounds,
         device=device,
     )
-    potential = Potential(design, cfg.priors, cfg.likelihood_weight, laplace, device)
+    potential = Potential(design, cfg.priors, weight, laplace, device)
     begun = time.perf_counter()
     losses: list[float] = []
     stamps: list[int] = []

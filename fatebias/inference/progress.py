@@ -1,4 +1,4 @@
-"""The progress of a fit: a bar on a terminal, a line every 15 s in a log."""
+"""The progress of a fit: a bar on a terminal or in a notebook, a line every 15 s in a log."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Progress:
         self.begun = self.last = time.monotonic()
 
     def __enter__(self) -> Progress:
-        """Open the bar where there is a terminal."""
-        if self.shown and sys.stderr.isatty():
-            from tqdm import tqdm
+        """Open the bar on a terminal or in a notebook."""
+        if self.shown and (sys.stderr.isatty() or "ipykernel" in sys.modules):
+            from tqdm.auto import tqdm
 
             self.bar = tqdm(total=self.total, desc=self.what, unit="step", dynamic_ncols=True, leave=False)
         return self

@@ -1,4 +1,4 @@
-"""The search for the scales: variational Bayes updates, Anderson mixing, held back by the evidence."""
+"""The search for the scales: variational Bayes updates, Anderson mixing, checked by the evidence."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 START_SCALE = 0.3
-SCALE_TOLERANCE = 0.01
-EVIDENCE_TOLERANCE = 0.3
+SCALE_TOLERANCE = 0.01  # relative
+EVIDENCE_TOLERANCE = 0.3  # nats
 LONGEST_MOVE = 2.0  # of a log precision: a scale moves by a factor of e at most
 MEMORY = 6
 
@@ -34,7 +34,7 @@ def log_hyperprior(log_precision: Array, widths: Array) -> float:
 
 
 class ScaleSearch:
-    """Finds the scales: variational Bayes updates, sped up by Anderson mixing, held back by the evidence.
+    """Finds the scales: variational Bayes updates, sped up by Anderson mixing, checked by the evidence.
 
     The fixed point of the updates is where the log evidence in log s is highest. Mixing may overshoot, most
     of all towards zero, where an update hardly moves a scale although it is far from its best: a point at

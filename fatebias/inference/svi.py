@@ -90,7 +90,7 @@ class _State:
         """Take one step and return its loss."""
         batch, scale = self.batches.next()
         with warnings.catch_warnings():
-            # a loss that is not finite ends in an error of ours
+            # a loss that is not finite ends in a FitError
             warnings.filterwarnings("ignore", message="Encountered NaN")
             loss = float(self.svi.step(batch, scale=scale))
         self.losses.append(loss)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias import names
-
 Array = NDArray[np.float64]
 
 GRID_STEP = math.sqrt(2.0)
@@ -63,7 +61,7 @@ def canonical(n_days: int) -> dict[str, Array]:
         D + 5 patterns, each (D, D), under the names of R's `cov_canonical`.
     """
     one, all_days = np.eye(n_days), np.ones((n_days, n_days))
-    singles = {column: np.diag(one[d]) for d, column in enumerate(names.day_columns(names.BETAHAT, n_days))}
+    singles = {column: np.diag(one[d]) for d, column in enumerate([f"betahat_d{d}" for d in range(n_days)])}
     simple_het = {
         f"simple_het_{i}": rho * all_days + (1 - rho) * one for i, rho in enumerate(HETEROGENEITY, start=1)
     }

@@ -1,4 +1,4 @@
-"""Density of every gene's estimates under every component, and what the posterior needs of the same algebra.
+"""Density of every gene's estimates under every component, and the algebra shared with the posterior.
 
 Urbut et al. 2019, doi 10.1038/s41588-018-0268-8, equations 2 and 3: bhat | b ~ N(b, S V S) with S a gene's
 standard errors on the diagonal and V the correlation of errors, so that under the component N(0, w^2 U)
@@ -25,68 +25,26 @@ RANK_TOLERANCE = 1e-10
 
 @dataclass(frozen=True)
 class Whitened:
-    """Estimates in units in which their errors are independent with variance 1.
+    """Estimates in units in which their errors are independent with variance 1."""
 
-    Parameters
-    ----------
-    y
-        C^-1 S^-1 bhat, (L, D).
-    shat
-        Standard errors, (L, D).
-    cholesky
-        C, lower, (D, D) for one V or (L, D, D) for one a gene.
-    log_density_scale
-        Log density at zero without any effect, (L,).
-    """
-
-    y: Array
-    shat: Array
-    cholesky: Array
-    log_density_scale: Array
+    y: Array  # (L, D) C^-1 S^-1 bhat
+    shat: Array  # (L, D) standard errors
+    cholesky: Array  # C, lower, (D, D) for one V or (L, D, D) for one a gene
+    log_density_scale: Array  # (L,) log density at zero without any effect
 
 
 @dataclass(frozen=True)
 class Directions:
-    """One pattern seen in each gene's whitened coordinates; m is the pattern's rank.
+    """One pattern seen in each gene's whitened coordinates; m is the pattern's rank."""
 
-    Parameters
-    ----------
-    signal
-        r^2, effect variance by error variance in each direction at scale 1, (L, m).
-    z
-        Coordinates of y in each direction, (L, m).
-    residual
-        Squared length of y outside the pattern's span, (L,).
-    loadings
-        F P, from directions to effects by day, (L, D, m).
-    """
-
-    signal: Array
-    z: Array
-    residual: Array
-    loadings: Array
+    signal: Array  # (L, m) r^2, effect variance by error variance in each direction at scale 1
+    z: Array  # (L, m) coordinates of y in each direction
+    residual: Array  # (L,) squared length of y outside the pattern's span
+    loadings: Array  # (L, D, m) F P, from directions to effects by day
 
 
 def whiten(bhat: Array, shat: Array, v: Array) -> Whitened:
-    """Divide out standard errors and error correlation.
-
-    Parameters
-    ----------
-    bhat, shat
-        Estimates and standard errors, (L, D).
-    v
-        Error correlation, positive definite, (D, D) or (L, D, D).
-
-    Returns
-    -------
-    Whitened
-        Coordinates in which the errors are standard normal.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        When `v` is not positive definite.
-    """
+    """Divide out standard errors and error correlation; `v` must be positive definite."""
     cholesky = np.linalg.cholesky(v).astype(np.float64)
     y = np.linalg.solve(cholesky, (bhat / shat)[..., None])[..., 0].astype(np.float64)
     log_det = np.log(np.diagonal(cholesky, axis1=-2, axis2=-1)).sum(axis=-1) + np.log(shat).sum(axis=1)
@@ -95,20 +53,7 @@ def whiten(bhat: Array, shat: Array, v: Array) -> Whitened:
 
 
 def directions(data: Whitened, u: Array) -> Directions:
-    """Decompose one pattern for every gene.
-
-    Parameters
-    ----------
-    data
-        Whitened estimates of L genes over D days.
-    u
-        Covariance pattern, positive semi-definite, (D, D).
-
-    Returns
-    -------
-    Directions
-        Signal, coordinates and loadings by gene.
-    """
+    """Decompose one pattern, (D, D), positive semi-definite, for every gene."""
     factor = _factor(u)  # (D, m)
     in_error_units = np.linalg.solve(data.cholesky, factor / data.shat[..., None])  # (L, D, m)
     if factor.shape[1] == 1:
@@ -123,54 +68,29 @@ def directions(data: Whitened, u: Array) -> Directions:
 
 
 def log_likelihoods(data: Whitened, patterns: list[Directions], components: Components) -> Array:
-    """Log density of each gene's estimates under each component.
-
-    Parameters
-    ----------
-    data
-        Whitened estimates.
-    patterns
-        One entry a pattern of `components`, in its order.
-    components
-        Patterns and scales.
-
-    Returns
-    -------
-    ndarray
-        (L, 1 + scales * patterns), in the order of ``components.names``.
-    """
-    variances = components.scales**2
-    by_pattern = np.empty((len(data.y), len(variances), len(patterns)))
-    for k, pattern in enumerate(patterns):
-        total = 1 + variances[:, None] * pattern.signal[:, None, :]  # (L, scales, m)
-        squares = pattern.residual[:, None] + (pattern.z[:, None, :] ** 2 / total).sum(axis=2)
-        by_pattern[:, :, k] = -0.5 * (squares + np.log(total).sum(axis=2))
-    null = -0.5 * (data.y**2).sum(axis=1)
-    return data.log_density_scale[:, None] + np.column_stack([null, by_pattern.reshape(len(null), -1)])
+    """Return log densities, (L, 1 + scales * K), in the order of ``components.names``."""
+    null = log_density(data, None, np.zeros(1))  # (L, 1)
+    by_pattern = np.stack([log_density(data, each, components.scales) for each in patterns], axis=2)
+    return np.concatenate([null, by_pattern.reshape(len(null), -1)], axis=1)
 
 
-def moments(pattern: Directions, scale: float) -> tuple[Array, Array]:
-    """Posterior mean and variance of the effects given one component.
+def log_density(data: Whitened, pattern: Directions | None, scales: Array) -> Array:
+    """Return the log density of each gene under one pattern at some scales, (L, scales); None: no effect."""
+    if pattern is None:
+        squares = np.repeat((data.y**2).sum(axis=1)[:, None], len(scales), axis=1)
+        return data.log_density_scale[:, None] - 0.5 * squares
+    total = 1 + scales[:, None] ** 2 * pattern.signal[:, None, :]  # (L, scales, m)
+    squares = pattern.residual[:, None] + (pattern.z[:, None, :] ** 2 / total).sum(axis=2)
+    return data.log_density_scale[:, None] - 0.5 * (squares + np.log(total).sum(axis=2))
 
-    Parameters
-    ----------
-    pattern
-        The component's pattern by gene.
-    scale
-        Its scale w.
 
-    Returns
-    -------
-    mean, variance : ndarray
-        Both (L, D); the variance is exactly zero on days that the pattern leaves at zero.
-    """
-    shrunken = scale**2 / (1 + scale**2 * pattern.signal)  # (L, m)
-    mean = np.einsum("ldm,lm->ld", pattern.loadings, shrunken * np.sqrt(pattern.signal) * pattern.z)
-    return mean, np.einsum("ldm,lm->ld", pattern.loadings**2, shrunken)
+def shrunken(pattern: Directions, scale: float) -> Array:
+    """Return the posterior variance along each direction at a scale above zero, (L, m)."""
+    return scale**2 / (1 + scale**2 * pattern.signal)
 
 
 def _factor(u: Array) -> Array:
-    """Give F (D, m) with F F' = U; rows of days without variance are exactly zero."""
+    """Return F, (D, m), with F F' = U; rows of days without variance are exactly zero."""
     values, vectors = np.linalg.eigh(u)
     kept = values > RANK_TOLERANCE * values[-1]
     return np.asarray(vectors[:, kept] * np.sqrt(values[kept]) * (np.diag(u) > 0)[:, None])

@@ -151,7 +151,7 @@ def _csr_pair(rows: CollapsedRows, slots: np.ndarray, put: Any, dtype: torch.dty
     for each in (forward, forward.T.tocsr()):
         each.sort_indices()
         with warnings.catch_warnings():
-            # torch calls its CSR support beta; the product is held to a plain sum by our tests
+            # torch calls its CSR support beta; our tests compare the product with a plain sum
             warnings.filterwarnings("ignore", message=r"Sparse (CSR tensor|invariant)")
             pair.append(
                 torch.sparse_csr_tensor(

@@ -23,7 +23,7 @@ from fatebias.model.design_matrix import DesignMatrix, walk_steps
 
 COLD_SD = 0.1
 COLD_SCALE = 0.3
-POOL = 64
+POOL = 64  # solves at once: many right-hand sides cost little more than one
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class StructuredFamily:
         self.shared = put(design.shared_index.ravel(), torch.int64)
         self.noise_unit = put(init.sd)
         # Effects are put together as theta, delta, shared, each in its own shape, so that a step takes them
-        # apart without copies: `parts` says where each stands in the flat order, `source` in which block.
+        # apart without copies: `parts` is the flat place of each, `source` its place in the blocks.
         by_part = (design.theta_index, design.delta_index, design.shared_index)
         parts = np.concatenate([index.ravel() for index in by_part])
         self.parts = put(parts, torch.int64)

@@ -175,10 +175,10 @@ class _Run:
         if self.config.resume and self.record.is_current(check.name, key):
             log.info(KEPT, check.name)
             return
-        config = check.config(self.config, self._noted("fit"))
+        weight = check.weight(self._noted("fit"))
         with self._stage(check.name, key, check.outputs(self.config, self.paths)) as entry:
             entry["of"] = self._keys(check.follows)
-            entry["report"] = check.run(screen, config, self.paths)
+            entry["report"] = check.run(screen, self.config, weight, self.paths)
             entry["words"] = check.summary_line(entry["report"])
         for line in entry["words"].splitlines():
             log.info("%s", line)

@@ -96,9 +96,9 @@ def test_expected_sharpness_is_that_of_drawn_labels(concentration):
 
 def effects(screen, own, cfg):
     """Effects on commitment, free by gene and day, over their errors."""
-    own, after = weighted(own, cfg)
+    own, weight = weighted(own, cfg)
     design = DesignMatrix(collapse(own))
-    fit = fit_broad(design, cfg.priors, after.likelihood_weight, sigma_guide=0.1)
+    fit = fit_broad(design, cfg.priors, weight, sigma_guide=0.1)
     index = design.theta_index[:, 0]
     return fit.mean[index] / np.sqrt(np.diagonal(np.linalg.inv((fit.factor @ fit.factor.T).numpy()))[index])
 
@@ -106,7 +106,7 @@ def effects(screen, own, cfg):
 def test_bias_alone_explains_what_it_does_to_commitment(simulated):
     screen, truth, cfg = simulated
     own = commitment_screen(screen, "entropy")
-    bias = by_bias_alone(screen, cfg, "entropy")
+    bias = by_bias_alone(screen, cfg, float(cfg.likelihood_weight), "entropy")
     assert not bias[(screen.guide_ids == 0).all(axis=1)].any()
     active = np.abs(truth.theta[:, screen.contrast_index, 0]) > 0
     before = effects(screen, own, cfg)
@@ -129,9 +129,9 @@ def test_a_priming_degree_as_cellrank_writes_it_is_predicted_exactly(simulated, 
     design = np.column_stack([np.ones(screen.N), sharpness(screen.p), screen.p[:, 1:]])
     assert_allclose((design * slopes[screen.day]).sum(axis=1), column.commitment, atol=1e-9)
     if kind == "entropy":
-        expected = by_bias_alone(screen, cfg, "entropy")
+        expected = by_bias_alone(screen, cfg, float(cfg.likelihood_weight), "entropy")
         held = np.abs(expected) > 0.1
-        found = by_bias_alone(column, cfg, "column")[held]
+        found = by_bias_alone(column, cfg, float(cfg.likelihood_weight), "column")[held]
         assert np.corrcoef(found, expected[held])[0, 1] > 0.95
 
 
@@ -143,9 +143,9 @@ def test_days_weigh_by_their_own_scatter(simulated):
     first = screen.day == 0
     c[first] = np.where(np.random.default_rng(0).random(first.sum()) < 0.3, 0.99, 0.01)
     rough = dataclasses.replace(own, p=np.stack([1 - c, c], axis=1))
-    made, after = weighted(rough, cfg)
+    made, weight = weighted(rough, cfg)
     assert made.weight.mean() == pytest.approx(1, abs=1e-9)
-    effective = after.likelihood_weight * made.weight
+    effective = weight * made.weight
     assert effective[first].mean() == pytest.approx(1, rel=0.15)  # one draw, one cell
     assert effective[~first].mean() > 10
 

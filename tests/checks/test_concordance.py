@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fatebias.checks.concordance import compare, concordance, summary_line
-from fatebias.config import Config, DataConfig, InferenceConfig, SimulateConfig
+from fatebias.config import Config, DataConfig, InferenceConfig, SimulateConfig, weight_asked
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
@@ -77,7 +77,7 @@ def screened():
 
 def test_replicates_of_one_screen_agree(screened):
     screen, cfg, posterior = screened
-    table, report = concordance(screen, cfg, posterior)
+    table, report = concordance(screen, cfg, weight_asked(cfg), posterior)
     assert len(table) == screen.D + 1
     assert report["n"] == 30 * 4
     assert report["correlation"] > 0.9
@@ -93,7 +93,7 @@ def test_a_replicate_of_other_cells_does_not(screened):
     for day in range(screen.D):
         here = np.flatnonzero((screen.rep == 1) & (screen.day == day))
         p[here] = p[np.random.default_rng(day).permutation(here)]
-    _, report = concordance(dataclasses.replace(screen, p=p), cfg, posterior)
+    _, report = concordance(dataclasses.replace(screen, p=p), cfg, weight_asked(cfg), posterior)
     assert abs(report["correlation"]) < 0.3
     assert report["difference_ratio"] > 2
 
@@ -101,7 +101,7 @@ def test_a_replicate_of_other_cells_does_not(screened):
 def test_days_that_replicates_do_not_share_are_left_out(screened):
     screen, cfg, posterior = screened
     rep = np.where(screen.day == 0, 0, screen.rep).astype(screen.rep.dtype)
-    table, report = concordance(dataclasses.replace(screen, rep=rep), cfg, posterior)
+    table, report = concordance(dataclasses.replace(screen, rep=rep), cfg, weight_asked(cfg), posterior)
     assert table["n"].tolist() == [0, 30, 30, 30, 90]
     assert np.isnan(table["correlation"][0])
     assert report["correlation"] > 0.9

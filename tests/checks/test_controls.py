@@ -87,5 +87,5 @@ def test_the_fits_correlation_reaches_mash_and_its_file_is_asked_for(whole, tmp_
     assert record["V"][0][1] > 0.2
     paths.posterior.unlink()
     again = dataclasses.replace(cfg, out_dir=str(tmp_path), discovery=fit, stages=["discover"], resume=False)
-    with pytest.raises(Exception, match="needs what the fit says of its errors"):
+    with pytest.raises(Exception, match="needs the errors of the fit"):
         pipeline.run(again)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fatebias.checks.heldout import _clustered_se, heldout_score
-from fatebias.config import CalibrationConfig, Config, DataConfig, SimulateConfig
+from fatebias.config import CalibrationConfig, Config, DataConfig, SimulateConfig, weight_asked
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import DataError
 
@@ -21,7 +21,7 @@ def score(left_out="clusters", **changed):
         likelihood_weight=51.0,
     )
     screen, truth = simulate_screen(simulate, cfg.data, cfg.priors)
-    return heldout_score(screen, cfg), screen, cfg
+    return heldout_score(screen, cfg, weight_asked(cfg)), screen, cfg
 
 
 def test_genes_and_days_are_worth_something_where_signs_flip():
@@ -50,7 +50,7 @@ def test_one_replicate_cannot_be_left_out():
     one = dataclasses.replace(screen, rep=np.zeros_like(screen.rep))
     cfg = dataclasses.replace(cfg, calibration=CalibrationConfig(heldout="replicate"))
     with pytest.raises(DataError, match="nothing can be left out"):
-        heldout_score(one, cfg)
+        heldout_score(one, cfg, weight_asked(cfg))
 
 
 def test_copies_of_a_cell_in_one_group_do_not_make_the_error_smaller():

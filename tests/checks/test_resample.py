@@ -26,6 +26,7 @@ from fatebias.config import (
     InferenceConfig,
     SimulateConfig,
     TrackingConfig,
+    weight_asked,
 )
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import ConfigError, DataError
@@ -58,7 +59,7 @@ def summary(screen, cfg):
 def independent(request):
     screen, cfg = simulated(request.param)
     posterior = summary(screen, cfg)
-    return screen, cfg, posterior, centre_of_run(screen, cfg, posterior)
+    return screen, cfg, posterior, centre_of_run(screen, cfg, weight_asked(cfg), posterior)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def shared():
     """Labels averaged over 15 neighbours, in blocks of the neighbour graph."""
     screen, cfg = simulated(neighbours=15, n_cells=8000)
     posterior = summary(screen, cfg)
-    return screen, cfg, posterior, centre_of_run(screen, cfg, posterior)
+    return screen, cfg, posterior, centre_of_run(screen, cfg, weight_asked(cfg), posterior)
 
 
 def asked(**changed):
@@ -94,7 +95,7 @@ def test_refits_are_the_fits_that_newtons_method_finds(independent):
     se = np.sqrt(np.diagonal(full.covariances(index)[0], axis1=1, axis2=2))
     for b in range(3):
         weighted = dataclasses.replace(screen, weight=screen.weight * bootstrap_weights(drawn, 3, b))
-        exact = find_centre(weighted, cfg, scales).mean[index]
+        exact = find_centre(weighted, cfg, weight_asked(cfg), scales).mean[index]
         moved = np.abs(exact - full.mean[index]) / se
         assert moved.max() > 0.5
         assert (np.abs(found.values[b] - exact) / se).max() < 0.01
@@ -128,7 +129,7 @@ def test_a_refit_finds_its_way_from_far_off(independent):
     index = full.design.theta_index[:, 0]
     found = refit(full, lambda b: weight, 1, index)
     weighted = dataclasses.replace(screen, weight=weight)
-    exact = find_centre(weighted, cfg, scales_of(cfg, full, posterior)).mean[index]
+    exact = find_centre(weighted, cfg, weight_asked(cfg), scales_of(cfg, full, posterior)).mean[index]
     assert found.converged.all()
     np.testing.assert_allclose(found.values[0], exact, atol=0.02)
 
@@ -140,13 +141,13 @@ def test_a_refit_does_not_run_away_where_the_curvature_begins_flat(independent):
     p = np.where(turned[:, None], [0.02, 0.96, 0.02], [0.96, 0.02, 0.02])
     weight = np.where(turned, 1.0, 0.01)
     screen = dataclasses.replace(screen, p=p, weight=weight)
-    full = centre_of_run(screen, cfg, posterior)
+    full = centre_of_run(screen, cfg, weight_asked(cfg), posterior)
     index = full.design.shared_index
     times = np.where(turned, 0.01, 100.0)
     found = refit(full, lambda b: times, 1, index)
     assert found.converged.all()
     turned_screen = dataclasses.replace(screen, weight=weight * times)
-    exact = find_centre(turned_screen, cfg, scales_of(cfg, full, posterior))
+    exact = find_centre(turned_screen, cfg, weight_asked(cfg), scales_of(cfg, full, posterior))
     np.testing.assert_allclose(found.values[0], exact.mean[index], atol=0.05)
 
 
@@ -182,7 +183,7 @@ def test_a_gene_that_differs_between_replicates_is_seen_by_leaving_out_a_replica
     moved = screen.p.copy()
     moved[holds & (screen.rep == 0)] = [0.02, 0.96, 0.02]
     screen = dataclasses.replace(screen, p=moved)
-    full = centre_of_run(screen, cfg, summary(screen, cfg))
+    full = centre_of_run(screen, cfg, weight_asked(cfg), summary(screen, cfg))
     left, cells = jackknife(full, screen, "replicate"), bootstrap(full, screen, asked(bootstrap=60))
     ratio = np.diagonal(left.spread, axis1=1, axis2=2) / np.diagonal(cells.spread, axis1=1, axis2=2)
     assert ratio[0].min() > 5

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.correlation import error_correlation, from_fit, simple
+from fatebias.discovery.correlation import error_correlation, from_fit
 from fatebias.discovery.native import run_native
+from fatebias.mash import estimate_null_correlation
 
 
 def test_is_the_correlation_of_null_z_scores_only():
@@ -14,7 +15,7 @@ def test_is_the_correlation_of_null_z_scores_only():
     z = rng.multivariate_normal(np.zeros(3), truth, size=4000)
     strong = rng.normal(0, 50, (300, 1)) * [1, -1, 1] + z[:300] * 0 + 10
     shat = rng.uniform(0.1, 3, (4300, 3))
-    estimated = simple(np.vstack([z, strong]) * shat, shat)
+    estimated = estimate_null_correlation(np.vstack([z, strong]) * shat, shat)
     null = z[np.abs(z).max(axis=1) < 2]
     np.testing.assert_allclose(estimated.v, np.corrcoef(null.T), atol=1e-12)
     # Cutting at |z| < 2 shrinks correlations a little, as in R.
@@ -23,7 +24,7 @@ def test_is_the_correlation_of_null_z_scores_only():
 
 
 def test_one_day_has_nothing_to_correlate():
-    estimated = simple(np.array([[9.0], [8.0]]), np.ones((2, 1)))
+    estimated = estimate_null_correlation(np.array([[9.0], [8.0]]), np.ones((2, 1)))
     np.testing.assert_array_equal(estimated.v, [[1.0]])
     assert estimated.note is None
 
@@ -39,7 +40,7 @@ def test_one_day_has_nothing_to_correlate():
     ids=["none null", "as many as days", "all zero", "collinear"],
 )
 def test_identity_with_its_reason(bhat, why):
-    estimated = simple(bhat, np.ones_like(bhat))
+    estimated = estimate_null_correlation(bhat, np.ones_like(bhat))
     np.testing.assert_array_equal(estimated.v, np.eye(2))
     assert estimated.note is not None
     assert estimated.note.startswith("error correlation taken as the identity: ")
@@ -50,7 +51,7 @@ def test_identity_with_its_reason(bhat, why):
 def test_an_estimate_of_high_but_not_extreme_correlation_is_kept(noise, kept):
     rng = np.random.default_rng(0)
     shared = 0.3 * rng.normal(size=(200, 1))
-    estimated = simple(shared + 0.3 * noise * rng.normal(size=(200, 3)), np.ones((200, 3)))
+    estimated = estimate_null_correlation(shared + 0.3 * noise * rng.normal(size=(200, 3)), np.ones((200, 3)))
     assert (estimated.note is None) == kept
     assert (estimated.v[0, 1] > 0.9) == kept
 
@@ -62,7 +63,7 @@ def test_a_smooth_walk_shrunk_to_almost_nothing_makes_no_calls(monkeypatch):
     shat = np.tile([0.19, 0.21, 0.22], (10, 1))
     cfg = DiscoveryConfig(engine="native")
     assert run_native(bhat, shat, cfg).lfsr.min() > 0.5
-    monkeypatch.setattr("fatebias.discovery.correlation.LARGEST_CONDITION", np.inf)
+    monkeypatch.setattr("fatebias.mash.null_correlation.LARGEST_CONDITION", np.inf)
     assert run_native(bhat, shat, cfg).lfsr.min() < 0.05  # what the near-singular estimate would call
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from fatebias.config import Config
 from fatebias.data.collapse import collapse
 from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, k_hat, loss_drift
 from fatebias.inference.laplace import fit_laplace
@@ -36,12 +35,12 @@ def test_equal_ratios_have_no_tail():
 def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
     design = DesignMatrix(collapse(small_screen(4000)))
     fit = fit_laplace(design, NARROW)
-    good = gene_k_hats(design, fit, None, Config(priors=NARROW))
+    good = gene_k_hats(design, fit, None, 1.0, 0)
     assert len(good["k_hat"]) == design.rows.n_genes
     assert good["k_hat_max"] < 0.7
     assert convergence_warnings(good) == ()
     narrow = type(fit)(**{**vars(fit), "factor": fit.factor * 3})
-    bad = gene_k_hats(design, narrow, None, Config(priors=NARROW))
+    bad = gene_k_hats(design, narrow, None, 1.0, 0)
     assert bad["k_hat_above_0.7"] > 0
     assert "Pareto k-hat is above 0.7" in convergence_warnings(bad)[0]
 

@@ -144,7 +144,7 @@ def test_contrasts_need_the_file_of_the_fit(finished, tmp_path):
     pipeline.run(cfg)  # the table alone will do
     assert "p_flip_fit" not in table(tmp_path / names.CALLS_CSV)
     with pytest.raises(
-        DiscoveryError, match=r"contrasts=\[NEU\] needs what the fit says[\s\S]*posterior.npz"
+        DiscoveryError, match=r"contrasts=\[NEU\] needs the errors of the fit[\s\S]*posterior.npz"
     ):
         pipeline.run(dataclasses.replace(cfg, discovery=DiscoveryConfig(engine="native", contrasts=["NEU"])))
 

@@ -34,7 +34,7 @@ def test_it_is_the_posterior_of_the_engine(golden, method):
 
 
 def one_component(variance, n_days=2, null=0.5):
-    return Prior(
+    return Prior.of(
         np.array([null, 1 - null]), np.array([np.zeros((n_days, n_days)), variance * np.eye(n_days)])
     )
 
@@ -61,7 +61,7 @@ def effects(screen):
     rng = np.random.default_rng(2)
     v = np.stack([np.corrcoef(rng.normal(size=(3, 12))) for _ in range(40)])
     patterns = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.diag([0.0, 0.5, 0.0]), 0.3 * np.eye(3)])
-    return JointPosterior(bhat, shat, v, (Prior(np.array([0.4, 0.3, 0.1, 0.2]), patterns),))
+    return JointPosterior(bhat, shat, v, (Prior.of(np.array([0.4, 0.3, 0.1, 0.2]), patterns),))
 
 
 def test_draws_have_the_moments_of_the_mixture(effects):
@@ -95,7 +95,7 @@ def test_time_courses_peaks_and_flips_of_effects_known_for_sure():
     truth = np.array([[1, 1, 1], [1, 0, 0], [0, 0, -1], [0, 2, 0], [1, 0, 1], [1, 1, -1.5], [0, 0, 0]], float)
     shat = np.full_like(truth, 0.01)
     pattern = np.array([np.diag(on) for on in np.ndindex(2, 2, 2)], dtype=float)
-    effects = JointPosterior(truth, shat, np.eye(3), (Prior(np.full(8, 1 / 8), pattern),))
+    effects = JointPosterior(truth, shat, np.eye(3), (Prior.of(np.full(8, 1 / 8), pattern),))
     table = table_of(effects)
     found = call_table(table, effects, CallRule(), 0.2, seed=0)
     assert list(found["active_days"]) == ["d0;d1;d2", "d0", "d2", "d1", "d0;d2", "d0;d1;d2", ""]
@@ -150,7 +150,7 @@ def test_the_least_detectable_effect_is_called_in_80_of_100_screens(effects, rul
 
 def test_nothing_is_detectable_where_the_prior_knows_no_effects():
     shat = np.ones((4, 2))
-    prior = Prior(np.array([1.0]), np.zeros((1, 2, 2)))
+    prior = Prior.of(np.array([1.0]), np.zeros((1, 2, 2)))
     effects = JointPosterior(np.zeros((4, 2)), shat, np.eye(2), (prior,))
     by_day, lasting = least_detectable(effects, CallRule(), 0.2)
     assert np.isnan(by_day).all()
