@@ -69,8 +69,8 @@ def drafts(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob(".*") if path.name != ".lock"]
 
 
-# From reading over fitting, export and discovery to the last word of run.json; with a run that was there before
-# only what is new needs room.
+# From reading over fitting, export and discovery to the end of run.json. Where a run was there before, only
+# what is new needs room.
 WHERE = [(0, share) for share in (0.1, 0.55, 0.65, 0.75, 0.85, 0.9, 0.95, 0.98)]
 WHERE += [(1, leaving) for leaving in (0, 8192, 16384, 36864)]
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 STEPS = 2000
 
-# A job as in an array: it appends its loss step by step and never imports MLflow. Half-way it waits to be seen.
+# A job as in an array: it appends its loss step by step, without MLflow. Half-way it waits to be seen.
 JOB = """
 import sys, time
 from pathlib import Path
