@@ -1,8 +1,8 @@
 """How long it takes to bring a sweep's runs into MLflow: ``python -m benchmarks.tracking``.
 
-Writes the files of RUNS runs of STEPS steps as a cluster's jobs leave them, then runs
-``python -m fatebias.tracking sync`` twice in a fresh folder, each time as a process of its own (so the
-import of mlflow and the making of the database count), and counts what is in the database.
+Writes the folders of RUNS runs of STEPS steps as a cluster's jobs leave them, then runs
+``python -m fatebias.tracking sync`` twice, each time as a process of its own (so the import of mlflow and the
+making of the database count), and counts what is in the database.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from fatebias.api.fitting import config_yaml
 from fatebias.config import Config, PriorsConfig
-from fatebias.tracking.describe import describe_run, run_key
-from fatebias.tracking.spool import Spool
+from fatebias.files.paths import prepare_out_dir
+from fatebias.files.record import RunRecord
+from fatebias.tracking.describe import describe_run
+from fatebias.tracking.tracker import Tracker
 
 T0 = 1_700_000_000_000  # ms
 
 
 def write_run(root: Path, number: int, steps: int) -> None:
-    """Leave a run as a job does: every config value, the loss, final metrics, two artifacts of usual size."""
+    """Leave a run as a job does: every config value, the loss, final metrics, artifacts of usual size."""
     config = Config(seed=number, priors=PriorsConfig(s_tau=1.0 + number))
-    what = describe_run(config, [f"seed={number}"], {"priors": "default"}, sweep_id="benchmark")
-    root.mkdir(parents=True)
-    spool = Spool.begin(
-        root / "tracking",
-        name=what.name,
-        experiment="benchmark",
-        run_key=run_key(config, "none"),
-        params=what.params,
-        tags=what.tags,
-        planned_steps=steps,
-    )
-    rows = "".join(f"{step},{1e5 / (step + 1)!r},{T0 + 60 * step}\n" for step in range(steps))
-    (root / "loss_trace.csv").write_text(f"step,loss,timestamp_ms\n{rows}")
-    (root / "hits_ranked.csv").write_text("gene,lfsr_min\n" + "JAK2,0.001\n" * 300)
-    for name in ("loss_trace.csv", "hits_ranked.csv"):
-        spool.artifact(root / name)
-    spool.metrics({"final/n_hits": number, "final/wall_s": 60.0, "final/peak_memory_mb": 900.0})
-    spool.finish()
+    paths = prepare_out_dir(root)
+    record = RunRecord(paths)
+    described = describe_run(config, [f"seed={number}"], {"priors": "default"}, sweep_id="benchmark")
+    tracker = Tracker(config, record, described)
+    record.start(command=["benchmark"], seed=number)
+    paths.config.write_text(config_yaml(config))
+    tracker.begin("none")
+    with record.stage("fit", "fit", [paths.loss]):
+        rows = "".join(f"{step},{1e5 / (step + 1)!r},{T0 + 60 * step}\n" for step in range(steps))
+        paths.loss.write_text(f"step,loss,timestamp_ms\n{rows}")
+    with record.stage("discover", "discover", [paths.hits]) as found:
+        paths.hits.write_text("gene,lfsr_min\n" + "JAK2,0.001\n" * 300)
+        found["report"] = {"engine": "native", "method": "mash", "n_hits": number, "loglik": 0.0}
+    tracker.close("finished")
+    record.finish()
 
 
 def timed_sync(folder: Path) -> str:
-    """Run the command and tell its seconds, how many of them the processor worked, and its outcome."""
+    """Run the command; return its seconds, those of the processor, and what it did, in one line."""
     begun, used = time.perf_counter(), _children_s()
     command = [sys.executable, "-m", "fatebias.tracking", "sync", "."]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)

@@ -71,7 +71,6 @@ BOOTSTRAP_CSV = "bootstrap.csv"
 BOOTSTRAP_NPZ = "bootstrap_refits.npz"
 JACKKNIFE_CSV = "jackknife.csv"
 CONCORDANCE_CSV = "concordance.csv"
-TRACKING_DIR = "tracking"
 
 # Sample sites of the model (docs/inference.md); the factor carries the likelihood.
 SOFT_CE = "soft_ce"

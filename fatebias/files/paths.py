@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fatebias import names
 from fatebias.errors import OutputError
 from fatebias.files.outputs import PLACES, of_stage
 
@@ -59,11 +58,6 @@ class RunPaths:
     def lock(self) -> Path:
         """Locked while a run works in the folder."""
         return self.root / ".lock"
-
-    @property
-    def tracking(self) -> Path:
-        """What the run has to tell MLflow, before it is told."""
-        return self.root / names.TRACKING_DIR
 
 
 def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:

@@ -53,7 +53,8 @@ class RunRecord:
 
     def start(self, *, command: list[str], seed: int) -> None:
         """Record that a run begins: versions, command line, seed, host."""
-        self.content = {"stages": self.content["stages"]}
+        kept = ("stages", "tracking")  # the latter is fatebias.tracking's, which knows what of it holds
+        self.content = {name: self.content[name] for name in kept if name in self.content}
         self.update(
             status="running",
             why=None,

@@ -1,7 +1,7 @@
 """One run from its config to ranked hits: read, fit, discover, check.
 
 A stage whose inputs, settings and code are unchanged, and whose files are still whole, is not done again.
-Results go to files in out_dir first, then to MLflow.
+run.json says how the run goes, at any time; MLflow is told at the end.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -29,9 +28,8 @@ from fatebias.files.record import STOPPED, RunRecord
 from fatebias.run import discover_stage, fit_stage
 from fatebias.run.continued import continue_from
 from fatebias.run.report import closing_lines
-from fatebias.tracking.describe import RunDescription, code_version, describe_run, run_key, without_password
-from fatebias.tracking.follow import PATIENCE_S, Follower
-from fatebias.tracking.spool import Spool
+from fatebias.tracking.describe import RunDescription, code_version, describe_run, without_password
+from fatebias.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
@@ -44,7 +42,6 @@ PARTS_OF_A_STAGE = {
     "discover": {"report"},
     **{check.name: {"report", "words", "of"} for check in CHECKS},
 }
-SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
 KEPT = "%s: inputs and settings unchanged, kept (resume=false does it again)"
 
 
@@ -83,10 +80,9 @@ class _Run:
     """What the stages of one run share."""
 
     def __init__(self, config: Config, paths: RunPaths, description: RunDescription) -> None:
-        self.config, self.paths, self.description = config, paths, description
+        self.config, self.paths = config, paths
         self.record = RunRecord(paths)
-        self.spool: Spool | None = None
-        self.follower: Follower | None = None
+        self.tracker = Tracker(config, self.record, description)
         self.screen: Screen | None = None
         self.begun = time.perf_counter()
         self.loading = 0.0
@@ -108,11 +104,13 @@ class _Run:
             if not isinstance(error, Exception):
                 why = STOPPED if isinstance(error, SystemExit) else "interrupted from the keyboard"
             with contextlib.suppress(OutputError):  # a full disk must not hide the error that ended the run
+                self.tracker.close("failed" if isinstance(error, Exception) else "killed", why)
                 self.record.fail(why)
-                self._track("failed" if isinstance(error, Exception) else "killed", why)
+                self.tracker.send()
             raise
+        self.tracker.close("finished")
         self.record.finish()
-        self._track("finished")
+        self.tracker.send()
         log.info("done in %.1f s", time.perf_counter() - self.begun)
         log.info("%s", closing_lines(self.paths, self.record.content))
         return self.paths
@@ -137,7 +135,7 @@ class _Run:
             if check.name in config.stages:
                 check.require(screen, config)
         described = describe_screen(screen)
-        self._open_journal(described["fingerprint"])
+        self.tracker.begin(described["fingerprint"])
         key = self._fit_key(described["fingerprint"])
         if config.resume and self.record.is_current("fit", key):
             log.info(KEPT, "fit")
@@ -217,7 +215,7 @@ class _Run:
         config = self.config.discovery
         summary = self._gene_summary_hash()
         screen = self._noted("fit").get("screen", {})
-        self._open_journal(screen.get("fingerprint", summary))
+        self.tracker.begin(screen.get("fingerprint", summary))
         se = self._noted("fit").get("se", "posterior")
         engine, _ = choose_engine(config, n_genes=2)
         key = digest(
@@ -259,62 +257,8 @@ class _Run:
         whole = entry.get("status") == "done" and set(entry) >= PARTS_OF_A_STAGE[stage]
         return entry if whole else {}
 
-    def _open_journal(self, fingerprint: str) -> None:
-        if self.config.tracking.backend != "off" and self.spool is None:
-            self.spool = Spool.begin(
-                self.paths.tracking,
-                name=self.description.name,
-                experiment=self.config.tracking.experiment,
-                run_key=run_key(self.config, fingerprint),
-                params=self.description.params,
-                tags={**self.description.tags, "data_fingerprint": fingerprint},
-                planned_steps=self.config.inference.num_steps,
-            )
-
     def _stage(
         self, name: str, key: str, outputs: list[Path]
     ) -> contextlib.AbstractContextManager[dict[str, Any]]:
-        """Begin a stage, which a server (tracking=server) shows while it goes on."""
-        if self.spool is not None and self.follower is None:
-            self.follower = Follower(self.paths.root, self.config.tracking)
-            self.follower.start()
+        self.tracker.stage_begins()
         return self.record.stage(name, key, outputs)
-
-    def _track(self, status: str, why: str | None = None) -> None:
-        """Close the journal and bring it to MLflow; a failure there is said and costs nothing else."""
-        if self.config.tracking.backend == "off":
-            return
-        self._open_journal("unread")  # where the data could not be read
-        spool = self.spool
-        assert spool is not None
-        fit, report = self._noted("fit"), self._noted("discover").get("report", {})
-        if fit:
-            spool.tag({f"{name}_sha256": file["sha256"] for name, file in fit["files"].items()})
-            spool.tag({"converged": not fit["warnings"]})
-            figures = {k: v for k, v in fit["diagnostics"].items() if isinstance(v, (int, float))}
-            figures |= {name: fit[name] for name in ("likelihood_weight", "suggested_weight") if name in fit}
-            spool.metrics({f"final/{name}": float(value) for name, value in figures.items()})
-            spool.metrics({"final/fit_s": fit["seconds"]})
-        if report:
-            spool.tag({"discovery_engine": report["engine"], "discovery_method": report["method"]})
-            spool.metrics({"final/n_hits": report["n_hits"], "final/mash_loglik": report["loglik"]})
-            for name, found in report.get("contrasts", {}).items():
-                plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)  # what MLflow takes for a name
-                spool.metrics({f"final/n_hits_{plain}": found["n_hits"]})
-        record = self.record  # what is kept from an earlier run counts with its own time
-        spool.metrics(
-            {"final/wall_s": record.wall_seconds(), "final/peak_memory_mb": record.peak_memory_mb()}
-        )
-        files = [self.paths.config, *self.paths.stage("fit")]
-        files += self.paths.discovery(self.config.discovery.contrasts) if report else []
-        for check in CHECKS:
-            if checked := self._noted(check.name).get("report"):
-                figures = check.metrics(checked)
-                spool.metrics({f"final/{name}": value for name, value in figures.items()})
-                files += check.outputs(self.config, self.paths)
-        for path in (*files, self.paths.record):
-            if path.is_file():
-                spool.artifact(path)
-        spool.finish(status, why)
-        follower = self.follower or Follower(self.paths.root, self.config.tracking)
-        follower.finish(SHORT_PATIENCE_S if status == "killed" else PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Runs written down for comparison: first to files in out_dir (spool), then to MLflow (sync).
+"""Runs in MLflow: each run describes itself in its own folder, and `sync` brings the folders to MLflow.
 
 Only store.py imports mlflow, and only sync.py imports store.py.
 """

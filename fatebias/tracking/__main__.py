@@ -13,27 +13,16 @@ from fatebias.tracking.sync import sync
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command.
-
-    Parameters
-    ----------
-    arguments
-        Words after ``python -m fatebias.tracking``; None for those of the process.
-
-    Returns
-    -------
-    int
-        0 when every run is in MLflow, 1 when one is not.
-    """
+    """Run the command; 0 when every run is in MLflow, 1 when one is not."""
     parser = argparse.ArgumentParser(
-        prog="python -m fatebias.tracking", description="Runs that are on disk, written to MLflow."
+        prog="python -m fatebias.tracking", description="Writes runs that are on disk to MLflow."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     importer = commands.add_parser(
         "sync",
         help="write every run below the given folders to MLflow",
-        description="Writes every run below the given folders to MLflow, each metric once however often "
-        "this is repeated, also while runs are going on.",
+        description="Writes every run below the given folders to MLflow. May be repeated, also while runs "
+        "are at work: each metric is written once.",
     )
     importer.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="out_dir of a run or a sweep")
     importer.add_argument(

@@ -1,27 +1,106 @@
-"""``python -m fatebias.tracking.live DIR``, started by a run: imports it in batches until told to end.
+"""A run shown on an MLflow server while it is at work: a process beside the fit imports its folder.
 
-Its standard input brings the settings in one line; the word ``end``, or its closing when the run has died,
-ends it. What a user should know goes to standard output, one JSON object a line.
+It is a process of its own, of lowest priority, so that neither MLflow's import nor a slow or hung server can
+slow the fit or make it fail, and so that a run that was killed is still reported.
+
+``python -m fatebias.tracking.live DIR EVERY_S`` ends when its standard input is closed, by the run or by the
+run's death, and imports once more. What a user should know goes to standard output, one JSON object a line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import select
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from fatebias.config import TrackingConfig
+from fatebias.tracking.events import RUNNING, read_run
 from fatebias.tracking.place import resolve_place
 from fatebias.tracking.sync import SyncReport, sync_run
 
+log = logging.getLogger(__name__)
+
+URI = "MLFLOW_TRACKING_URI"
+PACKAGE = Path(__file__).resolve().parents[1]
+PATIENCE_S = 60.0
 LONGEST_REST_S = 300.0
-DEATH_S = 1.0
+DEATH_S = 1.0  # from the closing of a killed process's files to its leaving the process list
 FOR_THE_FIT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Follower:
+    """The process beside one run."""
+
+    def __init__(self, out_dir: Path, tracking: TrackingConfig) -> None:
+        self.out_dir, self.tracking = out_dir.resolve(), tracking
+        self._importer: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to import, for a server alone: a local database is written once, at the end. Never raises."""
+        if self.tracking.backend != "server" or self._importer is not None:
+            return
+        module = ["-P", "-m", "fatebias.tracking.live"]  # -P: nothing in the user's folder is imported
+        try:
+            self._importer = subprocess.Popen(
+                [sys.executable, *module, str(self.out_dir), str(self.tracking.every_s)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=self._environment(),
+                start_new_session=True,  # Ctrl-C and Slurm's signals are for the fit
+                text=True,
+            )
+        except OSError as error:
+            log.debug("the run is not shown while it is at work: %s", error)
+            return
+        self._listener = threading.Thread(target=_repeat, args=(self._importer.stdout,), daemon=True)
+        self._listener.start()
+
+    def finish(self, patience_s: float = PATIENCE_S) -> bool:
+        """Let the process import once more and end; return whether the whole run is in MLflow now."""
+        importer, self._importer = self._importer, None
+        if importer is None or self._listener is None:
+            return False
+        assert importer.stdin is not None
+        assert importer.stdout is not None
+        with contextlib.suppress(OSError):
+            importer.stdin.close()
+        try:
+            importer.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            importer.kill()
+            importer.wait()
+        self._listener.join()
+        importer.stdout.close()
+        return importer.returncode == 0
+
+    def _environment(self) -> dict[str, str]:
+        paths = [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]
+        return os.environ | {
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "CUDA_VISIBLE_DEVICES": "",  # a GPU may be for one process alone
+            "OMP_NUM_THREADS": "1",
+            URI: self.tracking.uri or "",  # may hold a password, which `ps` would show as an argument
+        }
+
+
+def _repeat(told: IO[str]) -> None:
+    """Write to the run's log what the process says."""
+    for line in told:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = json.loads(line)
+            log.log(logging.WARNING if said["warning"] else logging.INFO, "%s", said["text"])
 
 
 def follow(
@@ -31,21 +110,7 @@ def follow(
     say: Callable[[str, bool], None],
     bring: Callable[..., SyncReport] = sync_run,
 ) -> None:
-    """Import a run again and again.
-
-    Parameters
-    ----------
-    root
-        The run's folder.
-    tracking
-        A server, and ``every_s``; while the server is away the rests grow, to five minutes at most.
-    ended
-        Waits so many seconds and tells whether this is to end.
-    say
-        Takes a text and whether it is a warning.
-    bring
-        What imports.
-    """
+    """Import a run, wait by `ended(seconds)`, and again; the waits grow while the server is away."""
     place = resolve_place(tracking)
     rest, away = tracking.every_s, False
     while True:
@@ -53,8 +118,8 @@ def follow(
         if report.failed and not away:
             why = report.failed[0].why
             say(
-                f"this run cannot be shown on the MLflow server now ({why}); it goes on and keeps its files, "
-                "and the server is tried again until the end",
+                f"this run cannot be shown on the MLflow server now ({why}); the run continues, and the "
+                "server is tried again until the end",
                 True,
             )
         elif away and not report.failed:
@@ -65,37 +130,27 @@ def follow(
             return
 
 
-def main() -> None:
-    """Run the command."""
+def main() -> int:
+    """Run the command; 0 when MLflow has the run as its files tell it."""
     for number in FOR_THE_FIT:
         signal.signal(number, signal.SIG_IGN)
     os.nice(19)
     root = Path(sys.argv[1])
-    settings = json.loads(_line())
-    tracking = TrackingConfig(backend="server", uri=settings["uri"], every_s=settings["every_s"])
-    last_word: list[str] = []
+    tracking = TrackingConfig(backend="server", uri=os.environ[URI], every_s=float(sys.argv[2]))
 
     def ended(seconds: float) -> bool:
-        if select.select([0], [], [], seconds)[0]:
-            last_word.append(_line())
-        return bool(last_word)
+        return bool(select.select([0], [], [], seconds)[0])  # nothing is ever written there
 
     def say(text: str, warning: bool) -> None:
-        print(json.dumps({"text": text, "warning": warning}), flush=True)
+        with contextlib.suppress(OSError):  # the run that listened is dead
+            print(json.dumps({"text": text, "warning": warning}), flush=True)
 
     follow(root, tracking, ended, say)
-    if last_word[0] != "end\n":  # the run was killed and can no longer say so itself
+    run = read_run(root)
+    if run is not None and run.status == RUNNING:
         time.sleep(DEATH_S)
-        sync_run(root, tracking, warn=False)
-
-
-def _line() -> str:
-    """Read a line byte by byte, so that nothing is left where `select` does not look."""
-    found = b""
-    while not found.endswith(b"\n") and (byte := os.read(0, 1)):
-        found += byte
-    return found.decode()
+    return 1 if sync_run(root, tracking, warn=False).failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

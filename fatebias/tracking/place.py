@@ -23,21 +23,11 @@ SQLITE = b"SQLite format 3\0"
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """One MLflow store.
+    """One MLflow store."""
 
-    Attributes
-    ----------
-    uri
-        As MLflow takes it; a database with its absolute path.
-    database
-        The SQLite file; None for a server.
-    base
-        The folder where the command was typed.
-    """
-
-    uri: str
-    database: Path | None
-    base: Path
+    uri: str  # as MLflow takes it; a database with its absolute path
+    database: Path | None  # the SQLite file; None for a server
+    base: Path  # the folder where the command was typed
 
     @property
     def shown(self) -> str:
@@ -61,28 +51,11 @@ class Place:
         return "mlflow ui"
 
     def sync_command(self, folder: Path) -> str:
-        """Give the command that imports what lies below a folder.
-
-        Parameters
-        ----------
-        folder
-            Runs, or a run.
-
-        Returns
-        -------
-        str
-            To be typed anywhere.
-        """
+        """Return the command that imports what lies below a folder."""
         return shlex.join(["python", "-m", "fatebias.tracking", "sync", str(folder), "--uri", self.shown])
 
     def answers(self) -> bool:
-        """Tell whether the store can be reached, in a few seconds at most.
-
-        Returns
-        -------
-        bool
-            False only for a server that refuses the connection, is unknown or says nothing for 5 s.
-        """
+        """Return whether the store can be reached; a server that says nothing for 5 s cannot."""
         if self.database is not None:
             return True
         parts = urllib.parse.urlsplit(self.uri)
@@ -91,7 +64,7 @@ class Place:
             with urllib.request.urlopen(bare.geturl(), timeout=PROBE_S):
                 return True
         except urllib.error.HTTPError:
-            return True  # it answered; whether it lets us in is seen when we write
+            return True  # it answered; writing will show whether it lets us in
         except urllib.error.URLError as error:
             return isinstance(error.reason, ssl.SSLError)
         except OSError:
@@ -99,25 +72,7 @@ class Place:
 
 
 def resolve_place(tracking: TrackingConfig, base: Path | None = None) -> Place:
-    """Say where runs go.
-
-    Parameters
-    ----------
-    tracking
-        With backend ``local`` or ``server``.
-    base
-        Folder that a relative SQLite path is meant from; the working directory by default.
-
-    Returns
-    -------
-    Place
-        With absolute addresses.
-
-    Raises
-    ------
-    ConfigError
-        For an address that is neither SQLite nor http, that has no host, or that SQLite cannot take.
-    """
+    """Return where runs go; a relative SQLite path starts at `base`, by default the working directory."""
     folder = Path.cwd() if base is None else base.resolve()
     uri = tracking.uri or f"sqlite:///{DATABASE}"
     if tracking.backend == "server":
@@ -135,7 +90,7 @@ def resolve_place(tracking: TrackingConfig, base: Path | None = None) -> Place:
     database = folder / path
     if any(sign in str(database) for sign in "%?"):
         raise ConfigError(
-            "SQLite's addresses cannot carry % or ?",
+            "an address of SQLite cannot hold % or ?",
             where="tracking.uri",
             found=database,
             fix="tracking.uri=sqlite:////ANOTHER/FOLDER/mlflow.db",
@@ -144,22 +99,7 @@ def resolve_place(tracking: TrackingConfig, base: Path | None = None) -> Place:
 
 
 def check_place(tracking: TrackingConfig, base: Path | None = None) -> None:
-    """Refuse, before a run begins, an address that cannot work at its end.
-
-    A server that does not answer is no reason to refuse: it may be back by then.
-
-    Parameters
-    ----------
-    tracking
-        Any backend.
-    base
-        As of `resolve_place`.
-
-    Raises
-    ------
-    ConfigError
-        When the address makes no sense, or its SQLite file cannot be written or is something else.
-    """
+    """Refuse, before a run begins, an address that cannot work at its end; a server may be back by then."""
     if tracking.backend == "off":
         return
     database = resolve_place(tracking, base).database
@@ -176,18 +116,7 @@ def check_place(tracking: TrackingConfig, base: Path | None = None) -> None:
 
 
 def is_left_for_later(tracking: TrackingConfig) -> bool:
-    """Tell whether this process must leave MLflow's store alone: a job of many that would share one file.
-
-    Parameters
-    ----------
-    tracking
-        Where to.
-
-    Returns
-    -------
-    bool
-        True in a Slurm job of a sweep that is not told of a server.
-    """
+    """Return whether this is a Slurm job of a sweep, one of many that would write the same SQLite file."""
     return tracking.backend == "local" and os.environ.get("SUBMITIT_EXECUTOR") == "slurm"
 
 
@@ -199,7 +128,7 @@ def _check_address(uri: str) -> None:
         usable = False
     if not usable:
         raise ConfigError(
-            "tracking.uri is no address of a server",
+            "tracking.uri is not the address of a server",
             where="tracking.uri",
             found=without_password(uri),
             allowed="http(s)://HOST or http(s)://HOST:PORT",
@@ -208,7 +137,7 @@ def _check_address(uri: str) -> None:
 
 
 def _obstacle(database: Path) -> str | None:
-    """Say what stands against writing a database; nothing is made."""
+    """Say why a database cannot be written, if so; nothing is made."""
     try:
         if database.is_dir():
             return f"{database} is a folder"
@@ -216,11 +145,11 @@ def _obstacle(database: Path) -> str | None:
             with database.open("rb") as file:
                 begin = file.read(len(SQLITE))
             if begin not in (b"", SQLITE):
-                return f"{database} is no SQLite database"
-            return None if os.access(database, os.W_OK) else f"{database} may not be written"
+                return f"{database} is not a SQLite database"
+            return None if os.access(database, os.W_OK) else f"you may not write {database}"
         folder = next(parent for parent in database.parents if parent.exists())
     except OSError as error:
         return f"{database}: {error.strerror or error}"
     if not folder.is_dir():
-        return f"{folder} is a file and no folder"
-    return None if os.access(folder, os.W_OK | os.X_OK) else f"nothing may be written in {folder}"
+        return f"{folder} is a file, not a folder"
+    return None if os.access(folder, os.W_OK | os.X_OK) else f"you may not write in {folder}"

@@ -1,25 +1,25 @@
-"""The only import of mlflow: one run of the spool made equal to one run of an MLflow store.
+"""The only import of mlflow: makes one run of an MLflow store equal to one run on disk.
 
-Nothing relies on what an earlier import remembers: what the store holds is read, what is missing is
-added, so that an import can be broken off anywhere and repeated at will.
+Each import reads what the store holds and adds what is missing, so that it can be broken off anywhere and
+repeated at will.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
+import math
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from fatebias.errors import OutputError
 from fatebias.files.atomic import digest, sha256_file
-from fatebias.tracking.journal import FAILED, FINISHED, KILLED, RUNNING, Point, SpooledRun
+from fatebias.tracking.events import FAILED, FINISHED, KILLED, RUNNING, Point, TrackedRun
 from fatebias.tracking.place import Place
-from fatebias.tracking.trace import LOSS, thin_trace
+from fatebias.tracking.trace import LOSS, ThinTrace, thin_trace
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LONGEST_PARAM = 6000
 LONGEST_TAG = 5000
 STATUS = {RUNNING: "RUNNING", FINISHED: "FINISHED", FAILED: "FAILED", KILLED: "KILLED"}
-SPOOL_TAG = "spool_id"
+ID_TAG = "fatebias.id"
 IMPORTED_TAG = "fatebias.imported"  # digest of all that a complete import wrote, set last
 
 CREATED, UPDATED, UNCHANGED, DELETED = "created", "updated", "unchanged", "deleted in MLflow"
@@ -47,15 +47,10 @@ NOISY_LOGGERS = ("mlflow", "alembic", "urllib3")
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_mlflow() -> Iterator[None]:
     """Keep MLflow from reporting home, from waiting for minutes and from printing; undone at the end.
 
-    Its failures come as exceptions, which the caller tells once, in its own words.
-
-    Yields
-    ------
-    None
-        With environment and logger levels set.
+    MLflow raises its failures, too, and the caller reports each once.
     """
     wanted = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
     levels: dict[str, int] = {}
@@ -74,30 +69,8 @@ def quiet() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-@dataclasses.dataclass(frozen=True)
-class Record:
-    """What an import did to one run.
-
-    Attributes
-    ----------
-    mlflow_run_id
-        MLflow's own id.
-    action
-        ``created``, ``updated``, ``unchanged`` or ``deleted in MLflow``.
-    """
-
-    mlflow_run_id: str
-    action: str
-
-
 class Store:
-    """An MLflow store, to be used within `quiet` and by one process at a time.
-
-    Parameters
-    ----------
-    place
-        Where it is. A SQLite file that is absent is made.
-    """
+    """An MLflow store, to be used within `quiet_mlflow` and by one process at a time; made if absent."""
 
     def __init__(self, place: Place) -> None:
         from mlflow.tracking import MlflowClient
@@ -108,40 +81,29 @@ class Store:
         self.client = MlflowClient(tracking_uri=place.uri)
         self._experiments: dict[str, str] = {}
 
-    def record(self, run: SpooledRun) -> Record:
-        """Make MLflow's run equal to the spool's.
+    def record(self, run: TrackedRun) -> tuple[str, str]:
+        """Make MLflow's run equal to the one on disk; return MLflow's id of it and what was done.
 
-        Parameters
-        ----------
-        run
-            As read from its journal.
-
-        Returns
-        -------
-        Record
-            What was done. A run that the user deleted in MLflow stays deleted.
-
-        Raises
-        ------
-        Exception
-            Whatever MLflow raises; what was written until then stays and is not written again.
+        A run that the user deleted in MLflow stays deleted. When MLflow raises, what was written until then
+        stays and is not written again.
         """
         experiment = self._experiment(run.experiment)
-        points = _points(run)
-        files = run.files() if run.current and run.status != RUNNING else {}
-        seal = digest([_content(run), points, _hashes(files)])
+        losses, figures = _points(run)
+        files = run.files() if run.status != RUNNING else {}
+        hashes = {name: sha256_file(path) for name, path in files.items()}
+        seal = digest([_content(run), losses, figures, hashes])
         found = self._find(experiment, run.id)
         if found is not None and found.info.lifecycle_stage == "deleted":
-            return Record(found.info.run_id, DELETED)
+            return found.info.run_id, DELETED
         if found is not None and found.data.tags.get(IMPORTED_TAG) == seal:
-            return Record(found.info.run_id, UNCHANGED)
+            return found.info.run_id, UNCHANGED
         target = found or self._create(experiment, run)
         self._write_words(target, run)
-        self._write_points(target, points)
+        self._write_points(target, losses, figures)
         self._write_files(target.info.run_id, files)
         self._write_status(target, run)
         self.client.set_tag(target.info.run_id, IMPORTED_TAG, seal, synchronous=True)
-        return Record(target.info.run_id, CREATED if found is None else UPDATED)
+        return target.info.run_id, CREATED if found is None else UPDATED
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
@@ -160,25 +122,25 @@ class Store:
             )
         return self._experiments[name]
 
-    def _find(self, experiment: str, spool_id: str) -> Run | None:
+    def _find(self, experiment: str, run_id: str) -> Run | None:
         from mlflow.entities import ViewType
 
-        query = f"tags.{SPOOL_TAG} = '{spool_id}'"
+        query = f"tags.`{ID_TAG}` = '{run_id}'"
         found = self.client.search_runs([experiment], query, run_view_type=ViewType.ALL)
         return min(found, key=lambda run: str(run.info.run_id), default=None)
 
-    def _create(self, experiment: str, run: SpooledRun) -> Run:
-        # Not retried: a request whose answer was lost has made the run, and a second would make another.
+    def _create(self, experiment: str, run: TrackedRun) -> Run:
+        # Not retried: where only the answer was lost, a second request would make a second run.
         kept = os.environ.get(RETRIES)
         os.environ[RETRIES] = "0"
         try:
             user = run.tags.get("mlflow.user", "unknown")
-            tags = {SPOOL_TAG: run.id, "run_key": run.run_key, "mlflow.user": user}
+            tags = {ID_TAG: run.id, "mlflow.user": user}
             return self.client.create_run(experiment, start_time=run.start_ms, tags=tags, run_name=run.name)
         finally:
             os.environ[RETRIES] = kept or ENVIRONMENT[RETRIES]
 
-    def _write_words(self, target: Run, run: SpooledRun) -> None:
+    def _write_words(self, target: Run, run: TrackedRun) -> None:
         from mlflow.entities import Param, RunTag
 
         params = [
@@ -186,35 +148,30 @@ class Store:
             for key, value in run.params.items()
             if key not in target.data.params  # MLflow's parameters cannot change
         ]
-        wanted = {key: _cut(value, LONGEST_TAG) for key, value in run.tags.items()}
-        if not run.current:
-            wanted["outputs_replaced"] = "true"
+        told = {**run.tags, "run_key": run.run_key}
+        wanted = {key: _cut(value, LONGEST_TAG) for key, value in told.items()}
         tags = [RunTag(key, value) for key, value in wanted.items() if target.data.tags.get(key) != value]
         self.client.log_batch(target.info.run_id, params=params, tags=tags, synchronous=True)
 
-    def _write_points(self, target: Run, points: Sequence[Point]) -> None:
+    def _write_points(self, target: Run, losses: list[Point], figures: list[Point]) -> None:
         from mlflow.entities import Metric
 
-        run_id = target.info.run_id
-        there = {
-            _identity(Point(metric.key, metric.value, metric.step, metric.timestamp))
-            for name in {point.name for point in points} & set(target.data.metrics)
-            for metric in self.client.get_metric_history(run_id, name)
-        }
-        missing: dict[tuple[object, ...], Metric] = {
-            _identity(point): Metric(point.name, point.value, point.time_ms, point.step)
-            for point in points
-            if _identity(point) not in there
-        }
+        run_id, held = target.info.run_id, target.data.metrics
+        # A fit that is repeated writes the same losses with new times: they are told apart by step alone.
+        history = self.client.get_metric_history(run_id, LOSS) if LOSS in held else []
+        steps = {metric.step for metric in history}
+        missing = {point.step: point for point in losses if point.step not in steps}.values()
+        news = [point for point in figures if held.get(point.name) != point.value]
+        metrics = [Metric(point.name, point.value, point.time_ms, point.step) for point in (*missing, *news)]
         # The client sends requests of 1,000; an asynchronous one would die with the process.
-        self.client.log_batch(run_id, metrics=list(missing.values()), synchronous=True)
+        self.client.log_batch(run_id, metrics=metrics, synchronous=True)
 
     def _write_files(self, run_id: str, files: dict[str, Path]) -> None:
         for name, path in files.items():
             folder = PurePosixPath(name).parent.as_posix()
             self.client.log_artifact(run_id, str(path), None if folder == "." else folder)
 
-    def _write_status(self, target: Run, run: SpooledRun) -> None:
+    def _write_status(self, target: Run, run: TrackedRun) -> None:
         run_id, status = target.info.run_id, STATUS[run.status]
         if run.status != RUNNING:
             self.client.set_terminated(run_id, status, run.end_ms)
@@ -222,28 +179,21 @@ class Store:
             self.client.update_run(run_id, status)  # resumed
 
 
-def _points(run: SpooledRun) -> list[Point]:
-    """Gather the finite points of a run: what it logged itself and its loss trace."""
-    points = [point for point in run.points if point.value - point.value == 0]  # neither NaN nor infinite
-    if run.current:
+def _points(run: TrackedRun) -> tuple[list[Point], list[Point]]:
+    """Return the losses, and the metrics that are one number each; finite values only."""
+    trace = ThinTrace([], 0, None)
+    if run.has_loss:
         trace = thin_trace(run.loss_trace, finished=run.status == FINISHED, planned_steps=run.planned_steps)
-        points += trace.points
-        if run.status != RUNNING and trace.last_ms is not None:
-            points.append(Point("n_nonfinite", float(trace.n_nonfinite), 0, trace.last_ms))
-    return points
+    figures: list[Point] = []
+    if run.end_ms is not None:
+        figures = [Point(name, value, 0, run.end_ms) for name, value in run.metrics.items()]
+        if trace.last_ms is not None:
+            figures.append(Point("n_nonfinite", float(trace.n_nonfinite), 0, trace.last_ms))
+    return trace.points, [point for point in figures if math.isfinite(point.value)]
 
 
-def _identity(point: Point) -> tuple[object, ...]:
-    """Tell when two points are one: by step in a loss trace, which a repeated fit writes with new times."""
-    return (LOSS, point.step) if point.name == LOSS else point
-
-
-def _content(run: SpooledRun) -> dict[str, object]:
-    return {key: value for key, value in vars(run).items() if key not in ("root", "host", "pid", "points")}
-
-
-def _hashes(files: dict[str, Path]) -> dict[str, str]:
-    return {name: sha256_file(path) for name, path in files.items()}
+def _content(run: TrackedRun) -> dict[str, object]:
+    return {key: value for key, value in vars(run).items() if key not in ("root", "host", "pid")}
 
 
 def _cut(value: str, most: int) -> str:

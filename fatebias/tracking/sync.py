@@ -1,4 +1,4 @@
-"""From the files of runs to MLflow: finds them, writes one after another under a lock, says how it went."""
+"""From the folders of runs to MLflow: finds them, writes one after another under a lock, reports each."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import platform
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,73 +19,46 @@ from fatebias import names
 from fatebias.config import TrackingConfig
 from fatebias.errors import FatebiasError, OutputError, explain
 from fatebias.slurm_queue import cluster_name, gone
-from fatebias.tracking.journal import JOURNAL, RUNNING, read_journal
+from fatebias.tracking.events import RUNNING, read_run, tracked_entry
 from fatebias.tracking.place import ARTIFACTS, Place, resolve_place
 
 log = logging.getLogger(__name__)
 
 LOCK_WAIT_S = 300.0
+MLFLOW_S_COPIES = re.compile(r"[0-9a-f]{32}/artifacts$")  # which hold each run's run.json
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of one run.
-
-    Attributes
-    ----------
-    root
-        The run's folder.
-    name, status
-        As its journal says; empty when that could not be read.
-    action
-        ``created``, ``updated``, ``unchanged``, ``deleted in MLflow`` or ``not written``.
-    mlflow_run_id
-        None when not written.
-    why
-        The reason when not written.
-    """
+class SyncedRun:
+    """What the import did with one run."""
 
     root: Path
-    name: str
+    name: str  # name and status are empty where the run was not written
     status: str
-    action: str
+    action: str  # created, updated, unchanged, deleted in MLflow, or not written
     mlflow_run_id: str | None = None
-    why: str | None = None
+    why: str | None = None  # it was not written
 
 
 @dataclasses.dataclass(frozen=True)
 class SyncReport:
-    """What an import did.
+    """What an import did."""
 
-    Attributes
-    ----------
-    place
-        Where to; None with tracking=off.
-    outcomes
-        One a run, in the order of their folders.
-    """
-
-    place: Place | None
-    outcomes: tuple[Outcome, ...] = ()
+    place: Place | None  # None with tracking=off
+    runs: tuple[SyncedRun, ...] = ()
 
     @property
-    def failed(self) -> tuple[Outcome, ...]:
-        """The runs that are not in MLflow as they should be."""
-        return tuple(each for each in self.outcomes if each.why is not None)
+    def failed(self) -> tuple[SyncedRun, ...]:
+        """The runs that could not be written."""
+        return tuple(each for each in self.runs if each.why is not None)
 
     def text(self) -> str:
-        """Say it in a few lines.
-
-        Returns
-        -------
-        str
-            How many runs of which status, what was not written and why, and how to look at them.
-        """
+        """Say in a few lines how many runs were written, which were not and why, and how to see them."""
         if self.place is None:
             return "tracking is off"
-        if not self.outcomes:
+        if not self.runs:
             return "no run found"
-        written = [each for each in self.outcomes if each.why is None]
+        written = [each for each in self.runs if each.why is None]
         lines = []
         if written:
             counts = f"{_counted(e.status for e in written)}; {_counted(e.action for e in written)}"
@@ -106,29 +80,9 @@ def sync(
 ) -> SyncReport:
     """Write every run below some folders to MLflow; may be repeated, broken off and run twice at once.
 
-    Parameters
-    ----------
-    folders
-        Runs, sweeps or folders of them.
-    tracking
-        Where to; with backend ``off`` nothing is done and mlflow not imported. Each run keeps the
-        experiment that it was started with.
-    base
-        Folder that ``mlflow.db`` is meant from; the working directory by default.
-    lock_wait_s
-        How long to wait for another import.
-
-    Returns
-    -------
-    SyncReport
-        Also when some or all could not be written.
-
-    Raises
-    ------
-    OutputError
-        When a folder is absent.
-    ConfigError
-        When tracking.uri cannot be used.
+    Each run keeps the experiment that it was started with. The default ``mlflow.db`` is that in `base`, by
+    default the working directory. Runs that could not be written are in the report; only an absent folder
+    and an address that cannot be used raise.
     """
     if tracking.backend == "off":
         return SyncReport(None)
@@ -142,115 +96,84 @@ def sync(
 def sync_run(
     out_dir: Path, tracking: TrackingConfig, base: Path | None = None, *, warn: bool = True
 ) -> SyncReport:
-    """Write one run to MLflow and never raise: when that fails, one warning says so and how to do it later.
-
-    Parameters
-    ----------
-    out_dir
-        The run's folder.
-    tracking
-        Where to.
-    base
-        Folder that ``mlflow.db`` is meant from; the working directory by default.
-    warn
-        False when the failure was said before.
-
-    Returns
-    -------
-    SyncReport
-        What was done.
-    """
+    """Write the runs below a folder to MLflow; never raises, but warns of a failure and of its remedy."""
     try:
         report = sync([out_dir], tracking, base)
     except Exception as error:
-        report = SyncReport(None, (_not_written(out_dir, _in_words(error)),))
+        report = SyncReport(None, (_not_written(out_dir, _reason(error)),))
     if report.failed and warn:
         log.warning("%s", _warning(out_dir, report.failed[0], report.place))
     return report
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """Find the folders of runs that have a journal.
-
-    Parameters
-    ----------
-    folder
-        A run, or a folder above some.
-
-    Returns
-    -------
-    list of Path
-        Their out_dirs, sorted.
-
-    Raises
-    ------
-    OutputError
-        When `folder` is absent.
-    """
+    """Return the folders of tracked runs at or below a folder, sorted."""
     if not folder.is_dir():
         raise OutputError(
             "there is no such folder", where=folder, fix="give the out_dir of a run or of a sweep"
         )
     found = []
     for here, below, files in os.walk(folder.resolve()):
-        if Path(here).name == names.TRACKING_DIR and JOURNAL in files:
-            found.append(Path(here).parent)
+        if names.RUN_JSON in files and not MLFLOW_S_COPIES.search(here) and tracked_entry(Path(here)):
+            found.append(Path(here))
         below[:] = [name for name in below if name != ARTIFACTS and not name.startswith(".")]
     return sorted(found)
 
 
-def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list[Outcome]:
+def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list[SyncedRun]:
     if not place.answers():
         return [_not_written(root, f"no answer from {place.shown}") for root in roots]
-    from fatebias.tracking.store import Store, quiet
+    from fatebias.tracking.store import Store, quiet_mlflow
 
-    ended = _ended_jobs(roots)  # before the journals are read for good: a job may end meanwhile
-    outcomes: list[Outcome] = []
-    with quiet():
+    ended = _ended_jobs(roots)  # asked before the runs are read: one may end well meanwhile
+    done: list[SyncedRun] = []
+    with quiet_mlflow():
         store: Store | None = None
-        gone: str | None = None  # why there is no use in trying the next run
+        unusable: str | None = None  # why it is no use to try the next run
         for root in roots:
-            if gone is not None:
-                outcomes.append(_not_written(root, gone))
+            if unusable is not None:
+                done.append(_not_written(root, unusable))
                 continue
             try:
                 with _lock(place, root, lock_wait_s):
                     store = store or Store(place)
-                    for run in read_journal(root):
-                        if run.status == RUNNING and run.slurm_job in ended:
-                            run.end_without_word()
-                        done = store.record(run)
-                        outcomes.append(Outcome(root, run.name, run.status, done.action, done.mlflow_run_id))
+                    run = read_run(root)
+                    if run is None:  # begun anew since it was found: there is nothing to tell of it yet
+                        continue
+                    if run.status == RUNNING and run.slurm_job in ended:
+                        run.end_without_word()
+                    run_id, action = store.record(run)
+                    done.append(SyncedRun(root, run.name, run.status, action, run_id))
             except Exception as error:  # MLflow, SQLite, HTTP and the disk each have their own kinds
-                why = _in_words(error)
-                outcomes.append(_not_written(root, why))
+                why = _reason(error)
+                done.append(_not_written(root, why))
                 if store is None or not place.answers():
-                    gone = why
-    return outcomes
+                    unusable = why
+    return done
 
 
 def _ended_jobs(roots: Sequence[Path]) -> set[str | None]:
-    """Ask Slurm about runs of other machines that have not said how they ended: a killed job cannot."""
+    """Ask Slurm about runs of other machines that have not told how they ended: a killed job cannot."""
     open_jobs: dict[str, str | None] = {}
     for root in roots:
-        with contextlib.suppress(OSError, KeyError):
-            for run in read_journal(root):
-                if run.status == RUNNING and run.slurm_job and run.host != platform.node():
-                    open_jobs[run.slurm_job] = run.tags.get("slurm_cluster_name")
+        with contextlib.suppress(Exception):  # a folder that cannot be read is reported when it is written
+            run = read_run(root)
+            if run and run.status == RUNNING and run.slurm_job and run.host != platform.node():
+                open_jobs[run.slurm_job] = run.tags.get("slurm_cluster_name")
     here = cluster_name() if open_jobs else None
     return set(gone([job for job, cluster in open_jobs.items() if cluster == here])) if here else set()
 
 
 def _lock(place: Place, root: Path, wait_s: float) -> FileLock:
-    """One writer at a time: a database knows no other, and a server would make the run twice."""
+    """Allow one writer at a time: a database bears no other, and a server would make the run twice."""
     if place.database is None:
-        return FileLock(root / names.TRACKING_DIR / "sync.lock", timeout=wait_s)
+        return FileLock(root / ".sync.lock", timeout=wait_s)
     place.database.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(place.database.with_name(f"{place.database.name}.lock"), timeout=wait_s)
 
 
-def _not_written(root: Path, why: str) -> Outcome:
-    return Outcome(root, "", "", "not written", why=why)
+def _not_written(root: Path, why: str) -> SyncedRun:
+    return SyncedRun(root, "", "", "not written", why=why)
 
 
 def _counted(words: Iterable[str]) -> str:
@@ -261,22 +184,22 @@ def _runs(number: int) -> str:
     return "1 run" if number == 1 else f"{number} runs"
 
 
-def _in_words(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, FatebiasError):
         return str(error)
     if isinstance(error, ModuleNotFoundError):
         return f"the package {error.name} is not installed: pip install {error.name}"
     if isinstance(error, Timeout):
-        return f"another import has held {error.lock_file} for too long"
+        return f"another import holds {error.lock_file}; try again when it has ended"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text if len(text) <= 600 else text[:599] + '…'}"
 
 
-def _warning(out_dir: Path, outcome: Outcome, place: Place | None) -> str:
+def _warning(out_dir: Path, failed: SyncedRun, place: Place | None) -> str:
     command = f"python -m fatebias.tracking sync {shlex.quote(str(out_dir))}"
     return explain(
         "this run could not be written to MLflow; its results are on disk and nothing is lost",
         where=place.shown if place else "tracking.uri",
-        found=outcome.why,
+        found=failed.why,
         fix=f"import it later: {place.sync_command(out_dir) if place else command}",
     )

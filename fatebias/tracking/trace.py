@@ -1,4 +1,4 @@
-"""loss_trace.csv as MLflow is to show it: at most 2,000 points, none of them twice whenever it is read."""
+"""loss_trace.csv thinned for MLflow: at most 2,000 points, the same ones whenever it is read."""
 
 from __future__ import annotations
 
@@ -9,56 +9,28 @@ import math
 from pathlib import Path
 
 from fatebias.errors import OutputError
-from fatebias.tracking.journal import Point
+from fatebias.files.loss_trace import COLUMNS
+from fatebias.tracking.events import Point
 
-COLUMNS = ["step", "loss", "timestamp_ms"]
 MOST_POINTS = 2000
 LOSS = "loss"
 
 
 @dataclasses.dataclass(frozen=True)
 class ThinTrace:
-    """A loss trace for display.
+    """A loss trace for display."""
 
-    Attributes
-    ----------
-    points
-        First, evenly spaced, and for a finished fit the last; finite values only.
-    n_nonfinite
-        Steps of the whole trace whose loss was NaN or infinite, which MLflow would draw as 1.8e308.
-    last_ms
-        When the last step was taken; None for an empty trace.
-    """
-
-    points: list[Point]
-    n_nonfinite: int
-    last_ms: int | None
+    points: list[Point]  # first, evenly spaced, and of a finished fit the last; finite values only
+    n_nonfinite: int  # steps of the whole trace with NaN or infinite loss, which MLflow would draw as 1.8e308
+    last_ms: int | None  # time of the last step; None for an empty trace
 
 
 def thin_trace(path: Path, *, finished: bool, planned_steps: int | None) -> ThinTrace:
     """Read a loss trace and keep every 2^k-th row.
 
     Spacings are powers of two, so the rows that a running fit shows (spaced for the steps it plans) are among
-    those of the finished one (spaced for the steps it took): importing both gives no more than the second.
-
-    Parameters
-    ----------
-    path
-        Columns step, loss, timestamp_ms; a last line that is being written is left for the next time.
-    finished
-        Whether the trace is complete.
-    planned_steps
-        Length of the complete trace if nothing ends the fit early; without it only a finished trace is shown.
-
-    Returns
-    -------
-    ThinTrace
-        Empty when there is no file.
-
-    Raises
-    ------
-    OutputError
-        When the columns are others.
+    those of the finished one (spaced for the steps it took): importing both adds up to the second. Of a
+    running fit whose planned steps are unknown no points are shown. A last line that is being written waits.
     """
     rows = _read(path)
     n_nonfinite = sum(not math.isfinite(loss) for _, loss, _ in rows)
@@ -84,9 +56,13 @@ def _read(path: Path) -> list[tuple[int, float, int]]:
     lines = text[: text.rfind("\n") + 1].splitlines()
     if not lines:
         return []
-    if next(csv.reader(lines[:1])) != COLUMNS:
+    if tuple(next(csv.reader(lines[:1]))) != COLUMNS:
         raise OutputError(
-            "the loss trace has other columns", where=path, found=lines[0], allowed=",".join(COLUMNS)
+            "the loss trace has other columns",
+            where=path,
+            found=lines[0],
+            allowed=",".join(COLUMNS),
+            fix="run the fit again: resume=false",
         )
     rows = []
     for line in csv.reader(lines[1:]):

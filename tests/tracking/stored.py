@@ -15,7 +15,7 @@ class Stored:
         self.client = MlflowClient(tracking_uri=uri)
 
     def runs(self, experiment: str = "fatebias") -> list[Run]:
-        """Give all active runs by name."""
+        """Return all active runs by name."""
         found = self.client.get_experiment_by_name(experiment)
         if found is None:
             return []
@@ -23,24 +23,24 @@ class Stored:
         return sorted(runs, key=lambda run: run.info.run_name)
 
     def only(self, experiment: str = "fatebias") -> Run:
-        """Give the one run there is."""
+        """Return the only run."""
         (run,) = self.runs(experiment)
         return run
 
     def loss(self, run: Run) -> dict[int, float]:
-        """Give the loss by step, having checked that no step is there twice."""
+        """Return the loss by step, having checked that no step is there twice."""
         history = self.client.get_metric_history(run.info.run_id, "loss")
         twice = [step for step, number in Counter(point.step for point in history).items() if number > 1]
         assert not twice
         return {point.step: point.value for point in history}
 
     def points(self, run: Run, name: str) -> list[tuple[int, float, int]]:
-        """Give step, value and time of every point of a metric."""
+        """Return step, value and time of every point of a metric."""
         history = self.client.get_metric_history(run.info.run_id, name)
         return sorted((point.step, point.value, point.timestamp) for point in history)
 
     def artifacts(self, run: Run, folder: str | None = None) -> set[str]:
-        """Give the paths of all artifacts."""
+        """Return the paths of all artifacts."""
         found: set[str] = set()
         for each in self.client.list_artifacts(run.info.run_id, folder):
             found |= self.artifacts(run, each.path) if each.is_dir else {each.path}

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from fatebias.config import Config, InferenceConfig, PriorsConfig, TrackingConfig
-from fatebias.tracking.describe import code_version, describe_run, run_key, run_name, without_password
+from fatebias.tracking.describe import (
+    code_version,
+    describe_run,
+    parameters,
+    run_key,
+    run_name,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +48,8 @@ def test_a_name_fits_mlflows_column() -> None:
 
 def test_every_setting_and_choice_is_a_parameter_as_hydra_writes_it(composed: Callable[..., Config]) -> None:
     config = composed("priors=weak", "likelihood_weight=0.5", "data.fates=[EC,MES]")
-    params = describe_run(config, [], {"priors": "weak", "hydra/launcher": "basic"}).params
+    choices = describe_run(config, [], {"priors": "weak", "hydra/launcher": "basic"}).choices
+    params = parameters(dataclasses.asdict(config), choices)
 
     assert params["priors"] == "weak"
     assert "hydra/launcher" not in params
@@ -80,7 +88,7 @@ def test_tags_say_where_and_how_it_ran(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_passwords_are_left_out() -> None:
     config = Config(tracking=TrackingConfig(backend="server", uri="http://me:secret@host:5000"))
-    assert describe_run(config, [], {}).params["tracking.uri"] == "http://***@host:5000"
+    assert parameters(dataclasses.asdict(config), {})["tracking.uri"] == "http://***@host:5000"
     assert without_password("http://host/a@b sqlite:////x") == "http://host/a@b sqlite:////x"
 
 

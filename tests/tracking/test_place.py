@@ -61,7 +61,7 @@ def test_other_addresses_are_refused(uri: str) -> None:
 
 @pytest.mark.parametrize("folder", ["50%", "what?"])
 def test_signs_that_sqlite_would_misread_are_refused(folder: str) -> None:
-    with pytest.raises(ConfigError, match=r"cannot carry % or \?"):
+    with pytest.raises(ConfigError, match=r"cannot hold % or \?"):
         resolve_place(TrackingConfig(), Path("/base") / folder)
 
 
@@ -121,7 +121,7 @@ def test_a_port_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     "uri", ["http://", "http://:5000", "http://host:abc", "http://host:99999", "http://[x"]
 )
 def test_an_address_without_host_or_port_is_refused(uri: str) -> None:
-    with pytest.raises(ConfigError, match=r"is no address of a server\n  where: tracking.uri"):
+    with pytest.raises(ConfigError, match=r"is not the address of a server\n  where: tracking.uri"):
         check_place(TrackingConfig(backend="server", uri=uri))
 
 
@@ -133,8 +133,8 @@ def test_a_server_that_is_away_is_not_refused() -> None:
     ("uri", "found"),
     [
         ("sqlite:///folder", "folder is a folder"),
-        ("sqlite:///notes.txt", "notes.txt is no SQLite database"),
-        ("sqlite:///notes.txt/a/mlflow.db", "notes.txt is a file and no folder"),
+        ("sqlite:///notes.txt", "notes.txt is not a SQLite database"),
+        ("sqlite:///notes.txt/a/mlflow.db", "notes.txt is a file, not a folder"),
         ("mlruns", "sqlite:///FILE"),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_database_that_could_not_be_written_is_refused(tmp_path: Path, uri: st
 
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.os, "access", lambda *_: False)  # root may write anywhere
-    with pytest.raises(ConfigError, match=f"nothing may be written in {tmp_path}"):
+    with pytest.raises(ConfigError, match=f"you may not write in {tmp_path}"):
         check_place(TrackingConfig(), tmp_path)
     monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")  # a job leaves the database to the client
     check_place(TrackingConfig(), tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 import os
 import platform
@@ -15,9 +17,9 @@ from fatebias.config import TrackingConfig
 from fatebias.errors import OutputError
 from fatebias.tracking import store as store_module
 from fatebias.tracking.__main__ import main
-from fatebias.tracking.spool import Spool
+from fatebias.tracking.describe import parameters
 from fatebias.tracking.sync import SyncReport, find_runs, sync, sync_run
-from tests.tracking.spooled import T0, begin, finished_run, write_loss
+from tests.tracking.folders import FIGURES, FILES, T0, begin, finished_run, started, write_loss
 from tests.tracking.stored import Stored
 
 LOCAL = TrackingConfig()
@@ -45,42 +47,45 @@ def stored(base: Path) -> Stored:
 
 
 def import_run(root: Path, base: Path) -> str:
-    """Import one run and give what was done."""
+    """Import one run and return what was done."""
     report = sync_run(root, LOCAL, base)
     assert not report.failed, report.text()
-    return report.outcomes[-1].action
+    return report.runs[-1].action
 
 
-def test_a_run_is_there_with_all_it_said(base: Path, stored: Stored) -> None:
-    finished_run(base / "run")
+def entry(root: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((root / "run.json").read_text())["tracking"]
+    return found
+
+
+def test_a_run_is_in_mlflow_with_all_that_its_folder_tells(base: Path, stored: Stored) -> None:
+    written = finished_run(base / "run")
     assert import_run(base / "run", base) == "created"
 
     run = stored.only()
     assert run.info.run_name == "priors=weak"
     assert run.info.status == "FINISHED"
     assert run.info.user_id == "someone"
-    assert run.data.params == {"priors": "weak", "priors.s_alpha": "5.0"}
+    assert run.data.params == parameters(dataclasses.asdict(written.config), {"priors": "weak"})
+    assert (run.data.params["priors"], run.data.params["priors.s_alpha"]) == ("weak", "5.0")
     assert run.data.tags["host"] == "here"
-    assert run.data.tags["run_key"] == "key"
-    assert {name: run.data.metrics[name] for name in ("final/n_hits", "final/wall_s", "n_nonfinite")} == {
-        "final/n_hits": 4,
-        "final/wall_s": 12.5,
-        "n_nonfinite": 0,
-    }
+    assert run.data.tags["run_key"] == entry(base / "run")["run_key"]
+    assert {name: value for name, value in run.data.metrics.items() if name != "loss"} == FIGURES
     assert stored.loss(run) == {step: 100 / (step + 1) for step in range(50)}
     assert stored.points(run, "loss")[1] == (1, 50.0, T0 + 7)
-    assert stored.artifacts(run) == {"hits_ranked.csv", "plots/loss.txt"}
+    assert stored.artifacts(run) == FILES
     copy = base / "mlartifacts" / run.info.run_id / "artifacts" / "hits_ranked.csv"
     assert copy.read_bytes() == (base / "run" / "hits_ranked.csv").read_bytes()
 
 
 def test_times_are_those_of_the_run_not_of_the_import(base: Path, stored: Stored) -> None:
-    spool = finished_run(base / "run")
-    journal = (spool.folder / "journal.jsonl").read_text().splitlines()
+    finished_run(base / "run")
+    noted = entry(base / "run")
     import_run(base / "run", base)
-    info = stored.only().info
-    assert f'"time_ms": {info.start_time}' in journal[0]
-    assert f'"time_ms": {info.end_time}' in journal[-1]
+    run = stored.only()
+    assert (run.info.start_time, run.info.end_time) == (noted["start_ms"], noted["end_ms"])
+    assert stored.points(run, "final/n_hits") == [(0, 4.0, noted["end_ms"])]
+    assert stored.points(run, "n_nonfinite") == [(0, 0.0, T0 + 7 * 49)]
 
 
 def test_a_second_import_changes_nothing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +97,7 @@ def test_a_second_import_changes_nothing(base: Path, monkeypatch: pytest.MonkeyP
     assert (base / "mlflow.db").read_bytes() == before
 
 
-def test_an_import_broken_off_before_its_end_goes_on(
+def test_an_import_broken_off_before_its_end_is_completed(
     base: Path, stored: Stored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished_run(base / "run", steps=1500)
@@ -121,49 +126,38 @@ def test_the_same_fit_done_again_adds_nothing(base: Path, stored: Stored) -> Non
     import_run(base / "run", base)
     run = stored.only()
     assert len(stored.loss(run)) == 50
-    assert len(stored.points(run, "final/n_hits")) == 1
+    assert {name: len(stored.points(run, name)) for name in FIGURES} == dict.fromkeys(FIGURES, 1)
 
 
 def test_another_setting_in_the_same_folder_is_another_run(base: Path, stored: Stored) -> None:
     finished_run(base / "run", name="a")
     import_run(base / "run", base)
-    finished_run(base / "run", key="other", name="b", params={"priors": "tight"})
+    finished_run(base / "run", key="other", name="b", choices={"priors": "tight"})
     import_run(base / "run", base)
     first, second = stored.runs()
     assert (first.data.params["priors"], second.data.params["priors"]) == ("weak", "tight")
-    assert (first.data.tags["outputs_replaced"], "outputs_replaced" in second.data.tags) == ("true", False)
     assert len(stored.loss(first)) == len(stored.loss(second)) == 50
 
 
-def test_a_run_never_imported_is_not_given_the_outputs_of_its_successor(base: Path, stored: Stored) -> None:
-    finished_run(base / "run", name="a")
-    finished_run(base / "run", key="other", name="b")
-    import_run(base / "run", base)
-    first, second = stored.runs()
-    assert (first.data.metrics["final/n_hits"], second.data.metrics["final/n_hits"]) == (4, 4)
-    assert (len(stored.loss(first)), len(stored.loss(second))) == (0, 50)
-    assert (len(stored.artifacts(first)), len(stored.artifacts(second))) == (0, 2)
-
-
 def test_files_wait_until_the_run_has_ended(base: Path, stored: Stored) -> None:
-    spool = begin(base / "run")
-    (base / "run" / "early.csv").write_text("gene\n")
-    spool.artifact(base / "run" / "early.csv")
+    run = begin(base / "run")
+    with run.record.stage("discover", "discover", [base / "run" / "early.csv"]):
+        (base / "run" / "early.csv").write_text("gene\n")
     import_run(base / "run", base)
     early = stored.artifacts(stored.only())
-    spool.finish("killed")
+    run.finish("killed")
     import_run(base / "run", base)
     assert early == set()
-    assert stored.artifacts(stored.only()) == {"early.csv"}
+    assert stored.artifacts(stored.only()) == {"config.yaml", "run.json", "early.csv"}
 
 
 @pytest.mark.parametrize(("status", "shown"), [("failed", "FAILED"), ("killed", "KILLED")])
 def test_a_run_that_ended_badly_says_so_and_may_be_resumed(
     base: Path, stored: Stored, status: str, shown: str
 ) -> None:
-    spool = begin(base / "run")
+    run = begin(base / "run")
     write_loss(base / "run", 20)
-    spool.finish(status, why="because")
+    run.finish(status, why="because")
     import_run(base / "run", base)
     ended = stored.only()
     begin(base / "run")
@@ -178,16 +172,14 @@ def test_a_run_that_ended_badly_says_so_and_may_be_resumed(
     assert done.info.status == "FINISHED"
     assert ended.info.run_id == resumed.info.run_id == done.info.run_id
     assert len(stored.loss(ended)) == 50
+    assert {name: len(stored.points(done, name)) for name in FIGURES} == dict.fromkeys(FIGURES, 1)
 
 
-def test_imports_while_a_long_fit_goes_on_leave_no_more_than_one_at_its_end(
-    base: Path, stored: Stored
-) -> None:
+def test_imports_during_a_long_fit_leave_no_more_than_one_at_its_end(base: Path, stored: Stored) -> None:
     steps = 5000
-    spool = begin(base / "run", steps=steps)
+    begin(base / "run", steps=steps)
     for reached in (0, 700, 2600, 4100):
         write_loss(base / "run", reached)
-        spool.metric("days_seen", reached, step=reached)
         import_run(base / "run", base)
     running = stored.only()
     partly = stored.loss(running)
@@ -196,29 +188,32 @@ def test_imports_while_a_long_fit_goes_on_leave_no_more_than_one_at_its_end(
     whole = stored.loss(stored.only())
 
     assert running.info.status == "RUNNING"
-    assert stored.artifacts(stored.only()) == {"hits_ranked.csv", "plots/loss.txt"}
-    assert len(stored.points(running, "days_seen")) == 4
+    assert stored.artifacts(stored.only()) == FILES
     assert 1000 < len(partly) < len(whole) <= 2000
     assert set(partly) <= set(whole)
     assert {0, steps - 1} <= set(whole)
 
 
 def test_numbers_that_are_not_finite_are_counted(base: Path, stored: Stored) -> None:
-    spool = begin(base / "run", steps=3)
+    run = begin(base / "run", steps=3)
     (base / "run" / "loss_trace.csv").write_text("step,loss,timestamp_ms\n0,1.0,5\n1,nan,6\n2,inf,7\n")
-    spool.metrics({"elbo": float("-inf"), "n_hits": 0})
-    spool.finish("failed", why="the loss is NaN")
+    report = {"engine": "native", "method": "mash", "n_hits": 0, "loglik": float("-inf")}
+    with run.record.stage("discover", "discover", []) as found:
+        found["report"] = report
+    run.finish()
     import_run(base / "run", base)
-    run = stored.only()
-    assert run.data.metrics == {"loss": 1.0, "n_hits": 0.0, "n_nonfinite": 2.0}
+    metrics = stored.only().data.metrics
+    assert {"loss": 1.0, "final/n_hits": 0.0, "n_nonfinite": 2.0}.items() <= metrics.items()
+    assert "final/mash_loglik" not in metrics
 
 
 def test_values_too_long_and_too_many_for_one_request(base: Path, stored: Stored) -> None:
-    params = {f"p{number}": str(number) for number in range(250)} | {"long": "x" * 7000}
-    finished_run(base / "run", params=params, tags={"long": "y" * 9000} | {f"t{n}": n for n in range(150)})
+    choices = {f"p{number}": str(number) for number in range(250)} | {"long": "x" * 7000}
+    tags = {"long": "y" * 9000} | {f"t{n}": n for n in range(150)}
+    written = finished_run(base / "run", choices=choices, tags=tags)
     import_run(base / "run", base)
     run = stored.only()
-    assert len(run.data.params) == 251
+    assert set(run.data.params) == set(parameters(dataclasses.asdict(written.config), choices))
     assert run.data.params["long"] == "x" * 5999 + "…"
     assert run.data.tags["long"] == "y" * 4999 + "…"
     assert run.data.tags["t149"] == "149"
@@ -234,12 +229,11 @@ def test_a_changed_artifact_is_copied_again(base: Path, stored: Stored) -> None:
     assert "JAK9" in copy.read_text()
 
 
-def test_an_artifact_that_was_never_written_is_passed_over(base: Path, stored: Stored) -> None:
-    spool = begin(base / "run")
-    spool.artifact(base / "run" / "never.csv")
-    spool.finish("failed")
+def test_an_artifact_that_is_gone_is_passed_over(base: Path, stored: Stored) -> None:
+    finished_run(base / "run")
+    (base / "run" / "plots" / "loss.txt").unlink()
     import_run(base / "run", base)
-    assert stored.artifacts(stored.only()) == set()
+    assert stored.artifacts(stored.only()) == FILES - {"plots/loss.txt"}
 
 
 def test_what_the_user_deletes_in_mlflow_stays_deleted(base: Path, stored: Stored) -> None:
@@ -262,9 +256,11 @@ def test_a_deleted_experiment_is_said(base: Path, stored: Stored) -> None:
 
 
 def test_every_run_below_a_folder_is_found(tmp_path: Path) -> None:
-    for name in ("a/0", "a/1", "b", ".hidden/c", "mlartifacts/d"):
+    copies = f"mlruns/1/{'0123456789abcdef' * 2}/artifacts"  # of a server that keeps them elsewhere
+    for name in ("a/0", "a/1", "b", ".hidden/c", "mlartifacts/d", copies):
         begin(tmp_path / name)
-    (tmp_path / "e" / "tracking").mkdir(parents=True)
+    started(tmp_path / "e")
+    finished_run(tmp_path / "f", backend="off")
     assert find_runs(tmp_path) == [tmp_path / name for name in ("a/0", "a/1", "b")]
     assert find_runs(tmp_path / "b") == [tmp_path / "b"]
 
@@ -274,7 +270,7 @@ def test_a_folder_that_is_absent_is_said(tmp_path: Path) -> None:
         sync([tmp_path / "absent"], LOCAL, tmp_path)
 
 
-def test_a_report_tells_what_came_of_each_run(base: Path) -> None:
+def test_a_report_says_what_was_done_with_each_run(base: Path) -> None:
     finished_run(base / "runs" / "a", name="a")
     begin(base / "runs" / "b", name="b")
     broken = begin(base / "runs" / "c", name="c", steps=1)
@@ -282,7 +278,7 @@ def test_a_report_tells_what_came_of_each_run(base: Path) -> None:
     broken.finish()
     report = sync([base / "runs", base / "runs" / "a"], LOCAL, base)
 
-    assert [(each.root.name, each.status, each.action) for each in report.outcomes] == [
+    assert [(each.root.name, each.status, each.action) for each in report.runs] == [
         ("a", "finished", "created"),
         ("b", "running", "created"),
         ("c", "", "not written"),
@@ -299,7 +295,7 @@ def test_folders_with_unusual_names(tmp_path: Path) -> None:
     finished_run(odd / "run 'a'")
     import_run(odd / "run 'a'", odd)
     stored = Stored(f"sqlite:///{odd}/mlflow.db")
-    assert stored.artifacts(stored.only()) == {"hits_ranked.csv", "plots/loss.txt"}
+    assert stored.artifacts(stored.only()) == FILES
     assert {path.name for path in odd.iterdir()} == {"mlartifacts", "mlflow.db", "mlflow.db.lock", "run 'a'"}
 
 
@@ -382,12 +378,13 @@ def test_the_command(base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_of_jobs_on_other_machines_slurm_says_which_are_dead(base: Path, stored: Stored, fake_slurm) -> None:
+    runs = []
     for number, cluster in enumerate(["here", "here", "here", "elsewhere"]):
         tags = {"slurm_cluster_name": cluster, "slurm_job_id": 100 + number, "slurm_array_job_id": 7}
-        begin(base / str(number), name=str(number), tags=tags | {"slurm_array_task_id": number})
-        journal = base / str(number) / "tracking" / "journal.jsonl"
-        journal.write_text(journal.read_text().replace(platform.node(), "node01"))
-        write_loss(base / str(number), 5)
+        root = base / str(number)
+        runs.append(begin(root, name=str(number), tags=tags | {"slurm_array_task_id": number}))
+        (root / "run.json").write_text((root / "run.json").read_text().replace(platform.node(), "node01"))
+        write_loss(root, 5)
 
     def statuses() -> list[str]:
         for number in range(4):
@@ -400,5 +397,5 @@ def test_of_jobs_on_other_machines_slurm_says_which_are_dead(base: Path, stored:
     known += "JobId=101 ArrayJobId=7 ArrayTaskId=1 JobState=FAILED\n"
     fake_slurm(scontrol="ClusterName = here\n" + known)
     assert statuses() == ["RUNNING", "KILLED", "KILLED", "RUNNING"]
-    Spool.last(base / "0" / "tracking").finish()
+    runs[0].finish()
     assert statuses()[0] == "FINISHED"

@@ -9,7 +9,7 @@ import pytest
 
 from fatebias.errors import OutputError
 from fatebias.tracking.trace import MOST_POINTS, ThinTrace, thin_trace
-from tests.tracking.spooled import T0, write_loss
+from tests.tracking.folders import T0, write_loss
 
 
 def finished(path: Path) -> ThinTrace:

@@ -24,7 +24,7 @@ from fatebias.config import (
 from fatebias.errors import OutputError
 from fatebias.run import pipeline
 from tests.conftest import NO_LOCAL, RUN_PY
-from tests.tracking.spooled import finished_run
+from tests.tracking.folders import FILES, finished_run
 from tests.tracking.stored import Stored
 
 pytestmark = pytest.mark.slow
@@ -69,8 +69,8 @@ def drafts(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob(".*") if path.name != ".lock"]
 
 
-# From reading over fitting, export and discovery to the journal's last word; with a run that was there before
-# only what is new needs room.
+# From reading over fitting, export and discovery to the end of run.json. Where a run was there before, only
+# what is new needs room.
 WHERE = [(0, share) for share in (0.1, 0.55, 0.65, 0.75, 0.85, 0.9, 0.95, 0.98)]
 WHERE += [(1, leaving) for leaving in (0, 8192, 16384, 36864)]
 
@@ -189,4 +189,4 @@ def test_an_import_that_fills_the_disk(disk, tmp_path, earlier):
         assert run.info.status == "FINISHED"
         assert len(stored.loss(run)) == STEPS
         assert len(stored.points(run, "final/n_hits")) == 1
-        assert stored.artifacts(run) == {"hits_ranked.csv", "plots/loss.txt"}
+        assert stored.artifacts(run) == FILES

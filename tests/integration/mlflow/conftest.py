@@ -10,7 +10,7 @@ import pytest
 from fatebias.config import TrackingConfig
 from fatebias.tracking.sync import sync_run
 from tests.integration.mlflow.server import Server
-from tests.tracking.spooled import finished_run
+from tests.tracking.folders import finished_run
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def typed_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(typed_in: Path) -> Iterator[Server]:
-    """Give the server, started after one local run was tracked in its folder."""
+    """Return the server, started after one local run was tracked in its folder."""
     finished_run(typed_in / "outputs" / "local", name="tracked without a server")
     assert not sync_run(typed_in / "outputs" / "local", TrackingConfig(), typed_in).failed
     running = Server(typed_in)

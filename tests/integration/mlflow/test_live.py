@@ -14,7 +14,7 @@ import pytest
 
 from fatebias.tracking.trace import thin_trace
 from tests.conftest import NO_LOCAL, RUN_PY
-from tests.integration.mlflow.server import Server
+from tests.integration.mlflow.server import PATIENCE_S, Server
 from tests.tracking.stored import Stored
 
 pytestmark = pytest.mark.slow
@@ -48,7 +48,7 @@ def started(folder: Path, server: Server, *words: str) -> subprocess.Popen[str]:
 
 
 def until(
-    condition: Callable[[], object], what: str, run: subprocess.Popen[str], seconds: float = 120
+    condition: Callable[[], object], what: str, run: subprocess.Popen[str], seconds: float = PATIENCE_S
 ) -> None:
     patience = time.monotonic() + seconds
     while not condition():
@@ -61,7 +61,7 @@ def until(
 
 
 def seen(stored: Stored, experiment: str) -> int:
-    """Give the last step that the server shows, -1 before there is one."""
+    """Return the last step that the server shows, -1 before there is one."""
     runs = stored.runs(experiment)
     return max(stored.loss(runs[0]), default=-1) if runs else -1
 
@@ -98,7 +98,7 @@ def test_a_fit_is_seen_while_it_runs_and_its_server_may_come_and_go(server: Serv
     run.kill()
     run.communicate()
     assert reached == "running"
-    patience = time.monotonic() + 60
+    patience = time.monotonic() + PATIENCE_S
     while stored.only("live").info.status == "RUNNING" and time.monotonic() < patience:
         time.sleep(0.2)
     assert stored.only("live").info.status == "KILLED"

@@ -14,7 +14,7 @@ import pytest
 from fatebias.config import TrackingConfig
 from fatebias.tracking.sync import sync_run
 from tests.integration.mlflow.server import Server
-from tests.tracking.spooled import finished_run
+from tests.tracking.folders import FILES, finished_run
 from tests.tracking.stored import Stored
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def test_a_bare_mlflow_ui_shows_a_local_run_with_its_files(server: Server) -> No
     run = Stored(server.url).only()
     assert run.info.run_name == "tracked without a server"
     found = json.loads(server.get(f"/ajax-api/2.0/mlflow/artifacts/list?run_id={run.info.run_id}"))
-    assert [file["path"] for file in found["files"]] == ["hits_ranked.csv", "plots"]
+    assert {file["path"] for file in found["files"]} == {name.partition("/")[0] for name in FILES}
     for path, content in (
         ("hits_ranked.csv", b"gene,hit_anyday\nJAK2,True\n"),
         ("plots/loss.txt", b"a picture"),
@@ -38,23 +38,23 @@ def test_a_bare_mlflow_ui_shows_a_local_run_with_its_files(server: Server) -> No
         assert server.get(f"/get-artifact?path={quote(path)}&run_uuid={run.info.run_id}") == content
 
 
-def test_a_run_written_over_http_is_there_with_all_it_said(server: Server, tmp_path: Path) -> None:
+def test_a_run_written_over_http_has_all_that_its_folder_tells(server: Server, tmp_path: Path) -> None:
     many = {f"p{number}": "x" * 7000 if number == 0 else str(number) for number in range(250)}
     finished_run(
-        tmp_path / "run", experiment="http", steps=STEPS, params=many, tags=many | {"mlflow.user": "me"}
+        tmp_path / "run", experiment="http", steps=STEPS, choices=many, tags=many | {"mlflow.user": "me"}
     )
     first = sync_run(tmp_path / "run", at(server))
-    assert [each.action for each in first.outcomes] == ["created"], first.text()
-    assert [each.action for each in sync_run(tmp_path / "run", at(server)).outcomes] == ["unchanged"]
+    assert [each.action for each in first.runs] == ["created"], first.text()
+    assert [each.action for each in sync_run(tmp_path / "run", at(server)).runs] == ["unchanged"]
 
     stored = Stored(server.url)
     run = stored.only("http")
     assert (run.info.status, run.info.user_id) == ("FINISHED", "me")
-    assert len(run.data.params) == 250
+    assert set(many) < set(run.data.params)
     assert run.data.params["p249"] == run.data.tags["p249"] == "249"
     assert run.data.metrics["final/n_hits"] == 4
     assert len(stored.loss(run)) == STEPS
-    assert stored.artifacts(run) == {"hits_ranked.csv", "plots/loss.txt"}
+    assert stored.artifacts(run) == FILES
     download = server.get(f"/get-artifact?path=hits_ranked.csv&run_uuid={run.info.run_id}")
     assert download == (tmp_path / "run" / "hits_ranked.csv").read_bytes()
 
@@ -93,5 +93,5 @@ def test_a_server_killed_and_restarted_has_every_metric_once(server: Server, tmp
     for run in runs:
         assert len(stored.loss(run)) == STEPS
         assert len(stored.points(run, "final/n_hits")) == 1
-        assert stored.artifacts(run) == {"hits_ranked.csv", "plots/loss.txt"}
+        assert stored.artifacts(run) == FILES
         assert run.info.status == "FINISHED"

@@ -1,9 +1,8 @@
-"""A run followed while it goes on: the process beside it, and what it says of a server that is away."""
+"""A run shown while it is at work: the process beside it, and what it says of a server that is away."""
 
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -12,18 +11,16 @@ from pathlib import Path
 import pytest
 
 from fatebias.config import TrackingConfig
-from fatebias.tracking.follow import Follower
-from fatebias.tracking.journal import KILLED, RUNNING, read_journal
-from fatebias.tracking.live import follow
-from fatebias.tracking.sync import Outcome, SyncReport
-from tests.tracking.spooled import begin
+from fatebias.tracking.live import Follower, follow
+from fatebias.tracking.sync import SyncedRun, SyncReport
+from tests.tracking.folders import begin
 
 NOWHERE = TrackingConfig(backend="server", uri="http://127.0.0.1:9", every_s=0.2)  # the discard port: closed
-AWAY = SyncReport(None, (Outcome(Path(), "", "", "not written", why="away"),))
+AWAY = SyncReport(None, (SyncedRun(Path(), "", "", "not written", why="away"),))
 
 
 def followed(reports: list[SyncReport]) -> tuple[list[float], list[tuple[str, bool]]]:
-    """Follow with fake imports until they are used up; give the rests and what was said."""
+    """Follow with fake imports until they are used up; return the rests and what was said."""
     rests: list[float] = []
     said: list[tuple[str, bool]] = []
     coming = iter(reports)
@@ -52,19 +49,20 @@ def test_a_server_that_comes_back_is_said_too() -> None:
     assert said[1][0].endswith("//***@x")
 
 
-def test_a_run_goes_on_when_its_server_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    begin(tmp_path)
-    follower = Follower(tmp_path, NOWHERE)
+def test_a_run_continues_when_its_server_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = begin(tmp_path)
+    run.config.tracking, run.tracker._follower = NOWHERE, Follower(tmp_path, NOWHERE)
     with caplog.at_level(logging.WARNING):
-        follower.start()
+        run.tracker.stage_begins()
         patience = time.monotonic() + 60
         while not caplog.records and time.monotonic() < patience:
             time.sleep(0.05)
         early = [record.getMessage() for record in caplog.records]
-        report = follower.finish()
+        run.finish()
+        run.tracker.send()
     assert len(early) == 1
     assert "no answer from http://127.0.0.1:9" in early[0]
-    assert [each.why for each in report.failed] == ["no answer from http://127.0.0.1:9"]
+    assert "found: no answer from http://127.0.0.1:9" in caplog.records[-1].getMessage()
     assert "import it later" in caplog.records[-1].getMessage()
     assert len(caplog.records) == 2
 
@@ -73,7 +71,7 @@ def test_the_process_beside_a_run_does_not_outlive_it(tmp_path: Path) -> None:
     begin(tmp_path)
     code = (
         "import os, sys, time; from pathlib import Path; from fatebias.config import TrackingConfig\n"
-        "from fatebias.tracking.follow import Follower\n"
+        "from fatebias.tracking.live import Follower\n"
         f"follower = Follower(Path({str(tmp_path)!r}), TrackingConfig('server', 'http://127.0.0.1:9'))\n"
         "follower.start(); print(follower._importer.pid, flush=True); time.sleep(600)"
     )
@@ -105,7 +103,7 @@ def test_words_of_the_address_are_not_in_the_process_list(tmp_path: Path) -> Non
         assert follower._importer is not None
         shown = Path(f"/proc/{follower._importer.pid}/cmdline").read_text()
     finally:
-        follower.stop()
+        follower.finish(0)
     assert "fatebias.tracking.live" in shown or shown == ""  # empty until the new program is loaded
     assert "secret" not in shown
 
@@ -123,7 +121,7 @@ def test_a_process_that_cannot_be_started_costs_nothing(
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
     follower = Follower(tmp_path, NOWHERE)
     follower.start()
-    follower.stop()
+    assert not follower.finish()
 
 
 def test_a_hung_import_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,19 +133,5 @@ def test_a_hung_import_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mon
     follower.start()
     importer = follower._importer
     assert importer is not None
-    follower.stop(0.2)
+    assert not follower.finish(0.2)
     assert importer.returncode == -9
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux' /proc")
-def test_a_process_that_died_and_was_not_asked_for_counts_as_killed(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    begin(tmp_path)
-    journal = tmp_path / "tracking" / "journal.jsonl"
-    journal.write_text(journal.read_text().replace(f'"pid": {os.getpid()}', f'"pid": {dead.pid}'))
-    before = read_journal(tmp_path)[0].status
-    dead.kill()
-    os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
-    after = read_journal(tmp_path)[0].status
-    dead.communicate()
-    assert (before, after) == (RUNNING, KILLED)

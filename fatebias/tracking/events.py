@@ -1,0 +1,152 @@
+"""What a run's folder tells about it: run.json, config.yaml and loss_trace.csv, read for MLflow.
+
+run.json has one entry for this alone, `tracking`, which `tracker.Tracker` writes. All of it can be read while
+the run is at work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fatebias import names
+from fatebias.tracking.describe import parameters
+
+RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
+
+
+class Point(NamedTuple):
+    """One value of one metric."""
+
+    name: str
+    value: float
+    step: int
+    time_ms: int  # since 1970, from the run's own files: a second import writes the same time
+
+
+@dataclasses.dataclass
+class TrackedRun:
+    """One run as its folder tells it."""
+
+    root: Path  # out_dir
+    id: str  # made when the run began; MLflow has it as the tag store.ID_TAG
+    name: str
+    experiment: str
+    run_key: str
+    start_ms: int
+    end_ms: int | None  # None while the run is at work
+    status: str
+    host: str
+    pid: int  # of the process that is, or was last, at work
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, float]  # of a finished run
+    artifacts: list[str]  # relative to `root`
+    planned_steps: int | None  # of the fit, if nothing ends it early
+    has_loss: bool  # False while loss_trace.csv is still that of an earlier fit
+
+    @property
+    def slurm_job(self) -> str | None:
+        """Its Slurm job as Slurm's commands name it; None where it ran in none."""
+        task = self.tags.get("slurm_array_task_id")
+        return self.tags.get("slurm_job_id") if task is None else f"{self.tags['slurm_array_job_id']}_{task}"
+
+    @property
+    def loss_trace(self) -> Path:
+        """The loss of every step."""
+        return self.root / names.LOSS_CSV
+
+    def files(self) -> dict[str, Path]:
+        """Return the artifacts that exist, by their path relative to `root`."""
+        found = {name: self.root / name for name in self.artifacts}
+        return {name: path for name, path in found.items() if path.is_file()}
+
+    def end_without_word(self) -> None:
+        """Count the run as killed, at its last sign of life."""
+        signs = [self.root / names.RUN_JSON, *([self.loss_trace] if self.has_loss else [])]
+        written = [path.stat().st_mtime_ns // 1_000_000 for path in signs if path.exists()]
+        self.status, self.end_ms = KILLED, max(self.start_ms, *written)
+
+
+def tracked_entry(root: Path) -> dict[str, Any] | None:
+    """Return run.json of a tracked run that has begun; None for every other folder."""
+    try:
+        found = json.loads((root / names.RUN_JSON).read_text(encoding="utf-8"))
+        return found if "id" in found["tracking"] else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, spoilt, or not tracked
+        return None
+
+
+def read_run(root: Path) -> TrackedRun | None:
+    """Read a run's folder; None where no tracked run has begun."""
+    record = tracked_entry(root)
+    if record is None:
+        return None
+    entry, settings = record["tracking"], _settings(root)
+    run = TrackedRun(
+        root=root,
+        id=entry["id"],
+        name=entry["name"],
+        experiment=entry["experiment"],
+        run_key=entry["run_key"],
+        start_ms=entry["start_ms"],
+        end_ms=entry["end_ms"],
+        status=entry["status"],
+        host=entry["host"],
+        pid=entry["pid"],
+        params=parameters(settings, entry["choices"]),
+        tags=entry["tags"],
+        metrics=entry["metrics"],
+        artifacts=_artifacts(record["stages"]),
+        planned_steps=settings.get("inference", {}).get("num_steps"),
+        has_loss=_has_loss(root, record["stages"].get("fit")),
+    )
+    if run.status == RUNNING and run.host == platform.node() and not _is_alive(run.pid):
+        run.end_without_word()  # a SIGKILL leaves no word; of another machine this cannot be told
+    return run
+
+
+def _settings(root: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.load(root / names.CONFIG_YAML), resolve=False)
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _artifacts(stages: Mapping[str, Any]) -> list[str]:
+    found = dict.fromkeys([names.CONFIG_YAML, names.RUN_JSON, names.LOSS_CSV])
+    for stage in stages.values():
+        if stage.get("status") == "done":
+            found |= dict.fromkeys(stage.get("outputs", {}))
+    return list(found)
+
+
+def _has_loss(root: Path, fit: Mapping[str, Any] | None) -> bool:
+    """Tell whether the loss trace is that of this fit: one that begins finds an earlier one's there."""
+    path = root / names.LOSS_CSV
+    if fit is None or fit.get("status") == "done" or not path.exists():
+        return path.exists()
+    return path.stat().st_mtime >= datetime.fromisoformat(fit["started"]).timestamp()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # it is there and someone else's
+    try:  # a dead process stays in Linux' list until its parent has asked how it ended
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
+    except OSError:
+        return True
+    return state.split()[:1] != ["Z"]

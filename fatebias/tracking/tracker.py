@@ -1,0 +1,144 @@
+"""What a run does for MLflow: it keeps one entry of run.json, and brings its folder there at the end.
+
+tracker = Tracker(config, record, description)
+tracker.begin(fingerprint)           # when the data are known; again is no harm
+tracker.stage_begins()               # from now on a server shows the run
+tracker.close("finished")            # in memory, so that record.finish() writes both at once
+record.finish()
+tracker.send()
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from fatebias.checks.registry import CHECKS
+from fatebias.config import Config
+from fatebias.files.record import RunRecord
+from fatebias.tracking.describe import RunDescription, run_key, text
+from fatebias.tracking.events import FAILED, FINISHED, KILLED, RUNNING
+from fatebias.tracking.live import PATIENCE_S, Follower
+from fatebias.tracking.place import is_left_for_later
+from fatebias.tracking.sync import sync_run
+
+ENTRY = "tracking"
+UNREAD = "unread"  # the fingerprint of data that could not be read
+SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
+
+
+class Tracker:
+    """One run's way to MLflow; with ``tracking=off`` every call does nothing."""
+
+    def __init__(self, config: Config, record: RunRecord, description: RunDescription) -> None:
+        self.config, self.record, self.description = config, record, description
+        self._off = config.tracking.backend == "off"
+        self._follower = Follower(record.paths.root, config.tracking)
+        self._begun = False
+        # Until `begin` the folder holds the settings of this run and the results of an earlier one: an entry
+        # without an id, so that no import mistakes the two for one run.
+        found = record.content.pop(ENTRY, None) or {}
+        self._earlier: dict[str, Any] = found.get("earlier", found)
+        if not self._off:
+            record.content[ENTRY] = {"earlier": self._earlier}
+
+    def begin(self, fingerprint: str) -> None:
+        """Note that the run begins; one of the same settings, data and code in this folder is resumed."""
+        if self._off or self._begun:
+            return
+        self._begun = True
+        earlier = self._earlier
+        key = run_key(self.config, fingerprint)
+        new: dict[str, Any] = {
+            "id": uuid.uuid4().hex,
+            "name": self.description.name,
+            "experiment": self.config.tracking.experiment,
+            "choices": self.description.choices,
+            "start_ms": _now_ms(),
+            "tags": {},
+        }
+        # A run that was stopped while it read its data had no fingerprint yet.
+        same = earlier.get("run_key") in (key, run_key(self.config, UNREAD))
+        resumed = same and set(new) <= set(earlier)
+        entry = {name: earlier[name] for name in new} if resumed else new
+        self.record.content[ENTRY] = {
+            **entry,
+            "run_key": key,
+            "status": RUNNING,
+            "end_ms": None,
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "metrics": {},
+        }
+        self._tag({"failure": ""} if "failure" in entry["tags"] else {})
+        self._tag({**self.description.tags, "data_fingerprint": fingerprint})
+        self.record.update()
+
+    def stage_begins(self) -> None:
+        """Let a server (``tracking=server``) show the run from now on."""
+        if self._begun:
+            self._follower.start()
+
+    def close(self, status: str, why: str | None = None) -> None:
+        """Put into run.json's content, which the caller writes, how the run ended."""
+        if status not in (FINISHED, FAILED, KILLED):
+            raise ValueError(f"status is {status!r}, allowed: {FINISHED}, {FAILED}, {KILLED}")
+        if self._off:
+            return
+        self.begin(UNREAD)
+        tags, metrics = results(self.record)
+        self._tag({**tags, "failure": why})
+        self.record.content[ENTRY] |= {
+            "status": status,
+            "end_ms": _now_ms(),
+            # A run that is stopped and resumed would have its times twice.
+            "metrics": metrics if status == FINISHED else {},
+        }
+
+    def send(self) -> None:
+        """Bring the run to MLflow; a failure there is a warning, and costs nothing else."""
+        if self._off:
+            return
+        stopped = self.record.content[ENTRY]["status"] == KILLED
+        if self._follower.finish(SHORT_PATIENCE_S if stopped else PATIENCE_S):
+            return
+        if not is_left_for_later(self.config.tracking):
+            sync_run(self.record.paths.root, self.config.tracking)
+
+    def _tag(self, tags: Mapping[str, object]) -> None:
+        texts = {name: text(value) for name, value in tags.items() if value is not None}
+        self.record.content[ENTRY]["tags"] |= texts
+
+
+def results(record: RunRecord) -> tuple[dict[str, object], dict[str, float]]:
+    """Return tags and ``final/`` metrics of the stages that are done, in this run or an earlier one."""
+    stages = record.content["stages"]
+    done = {name: entry for name, entry in stages.items() if entry.get("status") == "done"}
+    tags: dict[str, object] = {}
+    figures: dict[str, object] = {"wall_s": record.wall_seconds(), "peak_memory_mb": record.peak_memory_mb()}
+    if "diagnostics" in (fit := done.get("fit", {})):
+        tags |= {f"{name}_sha256": file["sha256"] for name, file in fit["files"].items()}
+        tags["converged"] = not fit["warnings"]
+        figures |= fit["diagnostics"]
+        figures |= {name: fit[name] for name in ("likelihood_weight", "suggested_weight") if name in fit}
+        figures["fit_s"] = fit["seconds"]
+    if report := done.get("discover", {}).get("report"):
+        tags |= {"discovery_engine": report["engine"], "discovery_method": report["method"]}
+        figures |= {"n_hits": report["n_hits"], "mash_loglik": report["loglik"]}
+        for name, found in report.get("contrasts", {}).items():
+            plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)  # what MLflow takes for a name
+            figures[f"n_hits_{plain}"] = found["n_hits"]
+    for check in CHECKS:
+        if report := done.get(check.name, {}).get("report"):
+            figures |= check.metrics(report)
+    numbers = {name: float(value) for name, value in figures.items() if isinstance(value, (int, float))}
+    return tags, {f"final/{name}": value for name, value in numbers.items()}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
