@@ -22,7 +22,7 @@ DRAWS = 2000
 GENES_AT_ONCE = 500
 # In a draw a day is on where its effect is at least this share of the largest one of that draw.
 ON = 0.5
-# Sizes closer than this share of the larger are the same; draws of one pattern scatter by the root of rounding.
+# Sizes closer than this share of the larger are the same: days that a pattern makes equal differ by rounding.
 TIED = 1e-6
 COURSES = ("persistent", "early", "late", "transient")
 
