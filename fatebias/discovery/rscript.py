@@ -18,6 +18,7 @@ from fatebias.discovery.r_output import read_result
 from fatebias.discovery.r_process import Finished, run
 from fatebias.discovery.result import EngineResult
 from fatebias.errors import DiscoveryError, explain
+from fatebias.files.outputs import PLACES
 
 Array = NDArray[np.float64]
 
@@ -110,7 +111,7 @@ def run_rscript(
     summary: GeneSummary, cfg: DiscoveryConfig, folder: Path, v: Array | None = None
 ) -> EngineResult:
     """Write what R needs into an empty folder, run run_mashr.R and read what it wrote."""
-    in_csv = folder.absolute() / names.GENE_SUMMARY_CSV
+    in_csv = folder.absolute() / PLACES["gene_summary"]
     summary.table.to_csv(in_csv, index=False)
     out_csv = folder.absolute() / "out.csv"
     argv = [*cfg.command, str(script_path()), str(in_csv), str(out_csv), *_options(cfg, v is None)]

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fatebias import names
 from fatebias.config import TrackingConfig
 from fatebias.errors import FatebiasError, OutputError, explain
+from fatebias.files.outputs import PLACES
 from fatebias.slurm_queue import cluster_name, gone
 from fatebias.tracking.describe import without_password
 from fatebias.tracking.events import RUNNING, read_run, tracked_entry
@@ -115,7 +115,7 @@ def find_runs(folder: Path) -> list[Path]:
         )
     found = []
     for here, below, files in os.walk(folder.resolve()):
-        if names.RUN_JSON in files and not MLFLOW_COPIES.search(here) and tracked_entry(Path(here)):
+        if PLACES["record"] in files and not MLFLOW_COPIES.search(here) and tracked_entry(Path(here)):
             found.append(Path(here))
         below[:] = [name for name in below if name != ARTIFACTS and not name.startswith(".")]
     return sorted(found)
