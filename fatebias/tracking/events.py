@@ -1,4 +1,4 @@
-"""What a run's folder tells about it: run.json, config.yaml and loss_trace.csv, read for MLflow.
+"""A run as its folder describes it: run.json, config.yaml and loss_trace.csv, read for MLflow.
 
 run.json has one entry for this alone, `tracking`, which `tracker.Tracker` writes. All of it can be read while
 the run is at work.
@@ -32,7 +32,7 @@ class Point(NamedTuple):
 
 @dataclasses.dataclass
 class TrackedRun:
-    """One run as its folder tells it."""
+    """One run as its folder describes it."""
 
     root: Path  # out_dir
     id: str  # made when the run began; MLflow has it as the tag store.ID_TAG
@@ -67,8 +67,8 @@ class TrackedRun:
         found = {name: self.root / name for name in self.artifacts}
         return {name: path for name, path in found.items() if path.is_file()}
 
-    def end_without_word(self) -> None:
-        """Count the run as killed, at its last sign of life."""
+    def mark_killed(self) -> None:
+        """Set the status to killed, at the time of the last file it wrote."""
         signs = [self.root / names.RUN_JSON, *([self.loss_trace] if self.has_loss else [])]
         written = [path.stat().st_mtime_ns // 1_000_000 for path in signs if path.exists()]
         self.status, self.end_ms = KILLED, max(self.start_ms, *written)
@@ -108,7 +108,7 @@ def read_run(root: Path) -> TrackedRun | None:
         has_loss=_has_loss(root, record["stages"].get("fit")),
     )
     if run.status == RUNNING and run.host == platform.node() and not _is_alive(run.pid):
-        run.end_without_word()  # a SIGKILL leaves no word; of another machine this cannot be told
+        run.mark_killed()  # SIGKILL lets nothing be written; processes of other machines are unknown
     return run
 
 
@@ -131,7 +131,7 @@ def _artifacts(stages: Mapping[str, Any]) -> list[str]:
 
 
 def _has_loss(root: Path, fit: Mapping[str, Any] | None) -> bool:
-    """Tell whether the loss trace is that of this fit: one that begins finds an earlier one's there."""
+    """Return whether the loss trace is that of this fit, not of an earlier one in the folder."""
     path = root / names.LOSS_CSV
     if fit is None or fit.get("status") == "done" or not path.exists():
         return path.exists()

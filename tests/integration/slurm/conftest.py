@@ -51,7 +51,7 @@ def cluster() -> Iterator[object]:
 def typed(cluster) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Type a command where Slurm's commands are; a list that begins with ``-m`` is one of Python's own."""
 
-    def run(*words: str, cwd: Path, timeout: float = 150) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, cwd: Path, timeout: float = 1500) -> subprocess.CompletedProcess[str]:
         command = (
             [sys.executable, *words] if words[0] == "-m" else [sys.executable, RUN_PY, *words, *NO_LOCAL]
         )
