@@ -1,8 +1,8 @@
-"""What sweeps and fits stand: ``python -m benchmarks.faults jobs`` and ``python -m benchmarks.faults kills``.
+"""Faults that sweeps and fits survive: ``python -m benchmarks.faults jobs`` and ``... faults kills``.
 
 ``jobs`` sends JOBS tiny fits through a real Slurm of one node, brought up for it, in one sweep; ``kills``
-ends fits by SIGKILL at random moments of their lives and lets each go on, until KILLS were killed, and holds
-the tables of every fit that came to its end against those of one that nobody killed.
+ends fits by SIGKILL at random moments and resumes each, until KILLS were killed, and compares the tables of
+every fit that finished with those of one that nobody killed.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _wait(folder: Path, environment: dict[str, str], number: int) -> None:
 
 
 def kills(number: int, folder: Path, seed: int, *, tracking: str = "local") -> Counter[str]:
-    """Kill fits until `number` were, each at a moment drawn from a fit's whole life, and let them go on."""
+    """Kill `number` fits, each at a random moment of a fit's life, and resume them."""
     words = [*SMALL, "inference.num_steps=2000", "inference.checkpoint_every_s=0.2", f"tracking={tracking}"]
     begun = time.perf_counter()
     typed(*words, "out_dir=whole", cwd=folder)

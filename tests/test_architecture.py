@@ -1,4 +1,4 @@
-"""Imports run one way, mash stands on numpy and scipy alone, the papers name files and modules that exist."""
+"""Imports run one way, mash needs numpy and scipy alone, the papers name files and modules that exist."""
 
 from __future__ import annotations
 

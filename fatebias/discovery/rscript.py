@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 SCRIPT = "run_mashr.R"
 PROBE_TIMEOUT_S = 120.0
-# What run_mashr.R's exit codes ask of the user; the script's own message stands in its stderr.
+# What run_mashr.R's exit codes ask of the user; the script's own message is in its stderr.
 FIXES = {
     2: "this fatebias and its run_mashr.R do not belong together: reinstall fatebias",
     3: "mend the input as R's message says",
