@@ -17,7 +17,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from fatebias.api.fitting import config_yaml
+from fatebias.api.results import config_yaml
 from fatebias.config import Config, PriorsConfig
 from fatebias.files.paths import prepare_out_dir
 from fatebias.files.record import RunRecord

@@ -20,7 +20,7 @@ SHOWN_FIRST = ("data", "priors", "model", "inference", "discovery", "tracking", 
 
 
 def register() -> None:
-    """Tell Hydra the schema and the resolvers that conf/ uses."""
+    """Register the schema and the resolvers of conf/ with Hydra."""
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 

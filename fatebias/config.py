@@ -378,7 +378,7 @@ class TrackingConfig:
 
 
 def _likelihood_weight(found: object) -> float | str:
-    """Take a number as a float, so that 1 and 1.0 are the same run."""
+    """Return a number as a float, so that 1 and 1.0 are the same run."""
     if found == AUTO:
         return AUTO
     if isinstance(found, bool) or not isinstance(found, (int, float)):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-    from fatebias.api.fitting import FitResult
+    from fatebias.api.results import FitResult
     from fatebias.discovery.core import Discovery, DiscoveryReport
     from fatebias.discovery.ranking import CallRule
 

@@ -122,14 +122,14 @@ def pseudo_genes(
 
 
 def spike_in(screen: Screen, effects: NDArray[np.float64]) -> Screen:
-    """Give guides known effects (G + 1, D) on the logit of the contrast fate; see `tilt_cells`."""
+    """Return the screen with effects of guides (G + 1, D) on the contrast's logit; see `tilt_cells`."""
     by_fate = np.zeros((len(effects), screen.n_fates_star, screen.D))
     by_fate[:, screen.contrast_index] = effects
     return tilt(screen, by_fate)
 
 
 def tilt(screen: Screen, effects: NDArray[np.float64]) -> Screen:
-    """Give guides known effects (G + 1, F*, D) on the logits of all fates; see `tilt_cells`.
+    """Return the screen with effects of guides (G + 1, F*, D) on all fates' logits; see `tilt_cells`.
 
     Row 0 is for NTC and padding. Effects of several guides add up in a cell.
     """

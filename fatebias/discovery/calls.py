@@ -115,7 +115,7 @@ def _of_draws(draws: Array, sure: float) -> dict[str, Any]:
 
 
 def _courses(on: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Say which of `COURSES` each draw takes, (S, L), from the days that are on, (S, L, D).
+    """Return which of `COURSES` each draw takes, (S, L), from the days that are on, (S, L, D).
 
     All days: persistent. The first but not the last: early. The last but not the first: late. Else
     transient: neither of the two, or both with a gap between them.

@@ -129,7 +129,7 @@ class _Judge:
         return power
 
     def _of_day(self, day: int, along: Array) -> tuple[Array, Array, Array]:
-        """Give the mean's slope in the size, (L, 1, P), where it starts, (L, E, P), and the SD, (L, 1, P)."""
+        """Return the mean's slope in the size (L, 1, P), its value at zero (L, E, P), and the SD (L, 1, P)."""
         u = self.prior.covariances[:, day]  # (P, D)
         slope = np.einsum("pd,lpd->lp", u, along)[:, None]
         start = np.einsum("pd,lnpd->lnp", u, self.whitened)
@@ -151,7 +151,7 @@ class _Judge:
 
 
 def _even_normals(n_days: int) -> Array:
-    """Give standard normals that fill their space evenly, the same at every call, (E, D)."""
+    """Return standard normals that fill their space evenly, the same at every call, (E, D)."""
     from scipy.special import ndtri
 
     uniform = qmc.Sobol(n_days, scramble=True, seed=0).random_base2(LOG2_ERRORS)

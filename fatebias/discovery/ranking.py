@@ -47,11 +47,11 @@ class CallRule:
     anyday: str = "none"
 
     def threshold(self, n_days: int) -> float:
-        """Give the lfsr that a day's own must be below."""
+        """Return the lfsr below which a day is called."""
         return self.lfsr / n_days if self.anyday == "bonferroni" else self.lfsr
 
     def words(self, n_days: int) -> str:
-        """Say the rule for a picture's title."""
+        """Return the rule as text, for the title of a picture."""
         parts = [f"lfsr < {self.threshold(n_days):g}"]
         parts += [f"q < {self.qvalue:g}"] if self.qvalue is not None else []
         parts += [f"P(large) ≥ {self.large:g}"] if self.large is not None else []
@@ -59,7 +59,7 @@ class CallRule:
 
 
 def active(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> NDArray[np.bool_]:
-    """Say on which days each gene is called.
+    """Return on which days each gene is called.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def _share(word: str) -> float:
 
 
 def _strength(called: pd.DataFrame, where: object) -> Array:
-    """Give |postmean/postsd| at each gene's best day; zeros where the table has no posterior."""
+    """Return |postmean/postsd| at each gene's best day; zeros where the table has no posterior."""
     n_days = count_days(called, [names.LFSR], where=where)
     wanted = names.day_columns(names.POSTMEAN, n_days) + names.day_columns(names.POSTSD, n_days)
     if not set(wanted) <= set(called.columns):

@@ -40,7 +40,7 @@ class Components:
 
     @property
     def covariances(self) -> Array:
-        """Give w^2 U of each component, (P, D, D), in the order of `names`; zeros for the null."""
+        """Return w^2 U of each component, (P, D, D), in the order of `names`; zeros for the null."""
         patterns = np.array(list(self.patterns.values()))  # (K, D, D)
         n_days = patterns.shape[-1]
         scaled = self.scales[:, None, None, None] ** 2 * patterns
@@ -48,7 +48,7 @@ class Components:
 
 
 def canonical(n_days: int) -> dict[str, Array]:
-    """Give mashr's canonical patterns: independent, one day alone, equal, and equal up to heterogeneity.
+    """Return mashr's canonical patterns: independent, one day alone, equal, and equal up to heterogeneity.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ def data_driven(bhat: Array, shat: Array, v: Array) -> dict[str, Array]:
 
 
 def principal_components(bhat: Array) -> dict[str, Array]:
-    """Give one rank-one pattern a principal component, and the covariance they make together.
+    """Return one rank-one pattern a principal component, and the covariance they make together.
 
     Parameters
     ----------

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fatebias.api.fitting import fit_with, write_fit
+from fatebias.api.fitting import fit_with
+from fatebias.api.results import write_fit
 from fatebias.config import Config
 from fatebias.files.atomic import atomic_json, sha256_file
 from fatebias.files.loss_trace import LossLog

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from fatebias.api.fitting import config_yaml, describe_screen
+from fatebias.api.fitting import describe_screen
+from fatebias.api.results import config_yaml
 from fatebias.checks.base import Check
 from fatebias.checks.registry import CHECKS
 from fatebias.config import Config

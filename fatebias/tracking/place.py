@@ -137,7 +137,7 @@ def _check_address(uri: str) -> None:
 
 
 def _obstacle(database: Path) -> str | None:
-    """Say why a database cannot be written, if so; nothing is made."""
+    """Return why a database cannot be written, or None; nothing is created."""
     try:
         if database.is_dir():
             return f"{database} is a folder"

@@ -85,7 +85,7 @@ class Tracker:
             self._follower.start()
 
     def close(self, status: str, why: str | None = None) -> None:
-        """Put into run.json's content, which the caller writes, how the run ended."""
+        """Add to run.json's content, which the caller writes, how the run ended."""
         if status not in (FINISHED, FAILED, KILLED):
             raise ValueError(f"status is {status!r}, allowed: {FINISHED}, {FAILED}, {KILLED}")
         if self._off:

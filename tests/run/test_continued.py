@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fatebias.api.fitting import settings_of_fit
+from fatebias.api.results import settings_of_fit
 from fatebias.config import Config, DiscoveryConfig, ExportConfig
 from fatebias.errors import ConfigError
 from fatebias.run import pipeline
