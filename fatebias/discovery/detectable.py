@@ -129,7 +129,7 @@ class _Judge:
         return power
 
     def _of_day(self, day: int, along: Array) -> tuple[Array, Array, Array]:
-        """Return the mean's slope in the size (L, 1, P), its value at zero (L, E, P), and the SD (L, 1, P)."""
+        """Return the mean's slope in the size (L, 1, P), its value at zero (L, E, P), the SD (L, 1, P)."""
         u = self.prior.covariances[:, day]  # (P, D)
         slope = np.einsum("pd,lpd->lp", u, along)[:, None]
         start = np.einsum("pd,lnpd->lnp", u, self.whitened)
