@@ -68,7 +68,12 @@ def warm() -> Iterator[Warm]:
     """Runs commands that need Hydra, without a cold start."""
     searches = ["optuna"] if importlib.util.find_spec("optuna") else []
     running = Warm(
-        "hydra._internal.hydra", "hydra._internal.logging_config", "ssl", "fatebias.app.cli", *searches
+        "hydra._internal.hydra",
+        "hydra._internal.logging_config",
+        "ssl",
+        "submitit",
+        "fatebias.app.cli",
+        *searches,
     )
     yield running
     running.stop()
