@@ -66,15 +66,16 @@ def composed() -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
     """Runs commands that need Hydra, without a cold start."""
-    searches = ["optuna"] if importlib.util.find_spec("optuna") else []
-    running = Warm(
+    modules = [
         "hydra._internal.hydra",
         "hydra._internal.logging_config",
         "ssl",
         "submitit",
         "fatebias.app.cli",
-        *searches,
-    )
+    ]
+    if importlib.util.find_spec("optuna"):
+        modules.append("optuna")
+    running = Warm(*modules)
     yield running
     running.stop()
 

@@ -38,7 +38,7 @@ def test_sixty_four_jobs_in_one_sweep(cluster, typed, tmp_path):
     for number in range(JOBS):
         (tmp_path / "out" / str(number)).mkdir(parents=True)
         table(number).to_csv(tmp_path / "out" / str(number) / "gene_summary_for_mash.csv", index=False)
-    done = typed(*WORDS, cwd=tmp_path, timeout=3000)
+    done = typed(*WORDS, cwd=tmp_path, timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"\n{JOBS} done\n" in done.stdout
     assert len(re.findall(r"^\d+ +\d+_\d+ +done ", done.stdout, re.M)) == JOBS
