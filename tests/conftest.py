@@ -27,7 +27,7 @@ NO_LOCAL = ["~local@_global_"] if (ROOT / "conf" / "local" / "default.yaml").exi
 
 # One worker runs all of a file, and of a folder whose fixtures bring up a server; the longest come first.
 SHARED = ("tests/integration/slurm/", "tests/integration/mlflow/")
-FIRST = (*SHARED, "tests/inference/", "tests/config/test_experiments", "tests/app/", "tests/launcher/")
+FIRST = (*SHARED, "tests/inference/", "tests/config/test_experiments.py", "tests/app/", "tests/launcher/")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
