@@ -27,7 +27,7 @@ NO_LOCAL = ["~local@_global_"] if (ROOT / "conf" / "local" / "default.yaml").exi
 
 # One worker runs all of a file, and of a folder whose fixtures bring up a server; the longest come first.
 SHARED = ("tests/integration/slurm/", "tests/integration/mlflow/")
-FIRST = (*SHARED, "tests/inference/", "tests/config/test_experiments", "tests/app/", "tests/launcher/")
+FIRST = (*SHARED, "tests/inference/", "tests/config/test_experiments.py", "tests/app/", "tests/launcher/")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,10 +66,16 @@ def composed() -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
     """Runs commands that need Hydra, without a cold start."""
-    searches = ["optuna"] if importlib.util.find_spec("optuna") else []
-    running = Warm(
-        "hydra._internal.hydra", "hydra._internal.logging_config", "ssl", "fatebias.app.cli", *searches
-    )
+    modules = [
+        "hydra._internal.hydra",
+        "hydra._internal.logging_config",
+        "ssl",
+        "submitit",
+        "fatebias.app.cli",
+    ]
+    if importlib.util.find_spec("optuna"):
+        modules.append("optuna")
+    running = Warm(*modules)
     yield running
     running.stop()
 

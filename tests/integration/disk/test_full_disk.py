@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,11 @@ from fatebias.config import (
 )
 from fatebias.errors import OutputError
 from fatebias.run import pipeline
-from tests.conftest import NO_LOCAL, RUN_PY
+from tests.conftest import LIMIT_S
 from tests.tracking.folders import FILES, finished_run
 from tests.tracking.stored import Stored
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 TABLES = ("gene_summary_for_mash.csv", "guide_summary.csv", "gene_summary_mash_out.csv", "hits_ranked.csv")
 FULL = r"(could not|cannot) be written(.|\n)*No space left on device"
 STEPS = 2000
@@ -104,7 +105,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk, tmp_path, m
     out = disk.root / "out"
 
     def fill_up() -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 600
         while not (out / "checkpoint.pt").exists() and time.monotonic() < until:
             time.sleep(0.005)
         disk.fill(leaving=24_576)
@@ -125,7 +126,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk, tmp_path, m
 
 
 @pytest.mark.parametrize("leaving", [0, 8192, 20_480, 60_000, 300_000])
-def test_the_command_line_says_it_without_a_traceback(disk, tmp_path, leaving):
+def test_the_command_line_says_it_without_a_traceback(disk, terminal, tmp_path, leaving):
     """Room for nothing; a part of Hydra's own files; those alone; not the screen; not all of the results."""
     words = [
         "data.simulate.n_cells=800",
@@ -133,14 +134,10 @@ def test_the_command_line_says_it_without_a_traceback(disk, tmp_path, leaving):
         "inference.num_steps=20",
         "tracking=off",
     ]
-    words += ["data=simulated", "discovery.engine=native", f"out_dir={disk.root / 'out'}", *NO_LOCAL]
+    words += ["data=simulated", "discovery.engine=native", f"out_dir={disk.root / 'out'}"]
     disk.fill(leaving=leaving)
 
-    def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(RUN_PY), *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
-
-    failed = run()
+    failed = terminal(*words, fits=True)
     assert failed.returncode == 1
     print(failed.stderr)
     assert "No space left on device" in failed.stderr
@@ -149,17 +146,21 @@ def test_the_command_line_says_it_without_a_traceback(disk, tmp_path, leaving):
     assert "Logging error" not in failed.stderr
     assert failed.stderr.count("run.log cannot be written") <= 1
     disk.make_room()
-    again = run()
+    again = terminal(*words, fits=True)
     assert again.returncode == 0, again.stderr
 
 
-def imported(folder: Path, database: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fatebias.tracking", "sync", ".", "--uri", f"sqlite:///{database}"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+@pytest.fixture
+def imported(warm_fits) -> Callable[[Path, Path], subprocess.CompletedProcess[str]]:
+    def run(folder: Path, database: Path) -> subprocess.CompletedProcess[str]:
+        words = ["-m", "fatebias.tracking", "sync", ".", "--uri", f"sqlite:///{database}"]
+        return warm_fits.run(*words, cwd=folder, env=dict(os.environ), timeout=LIMIT_S)
+
+    return run
 
 
 @pytest.mark.parametrize("earlier", [0, 2])
-def test_an_import_that_fills_the_disk(disk, tmp_path, earlier):
+def test_an_import_that_fills_the_disk(disk, imported, tmp_path, earlier):
     """Into a database that is not there yet, and into one with two runs."""
     names_of_runs = [f"{number:02}" for number in range(5)]
     for name in names_of_runs[:earlier]:

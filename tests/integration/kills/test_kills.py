@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.faults import kills
 
-pytestmark = pytest.mark.slow
-NUMBER = 6  # twenty, as benchmarks/README.md has them, take some four minutes
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
+NUMBER = 20
 
 
 def test_fits_killed_at_random_moments_end_with_the_same_bytes(tmp_path, capsys):

@@ -70,9 +70,7 @@ def test_a_server_killed_and_restarted_has_every_metric_once(server: Server, tmp
         time.sleep(0.01)
     server.kill()
     try:
-        begun = time.monotonic()
         _, told = importer.communicate(timeout=600)
-        waited = time.monotonic() - begun
         away = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     finally:
         server.start()
@@ -80,7 +78,6 @@ def test_a_server_killed_and_restarted_has_every_metric_once(server: Server, tmp
     again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
 
     assert importer.returncode == 1
-    assert waited < 60
     assert "not written" in told
     assert away.returncode == 1
     assert (

@@ -13,10 +13,9 @@ from types import ModuleType
 
 import pytest
 
+from tests.conftest import LIMIT_S, NO_LOCAL, RUN_PY
+
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-RUN_PY = ROOT / "run.py"
-NO_LOCAL = ["~local@_global_"] if (ROOT / "conf" / "local" / "default.yaml").exists() else []
 
 
 def _module(name: str) -> ModuleType:
@@ -48,22 +47,13 @@ def cluster() -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def typed(cluster) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Type a command where Slurm's commands are; a list that begins with ``-m`` is one of Python's own."""
+def typed(cluster, warm, warm_fits) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Type a command where Slurm's commands are; words that begin with ``-m`` are Python's own."""
 
-    def run(*words: str, cwd: Path, timeout: float = 1500) -> subprocess.CompletedProcess[str]:
-        command = (
-            [sys.executable, *words] if words[0] == "-m" else [sys.executable, RUN_PY, *words, *NO_LOCAL]
-        )
+    def run(*words: str, cwd: Path, timeout: float = LIMIT_S) -> subprocess.CompletedProcess[str]:
+        command = words if words[0] == "-m" else [str(RUN_PY), *words, *NO_LOCAL]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-        return subprocess.run(
-            list(map(str, command)),
-            cwd=cwd,
-            env=inherited | cluster.environment | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        process = warm_fits if "fatebias.tracking" in words else warm
+        return process.run(*command, cwd=cwd, env=inherited | cluster.environment, timeout=timeout)
 
     return run

@@ -12,7 +12,7 @@ import pytest
 
 from tests.tracking.stored import Stored
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 JOBS = 64
 WORDS = [
     "launcher=slurm_cpu",
