@@ -1,8 +1,8 @@
-"""What sweeps and fits stand: ``python -m benchmarks.faults jobs`` and ``python -m benchmarks.faults kills``.
+"""Sweeps and fits under faults: ``python -m benchmarks.faults jobs`` and ``... kills``.
 
-``jobs`` sends JOBS tiny fits through a real Slurm of one node, brought up for it, in one sweep; ``kills``
-ends fits by SIGKILL at random moments of their lives and lets each go on, until KILLS were killed, and holds
-the tables of every fit that came to its end against those of one that nobody killed.
+``jobs`` sends JOBS tiny fits in one sweep through a real Slurm of one node, brought up for it. ``kills``
+ends fits by SIGKILL at random moments and starts them again, until KILLS were killed; the tables of every
+fit that finished are compared, byte by byte, with those of a fit that nobody killed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def typed(
 
 
 def jobs(number: int, folder: Path) -> None:
-    """Run a sweep through Slurm and count what came of it."""
+    """Run a sweep through Slurm and count its ends."""
     from tests.integration.slurm.cluster import Cluster, why_not
 
     if reason := why_not():
@@ -70,7 +70,9 @@ def jobs(number: int, folder: Path) -> None:
         _wait(folder, cluster.environment, number)
         print(f"all ended after {time.perf_counter() - begun:.1f} s", flush=True)
         members = json.loads((folder / "out" / "sweep.json").read_text())["members"]
-        while "R" in cluster.ask("squeue", "--noheader", "--format=%t"):  # its last words said, not yet gone
+        while "R" in cluster.ask(
+            "squeue", "--noheader", "--format=%t"
+        ):  # done, but not yet gone from the queue
             time.sleep(1)
         print("Slurm says", dict(Counter(cluster.state(member["job_id"]) for member in members)))
     finally:
@@ -104,7 +106,7 @@ def _wait(folder: Path, environment: dict[str, str], number: int) -> None:
 
 
 def kills(number: int, folder: Path, seed: int, *, tracking: str = "local") -> Counter[str]:
-    """Kill fits until `number` were, each at a moment drawn from a fit's whole life, and let them go on."""
+    """Kill fits until `number` were, each at a moment drawn from a fit's whole life, and start them again."""
     words = [*SMALL, "inference.num_steps=2000", "inference.checkpoint_every_s=0.2", f"tracking={tracking}"]
     begun = time.perf_counter()
     typed(*words, "out_dir=whole", cwd=folder)
@@ -139,7 +141,7 @@ def kills(number: int, folder: Path, seed: int, *, tracking: str = "local") -> C
 
 
 def _moment(run: Path) -> str:
-    """Say what a run is at, by its files."""
+    """Return what a run is doing, by its files."""
     if not (run / "run.json").exists():
         return "before it began"
     stages = json.loads((run / "run.json").read_text())["stages"]

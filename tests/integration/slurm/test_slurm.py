@@ -43,7 +43,7 @@ def members(folder: Path) -> list[dict]:
     return json.loads((folder / "sweep.json").read_text())["members"]
 
 
-def until(condition, what: str, seconds: float = 90) -> None:
+def until(condition, what: str, seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -112,10 +112,9 @@ def test_the_jobs_leave_mlflow_s_store_to_the_client(eight):
 def mixed(cluster, typed, tmp_path_factory):
     """One job of each fate, submitted without waiting, and a single run that meets its time limit."""
     login = tmp_path_factory.mktemp("mixed")
-    limit = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50", "hydra.launcher.wait=false"]
+    limit = ["hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=50", "hydra.launcher.wait=false"]
     late = typed(*SMALL_JOB, *limit, *TINY, NEVER_ENDING, "out_dir=late", "tracking=off", cwd=login)
     assert late.returncode == 0, late.stderr
-    begun = time.monotonic()
     done = typed(
         *SMALL_JOB,
         "hydra.launcher.wait=false",
@@ -127,7 +126,6 @@ def mixed(cluster, typed, tmp_path_factory):
         cwd=login,
     )
     assert done.returncode == 0, done.stderr
-    took = time.monotonic() - begun
     out = login / "out"
     jobs = [member["job_id"] for member in members(out)]
     for number in (2, 3):  # the two that never end
@@ -137,18 +135,17 @@ def mixed(cluster, typed, tmp_path_factory):
     cluster.ask("scancel", jobs[3])
     for job in jobs:
         until(lambda job=job: cluster.state(job) not in ("PENDING", "RUNNING", "COMPLETING"), f"end of {job}")
-    return login, jobs, took, early
+    return login, jobs, early
 
 
 def test_without_waiting_the_command_returns_when_the_jobs_are_queued(mixed):
-    _, _, took, early = mixed
-    assert took < 60
+    _, _, early = mixed  # two of its jobs never end: a command that waits would not have returned
     assert re.search(r"^2 +\S+ +running ", early.stdout, re.M)
     assert re.search(r"^3 +\S+ +running ", early.stdout, re.M)
 
 
 def test_a_failed_run_fails_its_slurm_job_with_the_traceback_in_its_log(cluster, mixed):
-    login, jobs, _, _ = mixed
+    login, jobs, _ = mixed
     assert (cluster.state(jobs[1]), cluster.exit_code(jobs[1])) == ("FAILED", "1:0")
     (member,) = [each for each in members(login / "out") if each["number"] == 1]
     log = (login / "out" / member["log"]).read_text()
@@ -158,7 +155,7 @@ def test_a_failed_run_fails_its_slurm_job_with_the_traceback_in_its_log(cluster,
 
 
 def test_no_job_hides_another_and_each_end_is_named(cluster, mixed, typed):
-    login, jobs, _, _ = mixed
+    login, jobs, _ = mixed
     assert cluster.state(jobs[0]) == "COMPLETED"
     done = typed("-m", "fatebias.sweep", "status", "out", cwd=login)
     assert done.returncode == 1
@@ -173,7 +170,7 @@ def test_no_job_hides_another_and_each_end_is_named(cluster, mixed, typed):
 
 
 def test_mlflow_has_the_end_of_each_job_although_a_killed_one_cannot_say_it(mixed, typed):
-    login, _, _, _ = mixed
+    login, _, _ = mixed
     for record in (login / "out").glob("*/run.json"):  # as if other machines had written them
         record.write_text(record.read_text().replace(platform.node(), "node01"))
     assert run_json(login / "out" / "2")["tracking"]["status"] == "running"
@@ -185,7 +182,7 @@ def test_mlflow_has_the_end_of_each_job_although_a_killed_one_cannot_say_it(mixe
 
 
 def test_a_sweep_is_compared_from_what_has_finished(mixed, typed):
-    login, _, _, _ = mixed
+    login, _, _ = mixed
     done = typed("-m", "fatebias.sweep", "out", cwd=login)
     assert [Path(line).name for line in done.stdout.splitlines()] == [
         "sweep_summary.csv",
@@ -201,16 +198,25 @@ def test_a_sweep_is_compared_from_what_has_finished(mixed, typed):
 
 
 def test_a_job_that_meets_its_time_limit_says_so(cluster, mixed, typed):
-    login, _, _, _ = mixed
+    login, _, _ = mixed
     (member,) = members(login / "late")
-    until(lambda: cluster.state(member["job_id"]) not in ("RUNNING", "COMPLETING"), "the time limit", 120)
+    # A limit that is short from the start would end Python before it listens, where the machine is busy.
+    until(lambda: last_step(login / "late" / "0") > 0, "steps of the fit")
+    job = member["job_id"]
+    shown = cluster.ask("scontrol", "--oneliner", "show", "job", job)
+    hours, minutes = map(int, re.search(r"RunTime=(\d+):(\d+):\d+", shown).groups())
+    limit = f"TimeLimit={60 * hours + minutes + 2}"
+    cluster.ask(
+        "scontrol", "update", f"JobId={job}", limit, check=False
+    )  # it may have met ten minutes by now
+    until(lambda: cluster.state(member["job_id"]) not in ("RUNNING", "COMPLETING"), "the time limit")
     done = typed("-m", "fatebias.sweep", "status", "late", cwd=login)
     assert done.returncode == 1
     assert re.search("timed-out|time limit", done.stdout), done.stdout
 
 
 def test_retry_runs_what_failed_in_the_same_folder_and_nothing_else(cluster, mixed, typed):
-    login, jobs, _, _ = mixed
+    login, jobs, _ = mixed
     before = run_json(login / "out" / "0")
     done = typed("-m", "fatebias.sweep", "retry", "out", "hydra.launcher.mem_gb=3", cwd=login)
     assert done.returncode == 0, done.stderr
