@@ -1,16 +1,26 @@
 # make demo: fit the bundled screen and print its hits. make test: run the tests. Both install what they need.
+# make quick: the tests that take seconds. make soak: load (many jobs, kills, full disks). make test is all but soak.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint clean constraints
+.PHONY: demo test quick soak lint clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.runs
 	$(BIN)/python run.py
 
+# A worker a core, each with one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
 test: .venv/.tests
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not soak"
+
+quick: .venv/.tests
+	$(PYTEST) -m "not slow and not soak"
+
+soak: .venv/.tests
+	$(PYTEST) -m soak
 
 lint: .venv/.lints
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
-"""Sweeps and fits under faults: ``python -m benchmarks.faults jobs`` and ``... kills``.
+"""Faults that sweeps and fits survive: ``python -m benchmarks.faults jobs`` and ``... faults kills``.
 
-``jobs`` sends JOBS tiny fits in one sweep through a real Slurm of one node, brought up for it. ``kills``
-ends fits by SIGKILL at random moments and starts them again, until KILLS were killed; the tables of every
-fit that finished are compared, byte by byte, with those of a fit that nobody killed.
+``jobs`` sends JOBS tiny fits through a real Slurm of one node, brought up for it, in one sweep; ``kills``
+ends fits by SIGKILL at random moments and resumes each, until KILLS were killed, and compares the tables of
+every fit that finished with those of one that nobody killed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def typed(
 
 
 def jobs(number: int, folder: Path) -> None:
-    """Run a sweep through Slurm and count its ends."""
+    """Run a sweep through Slurm and count what came of it."""
     from tests.integration.slurm.cluster import Cluster, why_not
 
     if reason := why_not():
@@ -70,9 +70,7 @@ def jobs(number: int, folder: Path) -> None:
         _wait(folder, cluster.environment, number)
         print(f"all ended after {time.perf_counter() - begun:.1f} s", flush=True)
         members = json.loads((folder / "out" / "sweep.json").read_text())["members"]
-        while "R" in cluster.ask(
-            "squeue", "--noheader", "--format=%t"
-        ):  # done, but not yet gone from the queue
+        while "R" in cluster.ask("squeue", "--noheader", "--format=%t"):  # its last words said, not yet gone
             time.sleep(1)
         print("Slurm says", dict(Counter(cluster.state(member["job_id"]) for member in members)))
     finally:
@@ -106,7 +104,7 @@ def _wait(folder: Path, environment: dict[str, str], number: int) -> None:
 
 
 def kills(number: int, folder: Path, seed: int, *, tracking: str = "local") -> Counter[str]:
-    """Kill fits until `number` were, each at a moment drawn from a fit's whole life, and start them again."""
+    """Kill `number` fits, each at a random moment of a fit's life, and resume them."""
     words = [*SMALL, "inference.num_steps=2000", "inference.checkpoint_every_s=0.2", f"tracking={tracking}"]
     begun = time.perf_counter()
     typed(*words, "out_dir=whole", cwd=folder)
@@ -141,7 +139,7 @@ def kills(number: int, folder: Path, seed: int, *, tracking: str = "local") -> C
 
 
 def _moment(run: Path) -> str:
-    """Return what a run is doing, by its files."""
+    """Say what a run is at, by its files."""
     if not (run / "run.json").exists():
         return "before it began"
     stages = json.loads((run / "run.json").read_text())["stages"]

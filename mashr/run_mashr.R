@@ -232,7 +232,7 @@ run_mashr <- function(input, chosen) {
        V = if (by_gene) NULL else V)
 }
 
-# Components come scale by scale, the patterns within each; the null stands before them.
+# Components come scale by scale, the patterns within each; the null comes before them.
 mash_prior <- function(g, pi) {
   days <- nrow(g$Ulist[[1]])
   scaled <- unlist(lapply(g$grid, function(w) lapply(g$Ulist, function(U) w^2 * U)), recursive = FALSE)

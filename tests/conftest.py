@@ -25,6 +25,28 @@ LIMIT_S = 600.0  # ends what hangs; a busy machine is slow
 NO_LOCAL = ["~local@_global_"] if (ROOT / "conf" / "local" / "default.yaml").exists() else []
 
 
+# One worker runs all of a file, and of a folder whose fixtures bring up a server; the longest come first.
+SHARED = ("tests/integration/slurm/", "tests/integration/mlflow/")
+FIRST = (*SHARED, "tests/inference/", "tests/config/test_experiments", "tests/app/", "tests/launcher/")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((folder for folder in SHARED if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return ByFileOrFolder(config, log)
+
+
 @pytest.fixture
 def composed() -> Callable[..., Config]:
     """Compose a config as the command line does and check its values."""
@@ -44,13 +66,9 @@ def composed() -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def warm() -> Iterator[Warm]:
     """Runs commands that need Hydra, without a cold start."""
+    searches = ["optuna"] if importlib.util.find_spec("optuna") else []
     running = Warm(
-        "hydra",
-        "hydra._internal.hydra",
-        "hydra._internal.logging_config",
-        "filelock",
-        "ssl",
-        "fatebias.app.cli",
+        "hydra._internal.hydra", "hydra._internal.logging_config", "ssl", "fatebias.app.cli", *searches
     )
     yield running
     running.stop()
@@ -70,12 +88,15 @@ def warm_fits() -> Iterator[Warm]:
 def terminal(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Type a command in an empty folder; `real=False` takes the fake pipeline, which needs no fit."""
+    """Type a command in an empty folder; `real=False` takes the fake pipeline.
+
+    A command with `fits=True` finds imported what a fit needs; others have to import it themselves.
+    """
 
     def typed(
-        *words: str, real: bool = True, cwd: Path = tmp_path, **environment: str
+        *words: str, real: bool = True, fits: bool = False, cwd: Path = tmp_path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        process: Warm = request.getfixturevalue("warm_fits" if real else "warm")
+        process: Warm = request.getfixturevalue("warm_fits" if fits else "warm")
         inherited = {name: value for name, value in os.environ.items() if name != "HYDRA_FULL_ERROR"}
         if not real:
             inherited["PYTHONPATH"] = str(ROOT)  # as run.py has it by standing there

@@ -1,4 +1,4 @@
-"""Imports run one way, mash stands on numpy and scipy alone, the papers name files and modules that exist."""
+"""Imports run one way, mash needs numpy and scipy alone, the papers name files and modules that exist."""
 
 from __future__ import annotations
 
@@ -156,11 +156,12 @@ A_COMMAND = re.compile(r"-m (fatebias[\w.]*|benchmarks[\w.]*)")
 A_LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 MADE_BY_USERS = ("conf/local", "conf/launcher/mylab.yaml")  # in .gitignore, or an example of a name
 NO_MODULES = (
+    "fatebias.id",
     "fatebias.imported",
     "fatebias.command",
     "fatebias.folder",
     "fatebias.options",
-)  # a tag of MLflow, Hydra's resolvers
+)  # tags of MLflow, Hydra's resolvers
 
 
 def known(dotted: str) -> bool:

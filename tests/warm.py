@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+START_S = 1800.0  # imports alone take minutes on a busy machine
 
 
 class Warm:
@@ -33,6 +34,7 @@ class Warm:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self._waits = False
 
     def run(
         self, *words: str, cwd: Path, env: dict[str, str], timeout: float
@@ -41,6 +43,7 @@ class Warm:
         with tempfile.TemporaryDirectory() as folder:
             out, err = (Path(folder, name) for name in ("out", "err"))
             order = {"words": words, "cwd": str(cwd), "env": env, "out": str(out), "err": str(err)}
+            self._waits = self._waits or bool(self._ask(None, START_S))
             pid = int(self._ask(json.dumps(order), timeout))
             try:
                 code = int(self._ask(None, timeout))
@@ -95,6 +98,7 @@ if __name__ == "__main__":
         importlib.import_module(module)
     threads = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["this one"]
     assert len(threads) == 1, f"{sys.argv[1:]} start {len(threads) - 1} threads, which a fork would lose"
+    print("imported", flush=True)
     todo = _serve()
     if todo[0] == "-m":
         runpy.run_module(todo[1], run_name="__main__", alter_sys=True)

@@ -22,6 +22,7 @@ from fatebias.config import Config
 from fatebias.data.load import load_screen
 from fatebias.errors import FatebiasError, OutputError
 from fatebias.files.atomic import atomic_path
+from fatebias.files.outputs import PLACES
 from fatebias.files.paths import RunPaths, prepare_out_dir
 
 # Runs on different machines find the same mode up to rounding.
@@ -36,14 +37,14 @@ def pool(folder: Path) -> Path:
     """
     found = sorted(
         path.parent
-        for path in folder.glob(f"**/{names.BOOTSTRAP_NPZ}")
-        if path.parent.name != names.SUPERSEDED_DIR
+        for path in folder.glob(f"**/{PLACES['bootstrap_refits']}")
+        if path.parent.name != "superseded"
     )
     if not found:
         raise _refused(folder, "no run with refits", "run with calibration.bootstrap=B first")
     kept = []
     for run in found:
-        with np.load(run / names.BOOTSTRAP_NPZ) as arrays:
+        with np.load(run / PLACES["bootstrap_refits"]) as arrays:
             kept.append({name: arrays[name] for name in arrays.files})
     first = kept[0]
     seeds = [int(each["seed"]) for each in kept]

@@ -22,6 +22,8 @@ DRAWS = 2000
 GENES_AT_ONCE = 500
 # In a draw a day is on where its effect is at least this share of the largest one of that draw.
 ON = 0.5
+# Sizes closer than this share of the larger are the same: days that a pattern makes equal differ by rounding.
+TIED = 1e-6
 COURSES = ("persistent", "early", "late", "transient")
 
 
@@ -88,12 +90,14 @@ def _over_days(joint: JointPosterior, rng: np.random.Generator, sure: float) -> 
 
 
 def _of_draws(draws: Array, sure: float) -> dict[str, Any]:
-    n_days = draws.shape[2]
     size = np.abs(draws)  # (S, L, D)
     greatest = size.max(axis=2)
     real = greatest > 0
     n_real = np.maximum(real.sum(axis=0), 1)
-    peak = np.array([((size.argmax(axis=2) == d) & real).sum(axis=0) for d in range(n_days)]) / n_real
+    # An effect that is the same on several days has no one peak: it counts for each of them in equal parts,
+    # where an argmax would let rounding choose.
+    top = (size >= (1 - TIED) * greatest[..., None]) & real[..., None]  # (S, L, D)
+    peak = (top / np.maximum(top.sum(axis=2, keepdims=True), 1)).sum(axis=0).T / n_real  # (D, L)
     course = _courses(size >= ON * greatest[..., None])
     share = np.array([((course == kind) & real).sum(axis=0) for kind in range(len(COURSES))]) / n_real
     some = real.any(axis=0)

@@ -24,6 +24,7 @@ from fatebias.discovery.input import GeneSummary, summary_of
 from fatebias.discovery.ranking import CallRule, rank, with_calls
 from fatebias.errors import DiscoveryError, some
 from fatebias.estimates.estimates import GeneEstimates
+from fatebias.files.outputs import PLACES
 from fatebias.mash.joint import JointPosterior
 
 Array = NDArray[np.float64]
@@ -260,7 +261,7 @@ def _rows_of(summary: GeneSummary, genes: Sequence[str]) -> list[int]:
             "the table has genes that the fit beside it does not know",
             where=summary.where,
             found=some(unknown),
-            allowed=f"genes of {names.POSTERIOR_NPZ}",
-            fix=f"fit again, or take {names.POSTERIOR_NPZ} away where the table is of another fit",
+            allowed=f"genes of {PLACES['posterior']}",
+            fix=f"fit again, or take {PLACES['posterior']} away where the table is of another fit",
         )
     return [row[gene] for gene in summary.genes]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fatebias import names
 from fatebias.discovery.tables import count_days, day_values, read_table
 from fatebias.errors import DiscoveryError, some
+from fatebias.files.outputs import PLACES
 
 Array = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ def summary_of(genes: Sequence[str], bhat: Array, shat: Array) -> GeneSummary:
 
 def read_summary(path: Path) -> GeneSummary:
     """Read and check ``gene_summary_for_mash.csv``, leaving out all other columns."""
-    fix = f"run the fit first: stages=[fit] writes {names.GENE_SUMMARY_CSV}"
+    fix = f"run the fit first: stages=[fit] writes {PLACES['gene_summary']}"
     return _checked(read_table(path, fix=fix), path)
 
 

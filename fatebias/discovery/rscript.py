@@ -18,12 +18,13 @@ from fatebias.discovery.r_output import read_result
 from fatebias.discovery.r_process import Finished, run
 from fatebias.discovery.result import EngineResult
 from fatebias.errors import DiscoveryError, explain
+from fatebias.files.outputs import PLACES
 
 Array = NDArray[np.float64]
 
 SCRIPT = "run_mashr.R"
 PROBE_TIMEOUT_S = 120.0
-# What run_mashr.R's exit codes ask of the user; the script's own message stands in its stderr.
+# What run_mashr.R's exit codes ask of the user; the script's own message is in its stderr.
 FIXES = {
     2: "this fatebias and its run_mashr.R do not belong together: reinstall fatebias",
     3: "mend the input as R's message says",
@@ -110,7 +111,7 @@ def run_rscript(
     summary: GeneSummary, cfg: DiscoveryConfig, folder: Path, v: Array | None = None
 ) -> EngineResult:
     """Write what R needs into an empty folder, run run_mashr.R and read what it wrote."""
-    in_csv = folder.absolute() / names.GENE_SUMMARY_CSV
+    in_csv = folder.absolute() / PLACES["gene_summary"]
     summary.table.to_csv(in_csv, index=False)
     out_csv = folder.absolute() / "out.csv"
     argv = [*cfg.command, str(script_path()), str(in_csv), str(out_csv), *_options(cfg, v is None)]

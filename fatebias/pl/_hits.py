@@ -144,7 +144,7 @@ def _area(lfsr: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _size_legend(ax: Axes, own: bool) -> None:
-    """Show which size stands for which lfsr: below the figure where it is ours, else below the Axes."""
+    """Show which size means which lfsr: below the figure where it is ours, else below the Axes."""
     import numpy as np
 
     sizes = [

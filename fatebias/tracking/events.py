@@ -1,4 +1,4 @@
-"""What a run's folder tells about it: run.json, config.yaml and loss_trace.csv, read for MLflow.
+"""A run as its folder describes it: run.json, config.yaml and loss_trace.csv, read for MLflow.
 
 run.json has one entry for this alone, `tracking`, which `tracker.Tracker` writes. All of it can be read while
 the run is at work.
@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fatebias import names
+from fatebias.files.outputs import PLACES
 from fatebias.tracking.describe import parameters
 
 RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
@@ -32,7 +32,7 @@ class Point(NamedTuple):
 
 @dataclasses.dataclass
 class TrackedRun:
-    """One run as its folder tells it."""
+    """One run as its folder describes it."""
 
     root: Path  # out_dir
     id: str  # made when the run began; MLflow has it as the tag store.ID_TAG
@@ -60,16 +60,16 @@ class TrackedRun:
     @property
     def loss_trace(self) -> Path:
         """The loss of every step."""
-        return self.root / names.LOSS_CSV
+        return self.root / PLACES["loss"]
 
     def files(self) -> dict[str, Path]:
         """Return the artifacts that exist, by their path relative to `root`."""
         found = {name: self.root / name for name in self.artifacts}
         return {name: path for name, path in found.items() if path.is_file()}
 
-    def end_without_word(self) -> None:
-        """Count the run as killed, at its last sign of life."""
-        signs = [self.root / names.RUN_JSON, *([self.loss_trace] if self.has_loss else [])]
+    def mark_killed(self) -> None:
+        """Set the status to killed, at the time of the last file it wrote."""
+        signs = [self.root / PLACES["record"], *([self.loss_trace] if self.has_loss else [])]
         written = [path.stat().st_mtime_ns // 1_000_000 for path in signs if path.exists()]
         self.status, self.end_ms = KILLED, max(self.start_ms, *written)
 
@@ -77,7 +77,7 @@ class TrackedRun:
 def tracked_entry(root: Path) -> dict[str, Any] | None:
     """Return run.json of a tracked run that has begun; None for every other folder."""
     try:
-        found = json.loads((root / names.RUN_JSON).read_text(encoding="utf-8"))
+        found = json.loads((root / PLACES["record"]).read_text(encoding="utf-8"))
         return found if "id" in found["tracking"] else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, spoilt, or not tracked
         return None
@@ -108,7 +108,7 @@ def read_run(root: Path) -> TrackedRun | None:
         has_loss=_has_loss(root, record["stages"].get("fit")),
     )
     if run.status == RUNNING and run.host == platform.node() and not _is_alive(run.pid):
-        run.end_without_word()  # a SIGKILL leaves no word; of another machine this cannot be told
+        run.mark_killed()  # SIGKILL lets nothing be written; processes of other machines are unknown
     return run
 
 
@@ -116,14 +116,14 @@ def _settings(root: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     try:
-        found: Any = OmegaConf.to_container(OmegaConf.load(root / names.CONFIG_YAML), resolve=False)
+        found: Any = OmegaConf.to_container(OmegaConf.load(root / PLACES["config"]), resolve=False)
     except FileNotFoundError:
         return {}
     return found
 
 
 def _artifacts(stages: Mapping[str, Any]) -> list[str]:
-    found = dict.fromkeys([names.CONFIG_YAML, names.RUN_JSON, names.LOSS_CSV])
+    found = dict.fromkeys([PLACES["config"], PLACES["record"], PLACES["loss"]])
     for stage in stages.values():
         if stage.get("status") == "done":
             found |= dict.fromkeys(stage.get("outputs", {}))
@@ -131,8 +131,8 @@ def _artifacts(stages: Mapping[str, Any]) -> list[str]:
 
 
 def _has_loss(root: Path, fit: Mapping[str, Any] | None) -> bool:
-    """Tell whether the loss trace is that of this fit: one that begins finds an earlier one's there."""
-    path = root / names.LOSS_CSV
+    """Return whether the loss trace is that of this fit, not of an earlier one in the folder."""
+    path = root / PLACES["loss"]
     if fit is None or fit.get("status") == "done" or not path.exists():
         return path.exists()
     return path.stat().st_mtime >= datetime.fromisoformat(fit["started"]).timestamp()

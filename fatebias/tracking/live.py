@@ -34,7 +34,7 @@ URI = "MLFLOW_TRACKING_URI"
 PACKAGE = Path(__file__).resolve().parents[1]
 PATIENCE_S = 60.0
 LONGEST_REST_S = 300.0
-DEATH_S = 1.0  # from the closing of a killed process's files to its leaving the process list
+DEATH_S = 1.0  # a killed process closes its files before it leaves the process list
 FOR_THE_FIT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -47,7 +47,7 @@ class Follower:
         self._listener: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to import, for a server alone: a local database is written once, at the end. Never raises."""
+        """Start importing if ``tracking=server``; a local database is written at the end. Never raises."""
         if self.tracking.backend != "server" or self._importer is not None:
             return
         module = ["-P", "-m", "fatebias.tracking.live"]  # -P: nothing in the user's folder is imported
@@ -64,11 +64,11 @@ class Follower:
         except OSError as error:
             log.debug("the run is not shown while it is at work: %s", error)
             return
-        self._listener = threading.Thread(target=_repeat, args=(self._importer.stdout,), daemon=True)
+        self._listener = threading.Thread(target=_log_messages, args=(self._importer.stdout,), daemon=True)
         self._listener.start()
 
     def finish(self, patience_s: float = PATIENCE_S) -> bool:
-        """Let the process import once more and end; return whether the whole run is in MLflow now."""
+        """End the process after one more import; return whether the whole run is in MLflow now."""
         importer, self._importer = self._importer, None
         if importer is None or self._listener is None:
             return False
@@ -95,8 +95,8 @@ class Follower:
         }
 
 
-def _repeat(told: IO[str]) -> None:
-    """Write to the run's log what the process says."""
+def _log_messages(told: IO[str]) -> None:
+    """Write the messages of the process to the run's log."""
     for line in told:
         with contextlib.suppress(ValueError, KeyError, TypeError):
             said = json.loads(line)
@@ -131,7 +131,7 @@ def follow(
 
 
 def main() -> int:
-    """Run the command; 0 when MLflow has the run as its files tell it."""
+    """Run the command; return 0 when MLflow has all that the run's folder holds."""
     for number in FOR_THE_FIT:
         signal.signal(number, signal.SIG_IGN)
     os.nice(19)

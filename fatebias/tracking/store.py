@@ -1,7 +1,6 @@
 """The only import of mlflow: makes one run of an MLflow store equal to one run on disk.
 
-Each import reads what the store holds and adds what is missing, so that it can be broken off anywhere and
-repeated at will.
+Each import reads what the store holds and adds what is missing: it can be interrupted anywhere and repeated.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ IMPORTED_TAG = "fatebias.imported"  # digest of all that a complete import wrote
 
 CREATED, UPDATED, UNCHANGED, DELETED = "created", "updated", "unchanged", "deleted in MLflow"
 
-# What the user set wins. MLflow's own retries go on for four minutes, its timeout is two.
+# What the user set wins. By default MLflow retries for four minutes, each time for up to two.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -48,9 +47,9 @@ NOISY_LOGGERS = ("mlflow", "alembic", "urllib3")
 
 @contextlib.contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """Keep MLflow from reporting home, from waiting for minutes and from printing; undone at the end.
+    """Keep MLflow from sending usage data, waiting for minutes and printing; undone at the end.
 
-    MLflow raises its failures, too, and the caller reports each once.
+    What MLflow prints it also raises, and the caller reports each failure once.
     """
     wanted = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
     levels: dict[str, int] = {}
@@ -201,7 +200,7 @@ def _cut(value: str, most: int) -> str:
 
 
 def _make_database(database: Path) -> None:
-    """Set up an MLflow database under another name: one whose setup was broken off stays broken for good."""
+    """Set up an MLflow database under another name: one whose setup is interrupted stays unusable."""
     from mlflow.tracking import MlflowClient
 
     for abandoned in database.parent.glob(f"{database.name}.new-*"):

@@ -15,17 +15,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fatebias import names
 from fatebias.config import TrackingConfig
 from fatebias.errors import FatebiasError, OutputError, explain
+from fatebias.files.outputs import PLACES
 from fatebias.slurm_queue import cluster_name, gone
+from fatebias.tracking.describe import without_password
 from fatebias.tracking.events import RUNNING, read_run, tracked_entry
 from fatebias.tracking.place import ARTIFACTS, Place, resolve_place
 
 log = logging.getLogger(__name__)
 
 LOCK_WAIT_S = 300.0
-MLFLOW_S_COPIES = re.compile(r"[0-9a-f]{32}/artifacts$")  # which hold each run's run.json
+MLFLOW_COPIES = re.compile(r"[0-9a-f]{32}/artifacts$")  # which hold each run's run.json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +54,7 @@ class SyncReport:
         return tuple(each for each in self.runs if each.why is not None)
 
     def text(self) -> str:
-        """Say in a few lines how many runs were written, which were not and why, and how to see them."""
+        """Return how many runs were written, which were not and why, and how to see them, in a few lines."""
         if self.place is None:
             return "tracking is off"
         if not self.runs:
@@ -114,7 +115,7 @@ def find_runs(folder: Path) -> list[Path]:
         )
     found = []
     for here, below, files in os.walk(folder.resolve()):
-        if names.RUN_JSON in files and not MLFLOW_S_COPIES.search(here) and tracked_entry(Path(here)):
+        if PLACES["record"] in files and not MLFLOW_COPIES.search(here) and tracked_entry(Path(here)):
             found.append(Path(here))
         below[:] = [name for name in below if name != ARTIFACTS and not name.startswith(".")]
     return sorted(found)
@@ -129,7 +130,7 @@ def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list
     done: list[SyncedRun] = []
     with quiet_mlflow():
         store: Store | None = None
-        unusable: str | None = None  # why it is no use to try the next run
+        unusable: str | None = None  # why no further run is tried
         for root in roots:
             if unusable is not None:
                 done.append(_not_written(root, unusable))
@@ -138,10 +139,10 @@ def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list
                 with _lock(place, root, lock_wait_s):
                     store = store or Store(place)
                     run = read_run(root)
-                    if run is None:  # begun anew since it was found: there is nothing to tell of it yet
+                    if run is None:  # another run began there meanwhile and still reads its data
                         continue
                     if run.status == RUNNING and run.slurm_job in ended:
-                        run.end_without_word()
+                        run.mark_killed()
                     run_id, action = store.record(run)
                     done.append(SyncedRun(root, run.name, run.status, action, run_id))
             except Exception as error:  # MLflow, SQLite, HTTP and the disk each have their own kinds
@@ -153,7 +154,7 @@ def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list
 
 
 def _ended_jobs(roots: Sequence[Path]) -> set[str | None]:
-    """Ask Slurm about runs of other machines that have not told how they ended: a killed job cannot."""
+    """Return the Slurm jobs that have ended though their run.json says running, as a killed job leaves it."""
     open_jobs: dict[str, str | None] = {}
     for root in roots:
         with contextlib.suppress(Exception):  # a folder that cannot be read is reported when it is written
@@ -165,7 +166,7 @@ def _ended_jobs(roots: Sequence[Path]) -> set[str | None]:
 
 
 def _lock(place: Place, root: Path, wait_s: float) -> FileLock:
-    """Allow one writer at a time: a database bears no other, and a server would make the run twice."""
+    """Return the lock of one writer: SQLite allows no second, and a server would create the run twice."""
     if place.database is None:
         return FileLock(root / ".sync.lock", timeout=wait_s)
     place.database.parent.mkdir(parents=True, exist_ok=True)
@@ -191,7 +192,7 @@ def _reason(error: Exception) -> str:
         return f"the package {error.name} is not installed: pip install {error.name}"
     if isinstance(error, Timeout):
         return f"another import holds {error.lock_file}; try again when it has ended"
-    text = " ".join(str(error).split())
+    text = without_password(" ".join(str(error).split()))  # MLflow names the address
     return f"{type(error).__name__}: {text if len(text) <= 600 else text[:599] + '…'}"
 
 

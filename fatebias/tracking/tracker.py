@@ -1,8 +1,8 @@
-"""What a run does for MLflow: it keeps one entry of run.json, and brings its folder there at the end.
+"""What a run does for MLflow: it keeps one entry of run.json, and imports the run's folder at the end.
 
 tracker = Tracker(config, record, description)
-tracker.begin(fingerprint)           # when the data are known; again is no harm
-tracker.stage_begins()               # from now on a server shows the run
+tracker.begin(fingerprint)           # when the data are known; a second call changes nothing
+tracker.stage_begins()               # from here a server shows the run
 tracker.close("finished")            # in memory, so that record.finish() writes both at once
 record.finish()
 tracker.send()
@@ -21,7 +21,7 @@ from typing import Any
 from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
 from fatebias.files.record import RunRecord
-from fatebias.tracking.describe import RunDescription, run_key, text
+from fatebias.tracking.describe import RunDescription, run_key, text, without_password
 from fatebias.tracking.events import FAILED, FINISHED, KILLED, RUNNING
 from fatebias.tracking.live import PATIENCE_S, Follower
 from fatebias.tracking.place import is_left_for_later
@@ -33,7 +33,7 @@ SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
 
 
 class Tracker:
-    """One run's way to MLflow; with ``tracking=off`` every call does nothing."""
+    """One run for MLflow; with ``tracking=off`` every call does nothing."""
 
     def __init__(self, config: Config, record: RunRecord, description: RunDescription) -> None:
         self.config, self.record, self.description = config, record, description
@@ -92,16 +92,16 @@ class Tracker:
             return
         self.begin(UNREAD)
         tags, metrics = results(self.record)
-        self._tag({**tags, "failure": why})
+        self._tag({**tags, "failure": why and without_password(why)})
         self.record.content[ENTRY] |= {
             "status": status,
             "end_ms": _now_ms(),
-            # A run that is stopped and resumed would have its times twice.
+            # MLflow would keep the times of a stopped run beside those of the resumed one.
             "metrics": metrics if status == FINISHED else {},
         }
 
     def send(self) -> None:
-        """Bring the run to MLflow; a failure there is a warning, and costs nothing else."""
+        """Write the run to MLflow; a failure there is a warning and nothing else."""
         if self._off:
             return
         stopped = self.record.content[ENTRY]["status"] == KILLED

@@ -48,11 +48,16 @@ def test_every_experiment_composes(composed, experiment, request):
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_runs_on_a_tiny_screen(terminal, tmp_path, experiment, request):
-    more = []
+    # fewer runs of each sweep: that all of them are made is for the fake pipeline to show
+    fewer = {
+        "optuna": ["hydra.sweeper.n_trials=2"],
+        "permutation": ["data.permutation=0,1,2"],
+        "prior_sweep": ["likelihood_weight=0.5"],
+    }
+    more = fewer.get(experiment, [])
     if experiment == "optuna":
         request.getfixturevalue("optuna")
-        more = ["hydra.sweeper.n_trials=3"]
-    done = terminal(f"experiment={experiment}", *TINY, *more, OMP_NUM_THREADS="1")
+    done = terminal(f"experiment={experiment}", *TINY, *more, fits=True)
     assert done.returncode == 0, done.stderr
     records = sorted((tmp_path / "out").rglob("run.json"))
     assert records

@@ -158,3 +158,13 @@ def test_nothing_is_detectable_where_the_prior_knows_no_effects():
     np.testing.assert_array_equal(any_effect(effects), 0)
     found = call_table(table_of(effects), effects, CallRule(), 0.2, seed=0)
     np.testing.assert_array_equal(found["p_peak"], 0)
+
+
+def test_an_effect_equal_on_all_days_has_no_one_peak():
+    """Rounding must not choose: each of the tied days counts in equal parts."""
+    truth = np.ones((1, 4))
+    prior = Prior.of(np.ones(1), np.ones((1, 4, 4)))
+    joint = JointPosterior(truth, np.full_like(truth, 0.1), np.eye(4), (prior,))
+    found = call_table(table_of(joint), joint, CallRule(), 0.2, seed=0)
+    assert found["p_peak"][0] == pytest.approx(0.25)
+    assert found["course"][0] == "persistent"

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from fatebias import names
 from fatebias.config import (
     Config,
     DataConfig,
@@ -189,6 +188,6 @@ def test_a_run_names_the_dead(tmp_path):
         stages=["fit", "discover"],
     )
     pipeline.run(cfg)
-    guides = pd.read_csv(tmp_path / names.GUIDE_SUMMARY_CSV)
+    guides = pd.read_csv(tmp_path / "guide_summary.csv")
     assert guides["p_inactive"].between(0, 1).all()
     assert "guides may be inactive" in (tmp_path / "run.json").read_text()

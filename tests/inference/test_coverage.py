@@ -12,26 +12,26 @@ from tests.screens import NARROW
 SCREENS = 30
 
 
+@pytest.fixture(scope="module")
+def screens():
+    """Draw the screens once for all ways of inference."""
+    # concentration near zero: every label is a single draw of a fate, for which weight 1 is exact
+    settings = {"n_cells": 5000, "n_genes": 20, "guides_per_gene": 3, "n_ntc_guides": 8, "moi": 2.0}
+    settings |= {"design": "prior", "concentration": 1e-3}
+    return [
+        simulate_screen(SimulateConfig(seed=seed, **settings), DataConfig(), NARROW)
+        for seed in range(SCREENS)
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "inference", [{"num_steps": 150}, {"method": "laplace"}], ids=["default family", "laplace"]
 )
-def test_95_percent_intervals_of_theta_cover_the_truth_as_often_as_they_say(inference):
+def test_95_percent_intervals_of_theta_cover_the_truth_as_often_as_they_say(screens, inference):
     settings = InferenceConfig(progress=False, num_posterior_draws=1000, **inference)
     z = []
-    for seed in range(SCREENS):
-        # concentration near zero: every label is a single draw of a fate, for which weight 1 is exact
-        simulate = SimulateConfig(
-            n_cells=5000,
-            n_genes=20,
-            guides_per_gene=3,
-            n_ntc_guides=8,
-            moi=2.0,
-            design="prior",
-            concentration=1e-3,
-            seed=seed,
-        )
-        screen, truth = simulate_screen(simulate, DataConfig(), NARROW)
+    for seed, (screen, truth) in enumerate(screens):
         fit = fit_screen(screen, Config(priors=NARROW, inference=settings, seed=seed))
         posterior = posterior_moments(fit.draw, settings.num_posterior_draws, screen.guide_gene)
         z.append((posterior.theta_mean - truth.theta) / posterior.theta_sd)

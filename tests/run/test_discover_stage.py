@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fatebias import names
 from fatebias.config import (
     Config,
     DataConfig,
@@ -52,21 +51,22 @@ def table(path):
 def test_each_contrast_has_its_own_files(finished):
     for folder in (finished, finished / "contrasts" / "NEU", finished / "contrasts" / "MES-NEU"):
         for name in (
-            names.GENE_SUMMARY_CSV, names.MASH_OUT_CSV, names.HITS_CSV, names.HITS_PNG, names.CALLS_CSV,
+            "gene_summary_for_mash.csv", "gene_summary_mash_out.csv", "hits_ranked.csv",
+            "hits.png", "gene_calls.csv",
         ):  # fmt: skip
             assert (folder / name).stat().st_size > 0
     told = json.loads((finished / "run.json").read_text())["stages"]["discover"]["report"]
     assert set(told["contrasts"]) == {"NEU", "MES-NEU"}
-    hits = table(finished / "contrasts" / "NEU" / names.HITS_CSV)
+    hits = table(finished / "contrasts" / "NEU" / "hits_ranked.csv")
     assert told["contrasts"]["NEU"]["n_hits"] == hits["hit_anyday"].sum()
 
 
 def test_contrasts_are_those_of_one_posterior(finished):
     mes, neu, apart = (
-        table(folder / names.GENE_SUMMARY_CSV)
+        table(folder / "gene_summary_for_mash.csv")
         for folder in (finished, finished / "contrasts" / "NEU", finished / "contrasts" / "MES-NEU")
     )
-    with np.load(finished / names.POSTERIOR_NPZ) as saved:
+    with np.load(finished / "posterior.npz") as saved:
         joint = saved["theta_joint"]
         np.testing.assert_allclose(neu["betahat_d1"], saved["theta_mean"][:, 1, 1])
         np.testing.assert_allclose(neu["se_d1"], saved["theta_sd"][:, 1, 1])
@@ -76,7 +76,7 @@ def test_contrasts_are_those_of_one_posterior(finished):
 
 
 def test_calls_stand_in_the_order_of_the_ranking_and_find_the_flips(finished):
-    ranked, calls = table(finished / names.HITS_CSV), table(finished / names.CALLS_CSV)
+    ranked, calls = table(finished / "hits_ranked.csv"), table(finished / "gene_calls.csv")
     assert list(calls["gene"]) == list(ranked["gene"])
     assert list(calls["hit_anyday"]) == list(ranked["hit_anyday"])
     called = calls[calls["hit_anyday"]]
@@ -89,24 +89,24 @@ def test_calls_stand_in_the_order_of_the_ranking_and_find_the_flips(finished):
 
 
 def test_a_gate_on_size_takes_hits_away(finished, tmp_path):
-    ranked = table(finished / names.HITS_CSV)
+    ranked = table(finished / "hits_ranked.csv")
     pipeline.run(config(tmp_path, effect_prob_large_min=0.95, effect_size_eps=0.9, null_correlation="fit"))
-    gated = table(tmp_path / names.HITS_CSV)
+    gated = table(tmp_path / "hits_ranked.csv")
     days = range(4)
     passes = np.column_stack([(gated[f"lfsr_d{d}"] < 0.05) & (gated[f"plarge_d{d}"] >= 0.95) for d in days])
     assert list(gated["hit_anyday"]) == list(passes.any(axis=1))
     assert gated["hit_anyday"].sum() < ranked["hit_anyday"].sum()
-    assert (finished / names.GENE_SUMMARY_CSV).read_bytes() == (
-        tmp_path / names.GENE_SUMMARY_CSV
+    assert (finished / "gene_summary_for_mash.csv").read_bytes() == (
+        tmp_path / "gene_summary_for_mash.csv"
     ).read_bytes()
 
 
 def test_contrasts_no_longer_asked_for_are_set_aside(finished):
     cfg = config(finished, contrasts=["NEU"], null_correlation="fit")
     pipeline.run(dataclasses.replace(cfg, stages=["discover"]))
-    assert (finished / "contrasts" / "NEU" / names.HITS_CSV).is_file()
+    assert (finished / "contrasts" / "NEU" / "hits_ranked.csv").is_file()
     assert not (finished / "contrasts" / "MES-NEU").exists()
-    assert (finished / "superseded" / "contrasts" / "MES-NEU" / names.HITS_CSV).is_file()
+    assert (finished / "superseded" / "contrasts" / "MES-NEU" / "hits_ranked.csv").is_file()
 
 
 def test_the_contrast_of_the_screen_itself_is_refused(finished):
@@ -117,32 +117,34 @@ def test_the_contrast_of_the_screen_itself_is_refused(finished):
 
 
 def test_genes_of_a_table_are_found_in_the_fit_by_name(finished, tmp_path):
-    given = table(finished / names.GENE_SUMMARY_CSV)
+    given = table(finished / "gene_summary_for_mash.csv")
     orders = {"as written": given, "reversed": given.iloc[::-1]}
     found = []
     for order, rows in orders.items():
         folder = tmp_path / order
         folder.mkdir()
-        (folder / names.POSTERIOR_NPZ).write_bytes((finished / names.POSTERIOR_NPZ).read_bytes())
-        rows.to_csv(folder / names.GENE_SUMMARY_CSV, index=False)
+        (folder / "posterior.npz").write_bytes((finished / "posterior.npz").read_bytes())
+        rows.to_csv(folder / "gene_summary_for_mash.csv", index=False)
         cfg = dataclasses.replace(config(folder, null_correlation="per_gene"), stages=["discover"])
         pipeline.run(cfg)
-        found.append(table(folder / names.CALLS_CSV))
+        found.append(table(folder / "gene_calls.csv"))
     one, other = found
     assert list(one["gene"]) == list(other["gene"])
     np.testing.assert_allclose(one["p_flip_fit"], other["p_flip_fit"])
     np.testing.assert_allclose(one["p_any"], other["p_any"], atol=1e-6)
     strangers = given.assign(gene=[f"x{gene}" for gene in given["gene"]])
-    strangers.to_csv(folder / names.GENE_SUMMARY_CSV, index=False)
+    strangers.to_csv(folder / "gene_summary_for_mash.csv", index=False)
     with pytest.raises(DiscoveryError, match="genes that the fit beside it does not know"):
         pipeline.run(cfg)
 
 
 def test_contrasts_need_the_file_of_the_fit(finished, tmp_path):
-    (tmp_path / names.GENE_SUMMARY_CSV).write_bytes((finished / names.GENE_SUMMARY_CSV).read_bytes())
+    (tmp_path / "gene_summary_for_mash.csv").write_bytes(
+        (finished / "gene_summary_for_mash.csv").read_bytes()
+    )
     cfg = dataclasses.replace(config(tmp_path), stages=["discover"])
     pipeline.run(cfg)  # the table alone will do
-    assert "p_flip_fit" not in table(tmp_path / names.CALLS_CSV)
+    assert "p_flip_fit" not in table(tmp_path / "gene_calls.csv")
     with pytest.raises(
         DiscoveryError, match=r"contrasts=\[NEU\] needs the errors of the fit[\s\S]*posterior.npz"
     ):
@@ -153,17 +155,17 @@ def test_contrasts_need_the_file_of_the_fit(finished, tmp_path):
 def test_unshrunken_and_robust_estimates_have_contrasts_too(tmp_path, se):
     cfg = config(tmp_path, contrasts=["MES-NEU"], null_correlation="per_gene")
     pipeline.run(dataclasses.replace(cfg, export=ExportConfig(estimates="unshrunken", se=se)))
-    with np.load(tmp_path / names.POSTERIOR_NPZ) as saved:
+    with np.load(tmp_path / "posterior.npz") as saved:
         covariance = saved["export_covariance"]
         np.testing.assert_allclose(covariance, np.transpose(covariance, (0, 3, 4, 1, 2)), atol=1e-12)
-    apart = table(tmp_path / "contrasts" / "MES-NEU" / names.GENE_SUMMARY_CSV)
+    apart = table(tmp_path / "contrasts" / "MES-NEU" / "gene_summary_for_mash.csv")
     variance = covariance[:, 0, 3, 0, 3] + covariance[:, 1, 3, 1, 3] - 2 * covariance[:, 0, 3, 1, 3]
     np.testing.assert_allclose(apart["se_d3"] ** 2, variance)
 
 
 def test_discovery_needs_neither_torch_nor_the_screen(finished, tmp_path):
     """As on a laptop that has the files of a fit and no more."""
-    for name in (names.GENE_SUMMARY_CSV, names.POSTERIOR_NPZ):
+    for name in ("gene_summary_for_mash.csv", "posterior.npz"):
         (tmp_path / name).write_bytes((finished / name).read_bytes())
     program = f"""
 import sys
@@ -186,4 +188,4 @@ pipeline.run(
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / names.HITS_CSV).read_bytes() == (finished / names.HITS_CSV).read_bytes()
+    assert (tmp_path / "hits_ranked.csv").read_bytes() == (finished / "hits_ranked.csv").read_bytes()

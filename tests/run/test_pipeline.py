@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from fatebias import names
 from fatebias.config import (
     CalibrationConfig,
     Config,
@@ -44,7 +43,7 @@ def record(out_dir):
 
 
 def bytes_of(out_dir):
-    kept = (names.GENE_SUMMARY_CSV, names.GUIDE_SUMMARY_CSV, names.MASH_OUT_CSV, names.HITS_CSV)
+    kept = ("gene_summary_for_mash.csv", "guide_summary.csv", "gene_summary_mash_out.csv", "hits_ranked.csv")
     return {name: (out_dir / name).read_bytes() for name in kept}
 
 
@@ -56,8 +55,8 @@ def finished(tmp_path_factory):
 
 
 def test_a_run_writes_all_that_the_format_asks_for(finished):
-    ranked = pd.read_csv(finished / names.HITS_CSV)
-    summary = pd.read_csv(finished / names.GENE_SUMMARY_CSV)
+    ranked = pd.read_csv(finished / "hits_ranked.csv")
+    summary = pd.read_csv(finished / "gene_summary_for_mash.csv")
     days = range(4)
     assert summary.columns.tolist() == [
         "gene", *(f"betahat_d{d}" for d in days), *(f"se_d{d}" for d in days),
@@ -67,14 +66,14 @@ def test_a_run_writes_all_that_the_format_asks_for(finished):
     assert set(expected + ["lfsr_min", "best_day", "hit_anyday"]) <= set(ranked.columns)
     assert ranked["lfsr_min"].is_monotonic_increasing
     for name in (
-        names.GUIDE_SUMMARY_CSV,
-        names.POSTERIOR_NPZ,
-        names.MASH_OUT_CSV,
-        names.HITS_PNG,
-        names.LOSS_PNG,
+        "guide_summary.csv",
+        "posterior.npz",
+        "gene_summary_mash_out.csv",
+        "hits.png",
+        "loss.png",
     ):
         assert (finished / name).stat().st_size > 0
-    assert len(pd.read_csv(finished / names.LOSS_CSV)) == 20
+    assert len(pd.read_csv(finished / "loss_trace.csv")) == 20
     leftovers = [path.name for path in finished.rglob(".*") if path.name != ".lock"]
     assert leftovers == []
 
@@ -128,7 +127,7 @@ def test_what_is_unchanged_is_kept_and_what_changed_is_redone(finished, again):
     assert again(seed=5) == ["fit", "discover"]
     assert again(resume=False, seed=5) == ["fit", "discover"]
     before = bytes_of(finished)
-    (finished / names.GENE_SUMMARY_CSV).write_text("gene\n")  # no longer what the fit wrote
+    (finished / "gene_summary_for_mash.csv").write_text("gene\n")  # no longer what the fit wrote
     assert again(seed=5) == ["fit"]
     assert bytes_of(finished) == before
     assert again() == ["fit", "discover"]
@@ -142,13 +141,15 @@ def test_progress_and_tracking_do_not_count_as_changes(again):
 def test_stages_apart_give_the_same_tables(finished, tmp_path):
     again = config(tmp_path, stages=["fit"])
     pipeline.run(again)
-    assert not (tmp_path / names.MASH_OUT_CSV).exists()
+    assert not (tmp_path / "gene_summary_mash_out.csv").exists()
     pipeline.run(config(tmp_path, stages=["discover"]))
     assert bytes_of(tmp_path) == bytes_of(finished)
 
 
 def test_discovery_needs_the_gene_table_alone_and_neither_torch_nor_anndata(finished, tmp_path):
-    (tmp_path / names.GENE_SUMMARY_CSV).write_bytes((finished / names.GENE_SUMMARY_CSV).read_bytes())
+    (tmp_path / "gene_summary_for_mash.csv").write_bytes(
+        (finished / "gene_summary_for_mash.csv").read_bytes()
+    )
     code = (
         "import sys; from fatebias.run import pipeline; from fatebias.config import *;"
         "pipeline.run(Config(out_dir=sys.argv[1], stages=['discover'],"
@@ -159,7 +160,7 @@ def test_discovery_needs_the_gene_table_alone_and_neither_torch_nor_anndata(fini
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True, timeout=600
     )
     assert done.stdout.strip() == "[]"
-    assert (tmp_path / names.HITS_CSV).read_bytes() == (finished / names.HITS_CSV).read_bytes()
+    assert (tmp_path / "hits_ranked.csv").read_bytes() == (finished / "hits_ranked.csv").read_bytes()
 
 
 def test_discovery_without_a_gene_table_says_what_to_do(tmp_path):
@@ -212,10 +213,10 @@ def test_a_folder_at_work_is_not_shared(tmp_path):
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
 def test_a_full_disk_ends_in_one_clear_error(tmp_path):
-    (tmp_path / names.LOSS_CSV).symlink_to("/dev/full")
+    (tmp_path / "loss_trace.csv").symlink_to("/dev/full")
     with pytest.raises(OutputError, match=r"loss trace cannot be written(.|\n)*No space left"):
         pipeline.run(config(tmp_path))
-    assert not (tmp_path / names.GENE_SUMMARY_CSV).exists()
+    assert not (tmp_path / "gene_summary_for_mash.csv").exists()
 
 
 def test_a_fit_that_has_not_converged_is_said_in_the_record_and_the_last_lines(tmp_path, caplog):
@@ -257,16 +258,16 @@ def test_a_new_fit_alone_does_not_pass_old_hits_off_as_its_own(tmp_path, caplog)
     told = record(tmp_path)
     assert told["n_hits"] is None
     assert "discover" not in told["stages"]
-    assert not (tmp_path / names.HITS_CSV).exists()
-    assert (tmp_path / "superseded" / names.HITS_CSV).is_file()
+    assert not (tmp_path / "hits_ranked.csv").exists()
+    assert (tmp_path / "superseded" / "hits_ranked.csv").is_file()
 
 
 def test_genes_called_na_and_dollar_keep_their_names(tmp_path):
     summary = pd.DataFrame({"gene": ["NA", "nan", r"$\frac$", "007"], "betahat_d0": [0.1, -0.2, 3.0, 0.0]})
     summary["se_d0"] = 0.1
-    summary.to_csv(tmp_path / names.GENE_SUMMARY_CSV, index=False)
+    summary.to_csv(tmp_path / "gene_summary_for_mash.csv", index=False)
     pipeline.run(config(tmp_path, stages=["discover"]))
-    ranked = pd.read_csv(tmp_path / names.HITS_CSV, dtype=str, keep_default_na=False)
+    ranked = pd.read_csv(tmp_path / "hits_ranked.csv", dtype=str, keep_default_na=False)
     assert set(ranked["gene"]) == {"NA", "nan", r"$\frac$", "007"}
     assert record(tmp_path)["converged"] is None
 
@@ -275,23 +276,23 @@ def test_genes_called_na_and_dollar_keep_their_names(tmp_path):
 def test_one_gene_gets_its_picture(tmp_path, n_days):
     row = {"gene": ["A"], **{f"betahat_d{d}": [1.0] for d in range(n_days)}}
     pd.DataFrame(row | {f"se_d{d}": [0.1] for d in range(n_days)}).to_csv(
-        tmp_path / names.GENE_SUMMARY_CSV, index=False
+        tmp_path / "gene_summary_for_mash.csv", index=False
     )
     pipeline.run(config(tmp_path, stages=["discover"]))
-    assert (tmp_path / names.HITS_PNG).stat().st_size > 0
+    assert (tmp_path / "hits.png").stat().st_size > 0
 
 
 @pytest.mark.parametrize(
     "content", ['{"stages": {"fit": "x"}}', '{"stages": {"fit": {"status": "done"}}}', "[", ""]
 )
 def test_a_spoilt_run_json_counts_as_none(tmp_path, content):
-    (tmp_path / names.RUN_JSON).write_text(content)
+    (tmp_path / "run.json").write_text(content)
     pipeline.run(config(tmp_path))
     assert record(tmp_path)["status"] == "done"
 
 
 def test_a_run_json_that_is_a_folder_is_said(tmp_path):
-    (tmp_path / names.RUN_JSON).mkdir()
+    (tmp_path / "run.json").mkdir()
     with pytest.raises(OutputError, match="run.json cannot be read"):
         pipeline.run(config(tmp_path))
 
@@ -345,13 +346,13 @@ def test_checks_of_an_earlier_fit_do_not_pass_for_those_of_this_one(tmp_path, ca
     )
     assert "spike_in" not in record(tmp_path)["stages"]
     assert "heldout" in record(tmp_path)["stages"]  # it rests on the fit alone
-    assert not (tmp_path / names.SPIKE_IN_CSV).exists()
-    assert (tmp_path / "superseded" / names.SPIKE_IN_CSV).is_file()
+    assert not (tmp_path / "spike_in.csv").exists()
+    assert (tmp_path / "superseded" / "spike_in.csv").is_file()
     caplog.clear()
     with caplog.at_level("INFO"):
         pipeline.run(dataclasses.replace(unasked, likelihood_weight=3.0))
     assert "heldout" not in record(tmp_path)["stages"]
-    assert not (tmp_path / names.HELDOUT_JSON).exists()
+    assert not (tmp_path / "heldout.json").exists()
     assert "held-out score" not in caplog.text
 
 

@@ -360,6 +360,19 @@ def test_an_address_that_cannot_be_used_costs_a_warning_not_the_run(
     assert record.getMessage().endswith(f"import it later: python -m fatebias.tracking sync {tmp_path}/run")
 
 
+def test_a_failure_is_reported_without_the_password_of_the_address(
+    base: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("API request to https://me:secret@host/api failed")
+
+    monkeypatch.setattr(store_module.Store, "record", refuse)
+    finished_run(base / "run")
+    assert sync_run(base / "run", LOCAL, base).failed
+    assert "https://***@host/api failed" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_the_command(base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(base)
     finished_run(base / "runs" / "a")

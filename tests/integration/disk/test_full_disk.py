@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from fatebias import names
 from fatebias.config import (
     Config,
     DataConfig,
@@ -28,7 +27,7 @@ from tests.tracking.folders import FILES, finished_run
 from tests.tracking.stored import Stored
 
 pytestmark = pytest.mark.slow
-TABLES = (names.GENE_SUMMARY_CSV, names.GUIDE_SUMMARY_CSV, names.MASH_OUT_CSV, names.HITS_CSV)
+TABLES = ("gene_summary_for_mash.csv", "guide_summary.csv", "gene_summary_mash_out.csv", "hits_ranked.csv")
 FULL = r"(could not|cannot) be written(.|\n)*No space left on device"
 STEPS = 2000
 
@@ -95,7 +94,7 @@ def test_a_run_that_meets_a_full_disk(disk, whole, tmp_path, monkeypatch, earlie
     disk.make_room()
     pipeline.run(config(out))
     assert tables(out) == tables(whole[0])
-    assert json.loads((out / names.RUN_JSON).read_text())["status"] == "done"
+    assert json.loads((out / "run.json").read_text())["status"] == "done"
 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk, tmp_path, monkeypatch, caplog):
@@ -117,7 +116,7 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk, tmp_path, m
     filling.join()
     step = torch.load(out / "checkpoint.pt", weights_only=True)["state"]["step"]
     assert 0 < step < STEPS
-    assert json.loads((out / names.RUN_JSON).read_text())["status"] == "failed"
+    assert json.loads((out / "run.json").read_text())["status"] == "failed"
     disk.make_room()
     with caplog.at_level("INFO", logger="fatebias"):
         pipeline.run(config(out, **settings))

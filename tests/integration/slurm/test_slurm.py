@@ -206,9 +206,7 @@ def test_a_job_that_meets_its_time_limit_says_so(cluster, mixed, typed):
     shown = cluster.ask("scontrol", "--oneliner", "show", "job", job)
     hours, minutes = map(int, re.search(r"RunTime=(\d+):(\d+):\d+", shown).groups())
     limit = f"TimeLimit={60 * hours + minutes + 2}"
-    cluster.ask(
-        "scontrol", "update", f"JobId={job}", limit, check=False
-    )  # it may have met ten minutes by now
+    cluster.ask("scontrol", "update", f"JobId={job}", limit, check=False)  # unless it has met its own by now
     until(lambda: cluster.state(member["job_id"]) not in ("RUNNING", "COMPLETING"), "the time limit")
     done = typed("-m", "fatebias.sweep", "status", "late", cwd=login)
     assert done.returncode == 1
