@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
-START_S = 600.0
+START_S = 300.0
 
 CONF = """
 ClusterName=fatebias

@@ -43,7 +43,7 @@ def members(folder: Path) -> list[dict]:
     return json.loads((folder / "sweep.json").read_text())["members"]
 
 
-def until(condition, what: str, seconds: float = 600) -> None:
+def until(condition, what: str, seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -112,7 +112,7 @@ def test_the_jobs_leave_mlflow_s_store_to_the_client(four):
 def mixed(cluster, typed, tmp_path_factory):
     """One job of each fate, submitted without waiting, and a single run that meets its time limit."""
     login = tmp_path_factory.mktemp("mixed")
-    limit = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50", "hydra.launcher.wait=false"]
+    limit = ["hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=50", "hydra.launcher.wait=false"]
     late = typed(*SMALL_JOB, *limit, *TINY, NEVER_ENDING, "out_dir=late", "tracking=off", cwd=login)
     assert late.returncode == 0, late.stderr
     done = typed(
@@ -139,7 +139,7 @@ def mixed(cluster, typed, tmp_path_factory):
 
 
 def test_without_waiting_the_command_returns_when_the_jobs_are_queued(mixed):
-    _, _, early = mixed  # two of the four would never have ended
+    _, _, early = mixed  # two of its jobs never end: a command that waits would not have returned
     assert re.search(r"^2 +\S+ +running ", early.stdout, re.M)
     assert re.search(r"^3 +\S+ +running ", early.stdout, re.M)
 
@@ -200,6 +200,13 @@ def test_a_sweep_is_compared_from_what_has_finished(mixed, typed):
 def test_a_job_that_meets_its_time_limit_says_so(cluster, mixed, typed):
     login, _, _ = mixed
     (member,) = members(login / "late")
+    # A limit that is short from the start would end Python before it listens, where the machine is busy.
+    until(lambda: last_step(login / "late" / "0") > 0, "steps of the fit")
+    job = member["job_id"]
+    shown = cluster.ask("scontrol", "--oneliner", "show", "job", job)
+    hours, minutes = map(int, re.search(r"RunTime=(\d+):(\d+):\d+", shown).groups())
+    limit = f"TimeLimit={60 * hours + minutes + 2}"
+    cluster.ask("scontrol", "update", f"JobId={job}", limit, check=False)  # unless it has met its own by now
     until(lambda: cluster.state(member["job_id"]) not in ("RUNNING", "COMPLETING"), "the time limit")
     done = typed("-m", "fatebias.sweep", "status", "late", cwd=login)
     assert done.returncode == 1
