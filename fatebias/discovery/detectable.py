@@ -24,27 +24,12 @@ LARGEST = 64.0  # in standard errors; a prior that calls nothing of this size ca
 
 
 def least_detectable(joint: JointPosterior, rule: CallRule, eps: float) -> tuple[Array, Array]:
-    """Find the effects that would be called in 80 of 100 screens like this one.
+    """Return the effects that would be called in 80 of 100 screens like this one, in logits.
 
-    Errors are drawn with each gene's own standard errors and error correlation, and judged under the prior
-    that all genes' estimates gave, which one more gene would hardly change. Effects are symmetric in sign.
-
-    Parameters
-    ----------
-    effects
-        What was given and found.
-    rule
-        What makes a call; a q value gate cannot be foretold and is left out.
-    eps
-        Of the effect-size gate, in logits.
-
-    Returns
-    -------
-    by_day : ndarray
-        An effect on that day alone, called on that day; in logits, (L, D).
-    lasting : ndarray
-        An effect alike on all days, called on any of them; in logits, (L,). Both are NaN where no effect up
-        to 10 logits or 64 standard errors would do.
+    The first, (L, D), is an effect on that day alone, called on that day; the second, (L,), one alike on all
+    days, called on any of them; NaN where no effect up to 10 logits or 64 standard errors would be. Errors
+    are drawn with each gene's own standard errors and error correlation, and judged under the prior of all
+    genes, which one more gene would hardly change. A q value gate cannot be foretold and is left out.
     """
     n_genes, n_days = joint.bhat.shape
     by_day, lasting = np.empty((n_genes, n_days)), np.empty(n_genes)
@@ -101,19 +86,9 @@ class _Judge:
         self.log_prior = (np.log(prior.weights) - 0.5 * np.linalg.slogdet(total)[1])[:, None]
 
     def power(self, course: Array, days: Sequence[int]) -> Callable[[Array], Array]:
-        """Prepare the share of errors under which an effect is called on any of some days.
+        """Return the power of an effect by its size, from (L,) to (L,), called on any of `days`.
 
-        Parameters
-        ----------
-        course
-            Of an effect of size 1, (D,).
-        days
-            On which a call counts.
-
-        Returns
-        -------
-        callable
-            From the size of each gene's effect, (L,), to its power, (L,).
+        `course`, (D,), is an effect of size 1.
         """
         along = self.inverse @ course  # (L, P, D)
         cross, bend = self.whitened @ course, (along @ course)[:, None]
@@ -129,7 +104,7 @@ class _Judge:
         return power
 
     def _of_day(self, day: int, along: Array) -> tuple[Array, Array, Array]:
-        """Return the mean's slope in the size (L, 1, P), its value at zero (L, E, P), the SD (L, 1, P)."""
+        """Return the mean's slope in the size, (L, 1, P), its start, (L, E, P), and the SD, (L, 1, P)."""
         u = self.prior.covariances[:, day]  # (P, D)
         slope = np.einsum("pd,lpd->lp", u, along)[:, None]
         start = np.einsum("pd,lnpd->lnp", u, self.whitened)

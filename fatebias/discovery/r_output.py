@@ -1,4 +1,4 @@
-"""Reading what run_mashr.R gave back, trusting nothing: its table by shape and value, its report by key."""
+"""Reading what run_mashr.R wrote, trusting nothing: its table by shape and value, its report by key."""
 
 from __future__ import annotations
 
@@ -27,31 +27,9 @@ REPORT_KEYS = ("loglik", "V", "pi", "priors", "versions", "notes")
 def read_result(
     out_csv: Path, stdout: str, summary: GeneSummary, method: str, v: Array | None = None
 ) -> EngineResult:
-    """Read R's table and report.
+    """Read R's table and, from the last line of JSON that it printed, its report.
 
-    Parameters
-    ----------
-    out_csv
-        The table that R wrote.
-    stdout
-        What R printed; the report is its last line of JSON.
-    summary
-        What R was given.
-    method
-        ``mashr`` or ``ashr``.
-    v
-        Error correlation that R was given, which it does not repeat where each gene has its own.
-
-    Returns
-    -------
-    EngineResult
-        As R gave it.
-
-    Raises
-    ------
-    DiscoveryError
-        When the table is absent or lacks columns or rows, has other genes, or values that cannot be; when the
-        report is absent.
+    `v` is what R was given, which it does not repeat where each gene has its own.
     """
     table = read_table(out_csv, fix="R must write this file")
     prefixes = [names.POSTMEAN, names.POSTSD, names.LFSR] + ([names.QVALUE] if method == "ashr" else [])

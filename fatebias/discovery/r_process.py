@@ -20,20 +20,10 @@ NO_R = (
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that has ended.
+    """A command that has ended."""
 
-    Parameters
-    ----------
-    argv
-        Its words.
-    code
-        Exit code; minus the signal's number where one killed it.
-    stdout, stderr
-        All it printed.
-    """
-
-    argv: tuple[str, ...]
-    code: int
+    argv: tuple[str, ...]  # its words
+    code: int  # exit code; minus the number of the signal that killed it
     stdout: str
     stderr: str
 
@@ -50,25 +40,7 @@ class Finished:
 
 
 def run(argv: Sequence[str], timeout_s: float) -> Finished:
-    """Run a command to its end.
-
-    Parameters
-    ----------
-    argv
-        Its words; none is read by a shell.
-    timeout_s
-        Seconds after which it is killed, with every process it started.
-
-    Returns
-    -------
-    Finished
-        Whatever its exit code.
-
-    Raises
-    ------
-    DiscoveryError
-        When it cannot be started or does not end in time.
-    """
+    """Run a command without a shell; after `timeout_s` seconds kill it with every process it started."""
     try:
         process = subprocess.Popen(
             argv,

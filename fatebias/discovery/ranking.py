@@ -27,27 +27,15 @@ CORRECTIONS = ("none", "bonferroni")
 
 @dataclass(frozen=True)
 class CallRule:
-    """What makes a call of a gene on a day.
+    """What makes a call of a gene on a day."""
 
-    Parameters
-    ----------
-    lfsr
-        The lfsr is below this; under ``bonferroni`` below this over the number of days.
-    qvalue
-        The q value is below this too (ashr); None for no such gate.
-    large
-        The probability of an effect beyond ``discovery.effect_size_eps`` is at least this; None for no gate.
-    anyday
-        ``none`` or ``bonferroni``: correction for the several days on which a gene may be called.
-    """
-
-    lfsr: float = LFSR_THRESHOLD
-    qvalue: float | None = None
-    large: float | None = None
-    anyday: str = "none"
+    lfsr: float = LFSR_THRESHOLD  # below this; under bonferroni below this over the number of days
+    qvalue: float | None = None  # below this too (ashr); None for no such gate
+    large: float | None = None  # plarge is at least this; None for no such gate
+    anyday: str = "none"  # none or bonferroni: correction for the several days of a gene
 
     def threshold(self, n_days: int) -> float:
-        """Return the lfsr below which a day is called."""
+        """Return the lfsr that a day's own must be below."""
         return self.lfsr / n_days if self.anyday == "bonferroni" else self.lfsr
 
     def words(self, n_days: int) -> str:
@@ -59,27 +47,7 @@ class CallRule:
 
 
 def active(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> NDArray[np.bool_]:
-    """Return on which days each gene is called.
-
-    Parameters
-    ----------
-    table
-        ``gene`` and ``lfsr_d*``; ``qvalue_d*`` and ``plarge_d*`` where the rule has such gates.
-    rule
-        What makes a call.
-    where
-        The file, for messages.
-
-    Returns
-    -------
-    ndarray
-        (L, D).
-
-    Raises
-    ------
-    DiscoveryError
-        When columns are absent, or a value is not within [0, 1].
-    """
+    """Return the days on which each gene is called, (L, D); `where` is the file, for messages."""
     gates = [names.LFSR]
     gates += [names.QVALUE] if rule.qvalue is not None else []
     gates += [names.PLARGE] if rule.large is not None else []
@@ -93,25 +61,10 @@ def active(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> NDAr
 
 
 def with_calls(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> pd.DataFrame:
-    """Add ``lfsr_min``, ``best_day`` and ``hit_anyday``.
+    """Return a copy with ``lfsr_min``, ``best_day`` and ``hit_anyday``, computed anew where they are there.
 
     The best day is the index of the least lfsr, of a hit among the days on which it is called, the first of
-    equals: under a gate the least lfsr of all may stand on a day that is not called.
-
-    Parameters
-    ----------
-    table, rule, where
-        As in `active`. Such columns that are there already are computed anew.
-
-    Returns
-    -------
-    DataFrame
-        A copy, rows as they were.
-
-    Raises
-    ------
-    DiscoveryError
-        As `active`.
+    equals: under a gate the least lfsr of all may be on a day that is not called.
     """
     called = active(table, rule, where=where)
     lfsr = _shares(table, names.LFSR, called.shape[1], where)
@@ -128,23 +81,7 @@ def with_calls(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> 
 def rank(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> pd.DataFrame:
     """Put hits first, then small ``lfsr_min``, then large |postmean/postsd| at the best day, then by name.
 
-    Parameters
-    ----------
-    table
-        Any mash output with ``gene`` and ``lfsr_d*``. Without ``postmean_d*`` and ``postsd_d*`` the third
-        rule is left out.
-    rule, where
-        As in `active`.
-
-    Returns
-    -------
-    DataFrame
-        All columns of `table` and those of `with_calls`, rows in order, index 0 to L-1.
-
-    Raises
-    ------
-    DiscoveryError
-        As `active`, and when a posterior mean or SD is not a finite number.
+    Without ``postmean_d*`` and ``postsd_d*`` the third rule is left out.
     """
     called = with_calls(table, rule, where=where)
     order = pd.DataFrame(
@@ -159,18 +96,7 @@ def rank(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> pd.Dat
 
 
 def main(words: list[str] | None = None) -> int:
-    """Rank a mash output from the command line.
-
-    Parameters
-    ----------
-    words
-        Arguments; None for those of the process.
-
-    Returns
-    -------
-    int
-        Exit code, 0 or 1.
-    """
+    """Rank a mash output from the command line; return the exit code."""
     parser = argparse.ArgumentParser(
         "python -m fatebias.discovery.ranking", description="Rank a mash output."
     )

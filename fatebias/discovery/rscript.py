@@ -37,33 +37,14 @@ FIXES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether a command starts an R that has a package.
+    """Whether a command starts an R that has a package."""
 
-    Parameters
-    ----------
-    version
-        The package's version; None where it does not answer.
-    why_not
-        Why it does not; empty where it does.
-    """
-
-    version: str | None
-    why_not: str = ""
+    version: str | None  # None where the package does not answer
+    why_not: str = ""  # empty where it does
 
 
 def script_path() -> Path:
-    """Find run_mashr.R beside this module (installed) or in the checkout's mashr folder.
-
-    Returns
-    -------
-    Path
-        The script.
-
-    Raises
-    ------
-    DiscoveryError
-        When it is at neither place.
-    """
+    """Find run_mashr.R beside this module (installed) or in the checkout's mashr folder."""
     here = Path(__file__)
     places = [here.with_name(SCRIPT), here.parents[2] / "mashr" / SCRIPT]
     for place in places:
@@ -73,20 +54,7 @@ def script_path() -> Path:
 
 
 def rscript_has(command: Sequence[str], package: str) -> Answer:
-    """Ask R, once a process, whether it can load a package.
-
-    Parameters
-    ----------
-    command
-        The words that start Rscript.
-    package
-        ``mashr`` or ``ashr``.
-
-    Returns
-    -------
-    Answer
-        The version, or why there is none; an R that cannot be started is such a reason, not an error.
-    """
+    """Ask R, once a process, for a package's version; an R that does not start is a reason, not an error."""
     return _ask(tuple(command), package)
 
 

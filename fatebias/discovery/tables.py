@@ -20,25 +20,7 @@ Array = NDArray[np.float64]
 
 
 def read_table(path: Path, *, fix: str) -> pd.DataFrame:
-    """Read a CSV with all cells as text.
-
-    Parameters
-    ----------
-    path
-        The file.
-    fix
-        What to do when it is absent or no table.
-
-    Returns
-    -------
-    DataFrame
-        At least one row.
-
-    Raises
-    ------
-    DiscoveryError
-        When the file is absent, unreadable, empty or not a CSV.
-    """
+    """Read a CSV of one row or more with all cells as text; `fix` is for the message if it cannot be read."""
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False)
     except FileNotFoundError as error:
@@ -53,26 +35,9 @@ def read_table(path: Path, *, fix: str) -> pd.DataFrame:
 
 
 def count_days(table: pd.DataFrame, prefixes: list[str], *, where: object) -> int:
-    """Count the days of a table whose columns are named ``PREFIX0`` to ``PREFIX{D-1}``.
+    """Count the days of a table with a column ``gene`` and ``PREFIX0`` to ``PREFIX{D-1}``.
 
-    Parameters
-    ----------
-    table
-        With a column ``gene``.
-    prefixes
-        Every one of them must be there for every day; the first one says how many days there are.
-    where
-        The file, for messages.
-
-    Returns
-    -------
-    int
-        D, 1 or more.
-
-    Raises
-    ------
-    DiscoveryError
-        When columns are absent.
+    The first prefix says how many days there are; all must have every day.
     """
     numbered = re.compile(re.escape(prefixes[0]) + r"\d+")
     n_days = max(1, sum(numbered.fullmatch(str(column)) is not None for column in table.columns))
@@ -98,32 +63,9 @@ def day_values(
     accept: Callable[[Array], NDArray[np.bool_]] = np.isfinite,
     fix: str | None = None,
 ) -> Array:
-    """Read one quantity over days.
+    """Read one quantity over days, (L, D), from text or numbers.
 
-    Parameters
-    ----------
-    table
-        With a column ``gene`` and the quantity's columns, as text or as numbers.
-    prefix
-        The quantity, such as ``lfsr_d``.
-    n_days
-        D.
-    where
-        The file, for messages.
-    allowed, accept
-        What values may be, in words and as a function, which must refuse NaN: other text becomes that.
-    fix
-        What to do about others.
-
-    Returns
-    -------
-    ndarray
-        (L, D).
-
-    Raises
-    ------
-    DiscoveryError
-        With gene, column and value of what is not allowed.
+    `accept` must refuse NaN, which text that is no number becomes; an error names gene, column and value.
     """
     columns = names.day_columns(prefix, n_days)
     values = np.column_stack([[_number(cell) for cell in table[column]] for column in columns])

@@ -20,18 +20,10 @@ HETEROGENEITY = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class Components:
-    """Patterns and scales; component 0 is the null, then every pattern at scale 0, at scale 1, and so on.
+    """Patterns and scales; component 0 is the null, then every pattern at scale 0, at scale 1, and so on."""
 
-    Parameters
-    ----------
-    patterns
-        Covariance patterns U by name, each (D, D), positive semi-definite, largest diagonal element 1.
-    scales
-        Grid of standard deviations w, (scales,).
-    """
-
-    patterns: dict[str, Array]
-    scales: Array
+    patterns: dict[str, Array]  # covariance patterns U, (D, D), positive semi-definite, largest diagonal 1
+    scales: Array  # (scales,) standard deviations w
 
     @property
     def names(self) -> list[str]:
@@ -59,6 +51,11 @@ def canonical(n_days: int) -> dict[str, Array]:
     -------
     dict of str to ndarray
         D + 5 patterns, each (D, D), under the names of R's `cov_canonical`.
+
+    Examples
+    --------
+    >>> list(canonical(2))[:4]
+    ['identity', 'betahat_d0', 'betahat_d1', 'equal_effects']
     """
     one, all_days = np.eye(n_days), np.ones((n_days, n_days))
     singles = {column: np.diag(one[d]) for d, column in enumerate([f"betahat_d{d}" for d in range(n_days)])}
@@ -71,34 +68,16 @@ def canonical(n_days: int) -> dict[str, Array]:
 def normalised(patterns: dict[str, Array]) -> dict[str, Array]:
     """Scale each pattern so that its largest diagonal element is 1; the grid then carries the size.
 
-    Parameters
-    ----------
-    patterns
-        Covariance patterns by name, each (D, D).
-
-    Returns
-    -------
-    dict of str to ndarray
-        The same names; a pattern of zeros stays as it is.
+    A pattern of zeros stays as it is.
     """
     return {name: u / (np.diag(u).max() or 1.0) for name, u in patterns.items()}
 
 
 def select_scales(bhat: Array, shat: Array) -> Array:
-    """Choose the grid of scales from the data, as R's mashr and ashr do.
+    """Return the grid of scales, (scales,), that R's mashr and ashr choose from the data.
 
-    It runs in steps of sqrt(2) from a tenth of the smallest standard error, below which an effect
-    cannot be told from none, to twice the largest effect beyond its error.
-
-    Parameters
-    ----------
-    bhat, shat
-        Estimates and standard errors, of one shape.
-
-    Returns
-    -------
-    ndarray
-        Standard deviations, (scales,).
+    It runs in steps of sqrt(2) from a tenth of the smallest standard error, below which an effect cannot be
+    told from none, to twice the largest effect beyond its error.
     """
     smallest = shat.min() / 10
     excess = (bhat**2 - shat**2).max()

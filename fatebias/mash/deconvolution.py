@@ -22,37 +22,17 @@ MAX_STEPS = 100_000
 
 @dataclass(frozen=True)
 class Deconvolution:
-    """A mixture of centred normals fitted behind noise.
+    """A mixture of centred normals fitted behind noise."""
 
-    Parameters
-    ----------
-    weights
-        (K,), sum 1.
-    covariances
-        (K, D, D).
-    mean_loglik
-        Log-likelihood a gene, before the last step.
-    """
-
-    weights: Array
-    covariances: Array
-    mean_loglik: float
+    weights: Array  # (K,), sum 1
+    covariances: Array  # (K, D, D)
+    mean_loglik: float  # log-likelihood a gene, before the last step
 
 
 def data_driven(bhat: Array, shat: Array, v: Array) -> dict[str, Array]:
-    """Learn patterns from genes with strong effects.
+    """Learn ``ED_PCA_1``, ``ED_PCA_2`` and ``ED_tPCA``, (D, D), from genes with strong effects.
 
-    Parameters
-    ----------
-    bhat, shat
-        Estimates and standard errors of the strong genes, (n, D), n and D at least 2.
-    v
-        Correlation of errors, (D, D) or (n, D, D).
-
-    Returns
-    -------
-    dict of str to ndarray
-        ``ED_PCA_1``, ``ED_PCA_2`` and ``ED_tPCA``, each (D, D).
+    bhat, shat (n, D), n and D at least 2; v (D, D) or (n, D, D).
     """
     start = principal_components(bhat)
     noise = shat[:, :, None] * v * shat[:, None, :]
@@ -63,17 +43,9 @@ def data_driven(bhat: Array, shat: Array, v: Array) -> dict[str, Array]:
 
 
 def principal_components(bhat: Array) -> dict[str, Array]:
-    """Return one rank-one pattern a principal component, and the covariance they make together.
+    """Return a rank-one pattern for each principal component, and the covariance of both together.
 
-    Parameters
-    ----------
-    bhat
-        Estimates of the strong genes, (n, D), not centred.
-
-    Returns
-    -------
-    dict of str to ndarray
-        ``PCA_1``, ``PCA_2`` and ``tPCA``, each (D, D).
+    `bhat` (n, D) is not centred; the names are ``PCA_1``, ``PCA_2`` and ``tPCA``.
     """
     _, d, directions = np.linalg.svd(bhat, full_matrices=False)
     d, directions = d[:N_COMPONENTS], directions[:N_COMPONENTS]
@@ -88,20 +60,7 @@ def extreme_deconvolution(y: Array, noise: Array, start: Array) -> Deconvolution
     fixed at zero. With T = U + noise, an effect of component U given y is N(b, B), b = U T^-1 y and
     B = U - U T^-1 U; the new U is the mean of b b' + B over observations by membership. Ends when a step
     adds no more than `TOLERANCE` to the mean log-likelihood, as R's `extreme_deconvolution` does.
-
-    Parameters
-    ----------
-    y
-        Observations, (n, D).
-    noise
-        Covariance of each one's error, (n, D, D), positive definite.
-    start
-        First covariances, (K, D, D); EM keeps their rank.
-
-    Returns
-    -------
-    Deconvolution
-        Weights and covariances.
+    y (n, D), noise (n, D, D), start (K, D, D), whose rank EM keeps.
     """
     covariances = start.copy()
     weights = np.full(len(start), 1 / len(start))

@@ -135,9 +135,9 @@ def posterior_mixture(bhat: Array, shat: Array, v: Array, prior: Prior) -> Mixtu
 def mixture_of(data: Whitened, seen: dict[int, Directions], prior: Prior) -> Mixture:
     """Apply Bayes' theorem where the patterns are decomposed already, by their index in `prior`."""
     n_genes, n_days = data.y.shape
-    # Components lead, so that each one's moments are written in one piece.
+    # Components lead, so that each one's figures are written in one piece.
     mean, variance = np.zeros((2, len(prior.weights), n_genes, n_days))
-    density = np.empty((n_genes, len(prior.weights)))
+    density = np.empty((len(prior.weights), n_genes)).T
     nothing = np.zeros((n_genes, n_days, 0)), np.zeros((n_genes, 0))
     factors = []
     for p, (k, scale) in enumerate(zip(prior.pattern, prior.scales, strict=True)):

@@ -24,23 +24,11 @@ ROUNDING = 1e-13
 
 
 def penalised_weights(log_lik: Array, null_weight: float) -> Array:
-    """Maximise sum_j log sum_p pi_p l_jp + (null_weight - 1) log pi_0 over the simplex.
+    """Maximise sum_j log sum_p pi_p l_jp + (null_weight - 1) log pi_0 over the simplex, pi (P,).
 
     The penalty is a Dirichlet prior that leans towards the null (Urbut et al. 2019, Methods; Stephens 2017,
-    doi 10.1093/biostatistics/kxw041, supplement S.2.5). It equals `null_weight` - 1 further observations
-    that only the null explains.
-
-    Parameters
-    ----------
-    log_lik
-        Log density of observation j under component p, (J, P); component 0 is the null.
-    null_weight
-        10 is mashr's ``nullbiased``, 1 its ``uniform``.
-
-    Returns
-    -------
-    ndarray
-        pi, (P,), non-negative, sum 1.
+    doi 10.1093/biostatistics/kxw041, supplement S.2.5), equal to `null_weight` - 1 further observations that
+    only the null, component 0 of `log_lik` (J, P), explains.
     """
     lik = np.exp(log_lik - log_lik.max(axis=1, keepdims=True))
     counts = np.ones(len(lik))
@@ -51,29 +39,13 @@ def penalised_weights(log_lik: Array, null_weight: float) -> Array:
 
 
 def maximise(lik: Array, shares: Array) -> Array:
-    """Maximise sum_j shares_j log (lik x)_j over the simplex.
+    """Maximise sum_j shares_j log (lik x)_j over the simplex, x (P,).
 
     Kim, Carbonetto, Stephens and Anitescu 2020, doi 10.1080/10618600.2019.1689985: minimise
     f(x) = -sum_j shares_j log (lik x)_j + sum_p x_p over x >= 0, whose minimum lies on the simplex, by Newton
     steps, each a quadratic programme solved with an active set. On the simplex, -min(gradient) bounds the
-    distance of f from its optimum, so the loop ends with a certificate.
-
-    Parameters
-    ----------
-    lik
-        Densities up to a factor a row, (J, P), non-negative with a positive entry in each row.
-    shares
-        Weights of the rows, (J,), positive, sum 1.
-
-    Returns
-    -------
-    ndarray
-        x, (P,), non-negative, sum 1.
-
-    Raises
-    ------
-    DiscoveryError
-        When the gap stays above `GAP`.
+    distance of f from its optimum, so the loop ends with a certificate. `lik` (J, P) has a positive entry in
+    each row; `shares` sum to 1.
     """
     x = _start(lik, shares)
     for _ in range(MAX_STEPS):
@@ -102,20 +74,6 @@ def quadratic_minimum(hessian: Array, gradient: Array, x: Array) -> Array:
 
     The active set method of Lawson and Hanson: solve on the free coordinates, stop at the first bound met,
     free the bound coordinate whose gradient is most negative, until none is.
-
-    Parameters
-    ----------
-    hessian
-        Positive semi-definite, (P, P).
-    gradient
-        At x, (P,).
-    x
-        Feasible start, (P,), non-negative.
-
-    Returns
-    -------
-    ndarray
-        p, (P,).
     """
     hessian = hessian + RIDGE * hessian.diagonal().mean() * np.eye(len(x))
     linear = gradient - hessian @ x

@@ -1,4 +1,4 @@
-"""Calls and their order (SPEC 5's rules), from tables and from the command line."""
+"""Calls and their order, from tables and from the command line."""
 
 import math
 import subprocess
