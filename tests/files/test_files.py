@@ -12,12 +12,14 @@ import pytest
 
 from fatebias.errors import OutputError
 from fatebias.files.atomic import atomic_json, atomic_path, atomic_text, digest, sha256_file
+from fatebias.files.outputs import PLACES
 from fatebias.files.paths import RunPaths, prepare_out_dir
 
 
 def test_every_path_of_a_run_is_its_own_name_under_the_root(tmp_path: Path):
     paths = RunPaths(tmp_path)
-    found = [getattr(paths, name) for name, kind in vars(RunPaths).items() if isinstance(kind, property)]
+    own = [name for name, kind in vars(RunPaths).items() if isinstance(kind, property)]
+    found = [getattr(paths, name) for name in (*own, *PLACES)]
     assert len(found) >= 11
     assert len(set(found)) == len(found)
     assert {path.parent for path in found} == {tmp_path}
