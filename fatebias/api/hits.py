@@ -139,6 +139,6 @@ def _as_uns(hits: Hits) -> dict[str, Any]:
         "day_labels": np.array(hits.day_labels, dtype=object),
         "engine": hits.report.engine,
         "method": hits.report.method,
-        "rule": hits.rule.words(len(hits.day_labels)),
+        "rule": hits.rule.summary_line(len(hits.day_labels)),
         "contrasts": {name: _as_uns(further) for name, further in hits.further.items()},
     }

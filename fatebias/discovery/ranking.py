@@ -38,7 +38,7 @@ class CallRule:
         """Return the lfsr that a day's own must be below."""
         return self.lfsr / n_days if self.anyday == "bonferroni" else self.lfsr
 
-    def words(self, n_days: int) -> str:
+    def summary_line(self, n_days: int) -> str:
         """Return the rule as text, for the title of a picture."""
         parts = [f"lfsr < {self.threshold(n_days):g}"]
         parts += [f"q < {self.qvalue:g}"] if self.qvalue is not None else []

@@ -88,7 +88,7 @@ def hits(
     day_labels = day_labels or getattr(hits, "day_labels", None) or [f"d{d}" for d in range(n_days)]
     fate, against = contrast or getattr(hits, "contrast", None) or (None, None)
     rule = rule or getattr(hits, "rule", None) or CallRule()
-    rule_text = rule_text or getattr(hits, "rule_text", None) or rule.words(n_days)
+    rule_text = rule_text or getattr(hits, "rule_text", None) or rule.summary_line(n_days)
 
     shown = ranked.head(top)
     lfsr = shown[names.day_columns(names.LFSR, n_days)].to_numpy(dtype=float).ravel()
