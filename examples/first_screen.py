@@ -43,7 +43,7 @@ print(hits.calls[["gene", "active_days", "course", "flip_days"]].head(10))
 
 # %%
 axes = fb.pl.hits(hits)
-axes.set_title("The bundled screen")
+print("drawn:", axes.get_title(loc="left"))  # axes.figure shows it in Jupyter, axes.figure.savefig writes it
 
 # %% [markdown]
 # Further fates come from the same fit.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fatebias.api.results import FitResult
 from fatebias.api.settings import make_config
 from fatebias.config import AUTO, Config
+from fatebias.errors import ConfigError
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
@@ -23,6 +25,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OnStep = Callable[[int, float, int], None]
+OF_A_FIT = (
+    "priors", "model", "inference", "export", "calibration", "discovery",
+    "likelihood_weight", "seed", "device",
+)  # fmt: skip
+# Settings of the command line that mean something else here, and what to use.
+NOT_HERE = {
+    "data": "give settings of data to fatebias.read_screen",
+    "out_dir": "save the fit: fit.save(folder)",
+    "stages": "call fatebias.fit, then fatebias.discover",
+    "resume": "save the fit, and load it: fatebias.load(folder)",
+    "tracking": "runs of the command line are tracked: fatebias tracking=local",
+}
+# Pyro's parameters and the random state belong to the process: a second thread waits for its turn.
+_ONE_FIT = threading.Lock()
 
 
 def fit(screen: Screen, *, preset: str | None = None, progress: bool = True, **settings: Any) -> FitResult:
@@ -64,11 +80,26 @@ def fit(screen: Screen, *, preset: str | None = None, progress: bool = True, **s
 
     The model: docs/inference.md; soft labels as in Papke and Wooldridge 1996 (J. Appl. Econometrics 11:619).
     """
+    from fatebias.data.screen import Screen
+
+    if not isinstance(screen, Screen):
+        raise TypeError("fit takes a Screen: screen = fatebias.read_screen(adata, guides=guides)")
+    for name in settings:
+        if name.partition(".")[0] in NOT_HERE:
+            raise ConfigError(
+                f"{name} is not a setting of a fit from Python",
+                where=name,
+                allowed=OF_A_FIT,
+                fix=NOT_HERE[name.partition(".")[0]],
+            )
     given = {} if screen.settings is None else {"data": screen.settings}
     config = make_config(preset, **given, **settings)
     config.inference.progress = progress and config.inference.progress
-    with _random_state_kept():
-        return fit_with(screen, config)
+    with _ONE_FIT, _random_state_kept():
+        result = fit_with(screen, config)
+    for warning in result.warnings:
+        log.warning("NOT CONVERGED: %s", warning)
+    return result
 
 
 def fit_with(
@@ -82,9 +113,10 @@ def fit_with(
     from fatebias.estimates.likelihood_weight import estimate_weight
     from fatebias.estimates.marginal import marginal_effects, marginal_table
     from fatebias.estimates.tables import gene_table, guide_table, posterior_arrays
-    from fatebias.inference.fit import fit_screen
+    from fatebias.inference.fit import choose_device, fit_screen
     from fatebias.inference.posterior import posterior_moments
 
+    choose_device(config.device)  # one that is absent is refused before anything is computed
     begun = time.perf_counter()
     suggested = estimate_weight(screen, config)
     log.info("%s", suggested.summary_line())

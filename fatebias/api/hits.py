@@ -83,8 +83,11 @@ def discover(fit: FitResult, **settings: Any) -> Hits:
 
     Method: Urbut et al. 2019 (doi 10.1038/s41588-018-0268-8).
     """
+    from fatebias.api.results import FitResult
     from fatebias.discovery.core import discover_contrasts
 
+    if not isinstance(fit, FitResult):
+        raise TypeError("discover takes a fit: fatebias.fit(screen), or fatebias.load(folder)")
     own = {**dataclasses.asdict(fit.config.discovery), **settings}
     cfg = make_config(data=fit.config.data, discovery=own).discovery
     days = tuple(fit.screen["day_labels"])
@@ -113,7 +116,12 @@ def to_anndata(hits: Hits, adata: AnnData) -> None:
     hits
         From `fatebias.discover`.
     adata
-        Any AnnData; its cells are not looked at.
+        Any AnnData; its cells are not looked at. A view becomes a copy, as with any change of a view.
+
+    Notes
+    -----
+    The keys are ``hits`` and ``calls`` (tables), ``contrast``, ``day_labels``, ``engine``, ``method``,
+    ``rule``, and ``contrasts`` with the same for each further one.
 
     Examples
     --------

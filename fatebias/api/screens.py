@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fatebias.api.settings import make_config
+from fatebias.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,13 @@ def read_screen(source: str | Path | AnnData, guides: str | Path | pd.DataFrame,
     """
     from fatebias.data.load import read_screen as read
 
+    for name in ("source", "adata_path", "guide_map_csv"):
+        if name in settings:
+            raise ConfigError(
+                f"{name} is not a setting of read_screen",
+                where=name,
+                fix="give the file or object first, the guide map as guides=",
+            )
     paths = {}
     if isinstance(source, (str, Path)):
         paths["adata_path"] = str(source)

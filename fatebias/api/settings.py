@@ -68,6 +68,10 @@ def make_config(preset: str | None = None, **settings: Any) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     tree: dict[str, Any] = {}
+    # As on the command line: options first, over them the preset's own settings, over all single settings.
+    for group, name in settings.items():
+        if group in GROUPS and isinstance(name, str):
+            _set(tree, group, name)
     if preset is not None:
         chosen = option("experiment", preset)
         if "hydra" in chosen:
@@ -78,9 +82,11 @@ def make_config(preset: str | None = None, **settings: Any) -> Config:
                 fix=f"run it from the command line: fatebias experiment={preset}",
             )
         for key, value in chosen.items():
-            _set(tree, key, value)
+            if not (isinstance(value, str) and isinstance(settings.get(key), str)):
+                _set(tree, key, value)
     for key, value in settings.items():
-        _set(tree, key, value)
+        if not (key in GROUPS and isinstance(value, str)):
+            _set(tree, key, value)
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), tree))
     except OmegaConfBaseException as error:
@@ -89,7 +95,8 @@ def make_config(preset: str | None = None, **settings: Any) -> Config:
             f"{key} has a value of the wrong kind",
             where=key,
             found=str(error).partition("\n")[0].rstrip("."),
-        ) from error
+            allowed="a list of names, such as ['EC', 'MES']" if "ListConfig" in str(error) else None,
+        ) from None
     assert isinstance(config, Config)
     return config
 
@@ -125,6 +132,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     *groups, last = key.split(".")
     for group in groups:
         tree = tree.setdefault(group, {})
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays, pandas' indexes
+        value = value.tolist()
     tree[last] = list(value) if isinstance(value, tuple) else value
 
 

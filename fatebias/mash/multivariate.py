@@ -83,6 +83,7 @@ def mash(
     >>> bool(fit.pi["null"] > 0.5)
     True
     """
+    bhat, shat = np.asarray(bhat, dtype=np.float64), np.asarray(shat, dtype=np.float64)
     check_input(bhat, shat, prior)
     v = np.eye(bhat.shape[1]) if v is None else v
     patterns, notes = _patterns(bhat, shat, v, covariances)

@@ -104,9 +104,10 @@ def shrink(
 def check_input(bhat: Array, shat: Array, prior: str) -> None:
     """Refuse arrays that do not fit together, values that cannot be shrunk and an unknown prior."""
     if bhat.ndim != 2 or bhat.shape != shat.shape or not bhat.size:
-        found = f"{bhat.shape} and {shat.shape}"
         raise DiscoveryError(
-            "estimates and standard errors differ in shape", found=found, allowed="both (L, D)"
+            "estimates and standard errors must be two matrices of one shape",
+            found=f"{bhat.shape} and {shat.shape}",
+            allowed="(L, D): a row for each gene, a column for each day",
         )
     if not (np.isfinite(bhat).all() and np.isfinite(shat).all() and (shat > 0).all()):
         good = np.isfinite(bhat) & np.isfinite(shat) & (shat > 0)

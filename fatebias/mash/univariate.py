@@ -63,6 +63,7 @@ def ash(bhat: Array, shat: Array, *, prior: str = "nullbiased", nullweight: floa
     >>> bool((b[fit.qvalue < 0.01] != 0).all())
     True
     """
+    bhat, shat = np.asarray(bhat, dtype=np.float64), np.asarray(shat, dtype=np.float64)
     check_input(bhat, shat, prior)
     weight = nullweight if prior == "nullbiased" else 1.0
     one, alone = {"normal": np.eye(1)}, np.eye(1)

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import anndata
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 import fatebias as fb
+from fatebias.api.settings import make_config
 from fatebias.errors import ConfigError, DataError
 from fatebias.estimates.tables import read_table
 from fatebias.run import pipeline
@@ -148,12 +150,50 @@ def test_objects_in_memory_read_like_files(files, screen):
         ({"priors": 3}, "priors has a value of the wrong kind\n(.*\n)*.*the name of an option"),
         ({"seed": "x"}, "seed has a value of the wrong kind"),
         ({"preset": "permutation"}, "the experiment permutation is many runs"),
+        ({"data.permutation": 3}, "data.permutation is not a setting of a fit from Python"),
+        ({"out_dir": "here"}, "out_dir is not a setting of a fit from Python\n(.*\n)*.*fit.save"),
         ({"preset": "calibratd"}, "there is no option calibratd .*\n(.*\n)*.*did you mean calibrated"),
     ],
 )
 def test_settings_that_do_not_exist_are_refused_with_those_that_do(screen, settings, message):
     with pytest.raises(ConfigError, match=message):
         fb.fit(screen, **settings)
+
+
+def test_options_come_before_the_preset_and_single_settings_after_it():
+    config = make_config("calibrated", discovery="ashr", export="posterior")
+    assert (config.discovery.method, config.discovery.null_correlation) == ("ashr", "fit")
+    assert config.export.estimates == "posterior"
+    single = make_config("calibrated", discovery={"null_correlation": "identity"})
+    assert single.discovery.null_correlation == "identity"
+
+
+def test_values_of_numpy_are_plain_values(files):
+    screen = fb.read_screen(files.adata, guides=files.guide_map, fates=np.array(["EC", "MES", "NEU"]))
+    assert screen.fates == ("EC", "MES", "NEU")
+    assert make_config(discovery={"mash_lfsr_thresh": np.float64(0.01)}).discovery.mash_lfsr_thresh == 0.01
+    with pytest.raises(
+        ConfigError, match="data.fates has a value of the wrong kind\n(.*\n)*.*a list of names"
+    ):
+        fb.read_screen(files.adata, guides=files.guide_map, fates="EC")
+
+
+def test_what_is_no_screen_and_no_fit_is_refused(fitted, files):
+    with pytest.raises(TypeError, match="fit takes a Screen"):
+        fb.fit("screen.h5ad")
+    with pytest.raises(TypeError, match="discover takes a fit"):
+        fb.discover("results")
+    with pytest.raises(ConfigError, match="adata_path is not a setting of read_screen"):
+        fb.read_screen(anndata.read_h5ad(files.adata), guides=files.guide_map, adata_path="x")
+
+
+def test_fits_of_two_threads_are_those_of_one(screen):
+    quick = {"inference": "laplace", "inference.num_posterior_draws": 20, "progress": False}
+    alone = [fb.fit(screen, seed=seed, **quick).effects for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda seed: fb.fit(screen, seed=seed, **quick).effects, (1, 2)))
+    for one, other in zip(alone, together, strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
 def test_settings_of_discovery_are_checked_too(fitted):

@@ -78,7 +78,7 @@ def test_bonferroni_divides_the_threshold_by_the_days():
     np.testing.assert_array_equal(active(table, CallRule(0.05)), [[True, False], [True, True]])
     strict = CallRule(0.05, anyday="bonferroni")
     np.testing.assert_array_equal(active(table, strict), [[True, False], [True, False]])
-    assert strict.words(2) == "lfsr < 0.025"
+    assert strict.summary_line(2) == "lfsr < 0.025"
 
 
 def test_without_posterior_moments_ties_go_by_name():
