@@ -62,8 +62,9 @@ def test_the_potential_is_that_of_the_model(n_days, centred):
 
 
 @pytest.mark.slow
-# Known defect: with one thread, which the parallel suite uses, the same seed takes other paths than with two, and
-# chains diverge more often than the bound allows (share 0.016). It is the sampler that needs mending, not the bound.
+# Known defect: with one thread, which the parallel suite uses, the same seed takes other paths than with
+# two, and chains diverge more often than the bound allows (share 0.016). The sampler needs mending, not
+# the bound.
 @pytest.mark.xfail(reason="divergences depend on the order of sums: one thread, one seed", strict=False)
 def test_nuts_and_laplace_agree_where_the_posterior_is_close_to_normal():
     screen = small_screen(3000, n_genes=12)
