@@ -11,20 +11,12 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from fatebias.api.settings import keys as schema_keys
 from fatebias.config import Config
 from fatebias.errors import ConfigError, explain
 from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
-
-
-def schema_keys(node: type = Config, prefix: str = "") -> Iterator[str]:
-    """Yield every key that can be set, with its dots, such as ``priors.s_alpha``."""
-    for name, kind in typing.get_type_hints(node).items():
-        if dataclasses.is_dataclass(kind):
-            yield from schema_keys(typing.cast(type, kind), f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
 
 
 def unknown_key(key: str, where: str, groups: Collection[str] = ()) -> ConfigError:
