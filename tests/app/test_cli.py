@@ -65,6 +65,7 @@ def test_help_marks_what_the_command_has_chosen(terminal):
     assert "priors=default" not in marked
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_help_compose(terminal, tmp_path):
     lines = [
         line.strip() for line in terminal("--help").stdout.splitlines() if line.startswith("  python run.py")

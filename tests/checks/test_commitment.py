@@ -224,6 +224,7 @@ def told_apart(tmp_path_factory):
     return cfg, pipeline.run(cfg), names
 
 
+@pytest.mark.slow
 def test_bias_delay_and_both_are_told_apart(told_apart):
     _, paths, genes = told_apart
     table = pd.read_csv(paths.commitment).set_index("gene")
@@ -253,6 +254,7 @@ def test_the_report_counts_what_the_table_says(told_apart):
     assert not list(paths.root.glob(".commitment-*"))
 
 
+@pytest.mark.slow
 def test_a_column_says_the_same_and_other_results_stay(told_apart, tmp_path):
     cfg, paths, _ = told_apart
     before = {name: getattr(paths, name).read_bytes() for name in ("gene_summary", "hits")}

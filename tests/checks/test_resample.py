@@ -332,6 +332,7 @@ def test_results_are_the_same_without_and_a_resample_that_is_done_is_kept(whole,
     assert paths.bootstrap.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_seeds_of_a_sweep_are_one_bootstrap(tmp_path, capsys):
     for seed in (0, 1):
         pipeline.run(settings(tmp_path / str(seed), bootstrap=20, bootstrap_seed=seed))

@@ -186,6 +186,7 @@ def whole(tmp_path_factory):
     return cfg, pipeline.run(cfg)
 
 
+@pytest.mark.slow
 def test_large_effects_are_called_small_ones_are_not(whole):
     cfg, paths = whole
     table = pd.read_csv(paths.spike_in)

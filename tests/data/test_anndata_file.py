@@ -213,6 +213,7 @@ def peak_kb(data: DataConfig) -> int:
 
 @pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
 @pytest.mark.filterwarnings("ignore::UserWarning")  # anndata's zarr writer
+@pytest.mark.slow
 def test_x_and_layers_cost_nothing(parts, write, suffix):
     """X, a layer, obsp and raw of 2 GB each, never written to and so empty on disk, are not read."""
     data = write(parts, suffix)

@@ -168,6 +168,7 @@ def test_threshold_beyond_reason_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("module", ["ranking", "engine"])
+@pytest.mark.slow
 def test_importing_discovery_stays_light(module):
     heavy = "torch pyro anndata mlflow matplotlib hydra"
     code = (

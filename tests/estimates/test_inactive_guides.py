@@ -173,6 +173,7 @@ def test_centred_guides_are_refused():
         )
 
 
+@pytest.mark.slow
 def test_a_run_names_the_dead(tmp_path):
     simulate = SimulateConfig(
         n_cells=3000, n_genes=10, concentration=50.0, dead_guide_share=0.25, design="persistent"

@@ -40,6 +40,7 @@ def fitted(screen, *, checkpoint=None, on_step=None, **inference):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.slow
 def test_broken_off_twice_it_ends_at_the_same_bytes(screen, tmp_path, way):
     path = tmp_path / "checkpoint.pt"
     told: list[tuple[int, float, int]] = []

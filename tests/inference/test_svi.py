@@ -53,6 +53,7 @@ def once(screen):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.slow
 def test_every_way_gives_the_same_kind_of_posterior(screen, once, way):
     fit, posterior = once(way)
     assert posterior.theta_mean.shape == posterior.theta_sd.shape == (screen.L, 2, screen.D)
@@ -65,6 +66,7 @@ def test_every_way_gives_the_same_kind_of_posterior(screen, once, way):
 
 
 @pytest.mark.parametrize("way", ["structured", "structured, minibatches", "normal", "laplace", "nuts"])
+@pytest.mark.slow
 def test_same_seed_same_bytes(screen, once, way):
     one, first = once(way)
     other, second = fitted(screen, config(**WAYS[way]))
@@ -88,6 +90,7 @@ def test_centred_guides_sum_to_zero_within_each_gene(screen):
         np.testing.assert_allclose(draws.delta[:, gene == index].sum(axis=1), 0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_the_structured_family_ends_higher_than_mean_field(screen):
     structured = fit_screen(screen, config(num_steps=200)).diagnostics["loss_final"]
     plain = fit_screen(screen, config(variational="normal", warm_start="none", lr=0.02, num_steps=800))
@@ -112,6 +115,7 @@ def test_a_loss_that_is_not_finite_ends_in_one_clear_error(screen):
         run(screen, config(), model=broken)
 
 
+@pytest.mark.slow
 def test_divergence_ends_in_one_clear_error(screen):
     steps = iter(range(2000))
 

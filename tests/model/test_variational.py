@@ -93,6 +93,7 @@ def test_log_density_is_that_of_the_transformed_normal(n_days):
     assert float(trace.log_prob_sum().detach()) == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_draws_and_pyros_own_samples_are_of_one_distribution():
     design, _, _, family = family_of()
     disturb(family)

@@ -119,6 +119,7 @@ def again(finished, monkeypatch):
     return go
 
 
+@pytest.mark.slow
 def test_what_is_unchanged_is_kept_and_what_changed_is_redone(finished, again):
     assert again() == []
     assert record(finished)["n_hits"] is not None
@@ -180,6 +181,7 @@ def test_tracking_off_needs_no_mlflow(tmp_path):
     assert "tracking" not in record(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failed_fit_keeps_the_earlier_result_and_says_why(tmp_path, monkeypatch):
     pipeline.run(config(tmp_path))
     before = bytes_of(tmp_path)
@@ -229,6 +231,7 @@ def test_a_fit_that_has_not_converged_is_said_in_the_record_and_the_last_lines(t
     assert "NOT CONVERGED" in caplog.records[-1].getMessage()
 
 
+@pytest.mark.slow
 def test_true_effects_are_found_and_null_genes_are_not(tmp_path):
     simulate = SimulateConfig(
         n_cells=6000,
@@ -329,6 +332,7 @@ def checked(out_dir, **calibration):
     )
 
 
+@pytest.mark.slow
 def test_checks_of_an_earlier_fit_do_not_pass_for_those_of_this_one(tmp_path, caplog):
     asked = checked(tmp_path)
     pipeline.run(asked)

@@ -12,7 +12,8 @@ from types import ModuleType
 
 import pytest
 
-FAKE = Path(__file__).parents[1] / "fake_pipeline.py"
+from tests.conftest import FAKE_RUN_PY, LIMIT_S, ROOT
+from tests.warm import Warm
 
 
 @pytest.fixture
@@ -28,17 +29,12 @@ def written() -> ModuleType:
 
 
 @pytest.fixture
-def retried() -> Callable[..., subprocess.CompletedProcess[str]]:
+def retried(warm: Warm) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Type ``python -m fatebias.sweep retry FOLDER ...``."""
 
     def typed(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(FAKE), "-m", "fatebias.sweep", "retry", str(folder), *words],
-            env=os.environ | {"PYTHONPATH": str(FAKE.parents[1])} | environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        command = [str(FAKE_RUN_PY), "-m", "fatebias.sweep", "retry", str(folder), *words]
+        env = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+        return warm.run(*command, cwd=Path.cwd(), env=env, timeout=LIMIT_S)
 
     return typed

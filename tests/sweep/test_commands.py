@@ -124,6 +124,7 @@ def test_any_folder_reaches_hydra_as_it_is(path):
     assert OmegaConf.create({"dir": override.value()}).dir == path
 
 
+@pytest.mark.slow
 def test_retry_runs_the_failed_run_again_and_leaves_the_other(terminal, retried, tmp_path):
     fails = '{"priors=weak": "FitError"}'
     words = ["-m", "priors=weak,tight", "out_dir='a b'"]

@@ -11,7 +11,7 @@ from fatebias.config import DiscoveryConfig
 from fatebias.discovery.rscript import rscript_has, script_path
 from tests.discovery.csv_files import discover
 
-pytestmark = pytest.mark.r_package
+pytestmark = [pytest.mark.r_package, pytest.mark.slow]
 
 DATA = Path(__file__).parents[2] / "golden" / "mash"
 CASES = pd.read_csv(DATA / "cases.csv", index_col="case")
