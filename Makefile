@@ -10,8 +10,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: .venv/.runs
 	$(BIN)/python run.py
 
-# A worker a core, each with one thread.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+# Each worker has one thread; one more than there are cores, since tests of Slurm and MLflow mostly wait.
+WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 test: .venv/.tests
 	$(PYTEST) -m "not soak"

@@ -60,6 +60,7 @@ def check_all(folder: Path, names: list[str]) -> None:
         assert len(stored.points(run, "final/n_hits")) == 1
 
 
+@pytest.mark.soak
 def test_sixteen_jobs_write_while_they_are_imported(tmp_path: Path) -> None:
     names = [f"{number:02}" for number in range(16)]
     jobs = [subprocess.Popen([sys.executable, "-c", JOB, str(tmp_path / name)], cwd=ROOT) for name in names]
@@ -107,6 +108,7 @@ def rows(database: Path) -> int:
         connection.close()
 
 
+@pytest.mark.soak
 def test_an_import_killed_half_way_is_completed_by_the_next(tmp_path: Path) -> None:
     names = [f"{number:02}" for number in range(6)]
     for name in names:
@@ -136,6 +138,7 @@ def test_an_import_killed_half_way_is_completed_by_the_next(tmp_path: Path) -> N
     assert not list(tmp_path.glob("mlflow.db.new-*"))
 
 
+@pytest.mark.soak
 def test_a_disk_that_fills_up_while_importing(tmp_path: Path) -> None:
     """No file may grow beyond 1.6 MB: room for a database with about two of five runs."""
     names = [f"{number:02}" for number in range(5)]
