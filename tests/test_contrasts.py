@@ -36,7 +36,7 @@ def test_what_is_no_contrast(word):
 
 
 def test_contrasts_are_checked_with_the_config():
-    with pytest.raises(ConfigError, match="no contrast of two different fates"):
+    with pytest.raises(ConfigError, match="not a contrast of two different fates"):
         Config(discovery=DiscoveryConfig(contrasts=["NUE"]))
     Config(discovery=DiscoveryConfig(contrasts=["NUE"]), stages=["discover"])  # the fit's fates count there
     Config(
