@@ -1,8 +1,9 @@
 """The gold standard for small screens: Pyro's No-U-Turn sampler on the collapsed data.
 
-Sampled are the effects whitened by the Laplace solution, with the steps between days scaled by their
-sigma_time over its Laplace value (non-centred, since sigma_time may come near zero), and the log scales.
-Near its mode the posterior is then close to a standard normal, and a few leapfrog steps cross it.
+Sampled are the effects whitened by the Laplace solution, and the log scales. Effects that the data hardly
+inform are stretched with their scale (non-centred), those that the data fix are not (centred), the rest in
+between: see `stretch_powers`. The posterior is then close to a standard normal, also where a scale comes near
+zero, and a few leapfrog steps cross it.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Potential:
         self.delta = put(design.delta_index, torch.int64)
         self.shared = put(design.shared_index, torch.int64)
         self.walk = put(walk_steps(rows.n_days))
+        self.power = put(stretch_powers(design, laplace))
         fixed = [priors.s_alpha] * rows.n_days + [priors.s_rep] * rows.n_reps + [priors.s_gamma]
         self.shared_precision = put(np.array(fixed) ** -2.0).unsqueeze(1)
 
@@ -71,17 +73,16 @@ class Potential:
         """Return steps, theta, delta, shared effects and scales at whitened coordinates.
 
         ``point`` has ``effects``, (..., size), and ``scales``, (..., F*, D + 1): log scales minus their
-        Laplace value, in units of 0.2. The steps, (..., L, F*, D), are standardised: from the second on their
-        prior has the scales' Laplace values. theta has the same shape, delta (..., G, F*), shared (..., Q,
-        F*), scales (..., F*, D + 1).
+        Laplace value, in units of 0.2. The steps of the walk, (..., L, F*, D), and theta have the same
+        shape, delta (..., G, F*), shared (..., Q, F*), scales (..., F*, D + 1).
         """
         white = point["effects"].unsqueeze(-1)
         flat = self.mean + torch.linalg.solve_triangular(self.factor.T, white, upper=True).squeeze(-1)
         ratio = torch.exp(LOG_SCALE_UNIT * point["scales"])
-        steps = flat[..., self.theta] @ self.walk.T
-        stretch = torch.cat([torch.ones_like(ratio[..., :1]), ratio[..., 1:-1]], dim=-1)
-        theta = (steps * stretch.unsqueeze(-3)).cumsum(dim=-1)
-        return steps, theta, flat[..., self.delta], flat[..., self.shared], self.scale_mode * ratio
+        stretch = (ratio**self.power).unsqueeze(-3)
+        steps = (flat[..., self.theta] @ self.walk.T) * stretch[..., :-1]
+        delta = flat[..., self.delta] * stretch[..., -1]
+        return steps, steps.cumsum(dim=-1), delta, flat[..., self.shared], self.scale_mode * ratio
 
     def __call__(self, point: dict[str, Tensor]) -> Tensor:
         """Return the potential energy of one point, a float64 scalar."""
@@ -89,14 +90,31 @@ class Potential:
         used = centre_within_genes(delta, self.tensors.guide_gene) if self.centred else delta
         table = guide_day_table(theta, used, self.tensors.guide_gene)
         height = self.weight * self.tensors.log_likelihood(table, shared)
-        tau, mode, sigma_guide = scales[:, 0], self.scale_mode[:, 1:-1], scales[:, -1]
-        height = height - 0.5 * ((steps[..., 0] / tau) ** 2).sum() - self.counts[0] * tau.log().sum()
-        height = height - 0.5 * ((steps[..., 1:] / mode) ** 2).sum()
-        height = height - 0.5 * ((delta / sigma_guide) ** 2).sum() - self.counts[-1] * sigma_guide.log().sum()
+        height = (
+            height - 0.5 * ((steps / scales[:, :-1]) ** 2).sum() - 0.5 * ((delta / scales[:, -1]) ** 2).sum()
+        )
+        # The normal densities' scales, less the Jacobian of what was stretched
+        height = height - (self.counts * (1 - self.power) * scales.log()).sum()
         height = height - 0.5 * (self.shared_precision * shared**2).sum()
         # HalfNormal scales, and the Jacobian of their logarithm
         height = height - 0.5 * ((scales / self.widths) ** 2).sum() + scales.log().sum()
         return -height
+
+
+def stretch_powers(design: DesignMatrix, laplace: LaplaceFit) -> NDArray[np.float64]:
+    """Return to which power of its scale each kind of effect is stretched, (F*, D + 1), from 0 to 1.
+
+    It is the effects' posterior variance over their prior variance, averaged: 1 where data say nothing
+    (non-centred), 0 where they say all (centred). Papaspiliopoulos, Roberts and Skold 2003, Bayesian
+    Statistics 7, partially non-centred parametrisations.
+    """
+    inverse = torch.cholesky_inverse(laplace.factor).cpu().numpy()
+    theta, walk = design.theta_index, walk_steps(design.rows.n_days)
+    across_days = inverse[theta[..., :, None], theta[..., None, :]]  # (L, F*, D, D)
+    steps = np.einsum("de,lfeg,dg->fd", walk, across_days, walk) / len(theta)
+    delta = inverse.diagonal()[design.delta_index].mean(axis=0)
+    variance = np.column_stack([steps, delta])
+    return np.asarray(np.clip(variance * laplace.scale_precision, 0, 1))
 
 
 def fit_nuts(
