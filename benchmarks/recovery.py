@@ -58,7 +58,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
         "moi": 5.0,
     },
     "shared": {"design": "persistent", "concentration": 5.0, "neighbours": 15},
-    "dead_guides": {"design": "persistent", "sigma_guide": 0.4, "dead_guide_share": 0.25},
+    "dead_guides": {"design": "persistent", "sigma_guide": 0.4, "inactive_guide_share": 0.25},
     "single_draws": {"design": "mixed", "concentration": 1.0},
     "moi_1": {"design": "mixed", "moi": 1.0},
     "moi_2.5": {"design": "mixed", "moi": 2.5, "concentration": 5.0},

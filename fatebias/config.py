@@ -62,12 +62,15 @@ class SimulateConfig:
     effect_min: float = 0.3
     effect_max: float = 1.0
     sigma_guide: float = 0.15
-    dead_guide_share: float = 0.0
+    inactive_guide_share: float = 0.0
+    dead_guide_share: float | None = None  # the name of inactive_guide_share up to 0.1; still read
     neighbours: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Refuse sizes and shares that make no screen."""
+        if self.dead_guide_share is not None:
+            self.inactive_guide_share, self.dead_guide_share = self.dead_guide_share, None
         for name in ("n_cells", "n_genes", "guides_per_gene", "n_days", "n_replicates", "neighbours"):
             if getattr(self, name) < 1:
                 raise _refuse(f"data.simulate.{name}", getattr(self, name), "a whole number, 1 or more")
@@ -76,7 +79,7 @@ class SimulateConfig:
         _positive("data.simulate.moi", self.moi)
         _positive("data.simulate.concentration", self.concentration)
         _positive("data.simulate.sigma_guide", self.sigma_guide, zero=True)
-        for name in ("active_share", "dead_guide_share"):
+        for name in ("active_share", "inactive_guide_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise _refuse(f"data.simulate.{name}", getattr(self, name), "a share from 0 to 1")
         if not 0 <= self.effect_min <= self.effect_max:

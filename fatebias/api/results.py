@@ -192,7 +192,8 @@ def load(folder: str | Path) -> FitResult:
     import numpy as np
 
     from fatebias.estimates.estimates import read_fit
-    from fatebias.estimates.tables import read_posterior, read_table
+    from fatebias.estimates.tables import read_posterior
+    from fatebias.files.tables import read_table
 
     paths = RunPaths(Path(folder))
     entry = RunRecord(paths).content["stages"].get("fit", {})

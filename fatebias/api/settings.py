@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         for name, each in value.items():
             _set(tree, f"{key}.{name}", each)
         return
-    _refuse_unknown(key)
+    if not any(each == key or each.startswith(f"{key}.") for each in keys()):
+        raise unknown_setting(key, key)
     *groups, last = key.split(".")
     for group in groups:
         tree = tree.setdefault(group, {})
@@ -137,19 +138,14 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = list(value) if isinstance(value, tuple) else value
 
 
-def _refuse_unknown(key: str) -> None:
+def unknown_setting(key: str, where: str, groups: Collection[str] = GROUPS) -> ConfigError:
+    """Return the error for a key that the schema lacks: the keys beside it, and the one probably meant."""
     known = list(keys())
-    if key in known or any(each.startswith(f"{key}.") for each in known):
-        return
-    group = key.rpartition(".")[0]
-    beside = [each for each in known if each.rpartition(".")[0] == group]
-    last = key.rpartition(".")[2]
-    same = [each for each in known if each.rpartition(".")[2] == last]
-    near = [] if group else difflib.get_close_matches(key, [*GROUPS, *beside], n=1, cutoff=0.7)
-    near = near or same or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
-    raise ConfigError(
-        f"there is no setting {key}",
-        where=key,
-        allowed=beside if group else [*GROUPS, *beside],
-        fix=f"did you mean {' or '.join(near)}?" if near else None,
-    )
+    group, _, last = key.rpartition(".")
+    top = [*groups, *(each for each in known if "." not in each)]
+    beside = [each for each in known if group and each.rpartition(".")[0] == group]
+    near = [] if group else difflib.get_close_matches(key, top, n=1, cutoff=0.7)
+    near += [each for each in known if each.rpartition(".")[2] == last]  # the right name in the wrong group
+    near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    fix = f"did you mean {' or '.join(near)}?" if near else None
+    return ConfigError(f"there is no setting {key}", where=where, allowed=beside or top, fix=fix)

@@ -14,32 +14,10 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 
 from fatebias.api.settings import keys as schema_keys
+from fatebias.api.settings import unknown_setting
 from fatebias.config import Config
 from fatebias.errors import ConfigError, explain
 from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
-
-
-def unknown_key(key: str, where: str, groups: Collection[str] = ()) -> ConfigError:
-    """Return the error for a key that the schema lacks: the keys beside it, and the one probably meant."""
-    keys = list(schema_keys())
-    group = key.rpartition(".")[0]
-    beside = [each for each in keys if group and each.rpartition(".")[0] == group]
-    if not beside:
-        beside = [*groups, *(each for each in keys if "." not in each)]
-    return ConfigError(
-        f"there is no setting {key}", where=where, allowed=beside, fix=_meant(key, keys, groups)
-    )
-
-
-def _meant(key: str, keys: Sequence[str], groups: Collection[str]) -> str | None:
-    last = key.rpartition(".")[2]
-    if key.startswith("launcher."):
-        return f"did you mean {PREFIX}{last}?"
-    top = [*groups, *(each for each in keys if "." not in each)]
-    near = [] if "." in key else difflib.get_close_matches(key, top, n=1, cutoff=0.7)
-    near += [each for each in keys if each.rpartition(".")[2] == last]  # the right name in the wrong group
-    near = near or difflib.get_close_matches(key, keys, n=1, cutoff=0.7)
-    return f"did you mean {' or '.join(near)}?" if near else None
 
 
 def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> None:
@@ -64,7 +42,7 @@ def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> 
             if not override.is_sweep_override():
                 _check_choice(word, key, override.value(), groups[key])
         elif not any(f"{key}.".startswith(f"{known}.") or known.startswith(f"{key}.") for known in keys):
-            raise unknown_key(key, f"command line, {word}", groups)
+            raise _unknown(key, f"command line, {word}", groups)
 
 
 def _check_choice(word: str, group: str, value: object, options: Collection[str]) -> None:
@@ -115,7 +93,14 @@ def composition_message(error: Exception, groups: Collection[str]) -> str | None
     settings = getattr(cause, "object_type", None)
     if isinstance(settings, type) and issubclass(settings, LocalSettings):
         return str(unknown_launcher_key(key.removeprefix(PREFIX), where, settings))
-    return str(unknown_key(key, where, groups))
+    return str(_unknown(key, where, groups))
+
+
+def _unknown(key: str, where: str, groups: Collection[str]) -> ConfigError:
+    if key.startswith("launcher."):
+        meant = f"did you mean {PREFIX}{key.rpartition('.')[2]}?"
+        return ConfigError(f"there is no setting {key}", where=where, fix=meant)
+    return unknown_setting(key, where, groups)
 
 
 def _no_option(missing: str, options: Sequence[str]) -> str:

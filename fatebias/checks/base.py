@@ -65,6 +65,10 @@ class Check(ABC):
         return named_numbers(report, self.name)
 
 
+# Fewer NTC guides make so few pseudo-genes that a count of calls says little.
+FEWEST_NTC_TO_JUDGE = 10
+
+
 class NtcCheck(Check):
     """A check that makes pseudo-genes of NTC guides."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fatebias import names
-from fatebias.checks.base import NtcCheck, Report, share_with_interval
+from fatebias.checks.base import FEWEST_NTC_TO_JUDGE, NtcCheck, Report, share_with_interval
 from fatebias.config import Config
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fatebias.data.screen import Screen
-
-FEWEST_NTC_TO_JUDGE = 10
 
 
 class Controls(NtcCheck):

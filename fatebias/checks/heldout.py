@@ -36,6 +36,19 @@ class Heldout(Check):
         """Return whether the settings name what to leave out."""
         return config.calibration.heldout != "none"
 
+    def require(self, screen: Screen, config: Config) -> None:
+        """Raise a DataError where there is but one group to leave out."""
+        kind = config.calibration.heldout
+        n_groups = int(_groups(screen, kind).max()) + 1
+        if n_groups < 2:
+            raise DataError(
+                "nothing can be left out",
+                where=f"calibration.heldout={kind}",
+                found=f"{n_groups} group of cells",
+                allowed="two or more",
+                fix="calibration.heldout=clusters or replicate, data.cluster_key=COLUMN, or none",
+            )
+
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
         """Return what is left out at a time."""
         return [config.calibration.heldout, config.calibration.heldout_folds]
@@ -67,21 +80,13 @@ def heldout_score(screen: Screen, cfg: Config, weight: float) -> Report:
     a random split would leak it. The score of a cell is the log of the mean over posterior draws of
     ``prod_f pi_f^p_f``; the fits are by ``inference=laplace``. ``against_nuisance`` is the gain over alpha, b
     and gamma alone, ``against_no_time`` that over theta constant in time; standard errors are over what was
-    left out together. Raises a DataError when there is but one group to leave out.
+    left out together.
     """
     from fatebias.data.synthetic import subset
 
     by_replicate = cfg.calibration.heldout == "replicate"
-    group = screen.rep if by_replicate else screen.cluster
+    group = _groups(screen, cfg.calibration.heldout)
     n_groups = int(group.max()) + 1
-    if n_groups < 2:
-        raise DataError(
-            "nothing can be left out",
-            where=f"calibration.heldout={cfg.calibration.heldout}",
-            found=f"{n_groups} group of cells",
-            allowed="two or more",
-            fix="calibration.heldout=clusters or replicate, data.cluster_key=COLUMN, or none",
-        )
     n_folds = n_groups if by_replicate else min(cfg.calibration.heldout_folds, n_groups)
     fold = np.random.default_rng([0x4E1D, cfg.seed]).permutation(np.arange(n_groups) % n_folds)[group]
     scores = {name: np.empty(screen.N) for name in ("full", "no_time", "nuisance")}
@@ -104,6 +109,10 @@ def heldout_score(screen: Screen, cfg: Config, weight: float) -> Report:
         report[f"against_{name}"] = float(np.average(gain, weights=of_cell))
         report[f"against_{name}_se"] = _clustered_se(gain, of_cell, group)
     return report
+
+
+def _groups(screen: Screen, kind: str) -> NDArray[np.integer]:
+    return screen.rep if kind == "replicate" else screen.cluster
 
 
 def _score(train: Screen, test: Screen, cfg: Config, weight: float, model: str) -> Array:

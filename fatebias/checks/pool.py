@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from fatebias import names
 from fatebias.checks.refit import Refits
 from fatebias.checks.resample_tables import bootstrap_table
 from fatebias.checks.resampling import of_bootstrap
@@ -24,6 +22,7 @@ from fatebias.errors import FatebiasError, OutputError
 from fatebias.files.atomic import atomic_path
 from fatebias.files.outputs import PLACES
 from fatebias.files.paths import RunPaths, prepare_out_dir
+from fatebias.files.tables import read_table
 
 # Runs on different machines find the same mode up to rounding.
 SAME_MODE = 1e-3
@@ -68,7 +67,7 @@ def pool(folder: Path) -> Path:
     together = Refits(
         *(np.concatenate([each[part] for each in kept]) for part in ("values", "steps", "converged"))
     )
-    given = pd.read_csv(paths.gene_summary, dtype={names.GENE: str}, keep_default_na=False)
+    given = read_table(paths.gene_summary)
     whole = of_bootstrap(together, first["mode"], first["model"], first["prior"])
     to = prepare_out_dir(folder)
     table, _ = bootstrap_table(screen, cfg, given, whole, to.root)

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fatebias import names
 from fatebias.checks.base import Check, Report, named_numbers
 from fatebias.config import Config
 from fatebias.errors import DataError
@@ -65,7 +64,6 @@ class Resample(Check):
 
     def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Resample as the settings ask, and return a part each for bootstrap, jackknife and concordance."""
-        import pandas as pd
         import torch
 
         from fatebias.checks.centre import centre_of_run
@@ -74,10 +72,11 @@ class Resample(Check):
         from fatebias.checks.resampling import bootstrap, jackknife
         from fatebias.checks.units import resampling_units
         from fatebias.estimates.tables import read_posterior
+        from fatebias.files.tables import read_table
 
         cfg = config.calibration
         posterior = read_posterior(paths.posterior)
-        given = pd.read_csv(paths.gene_summary, dtype={names.GENE: str}, keep_default_na=False)
+        given = read_table(paths.gene_summary)
         workers = max(1, torch.get_num_threads())
         report: Report = {}
         if cfg.bootstrap or cfg.jackknife != "none":

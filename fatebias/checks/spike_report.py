@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fatebias import names
-from fatebias.checks.base import share_with_interval
+from fatebias.checks.base import FEWEST_NTC_TO_JUDGE, share_with_interval
 from fatebias.config import DiscoveryConfig
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ NO_DAYS, ONE_DAY, ALL_DAYS = "none", "one", "all"
 GOAL = 0.8
 # Of one size and pattern: with fewer its power is little more than a guess.
 FEWEST_GENES = 10
-FEWEST_NTC_TO_JUDGE = 10
 
 
 def gene_days(

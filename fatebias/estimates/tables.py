@@ -67,16 +67,6 @@ def posterior_arrays(posterior: Posterior, given: GeneEstimates, screen: Screen)
     return {"gene_of_guide": screen.gene_of_guide, **arrays}
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table that a run wrote: names as text (a gene may be called NA), the rest numbers."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    figures = [str(column) for column in table if column not in (names.GENE, names.GUIDE)]
-    # from text to number by Python's float, which reads back the very bits that were written
-    numbers = {c: pd.to_numeric(table[c].map(lambda cell: float(cell) if cell else np.nan)) for c in figures}
-    whole = [c for c in figures if table[c].str.fullmatch(r"-?\d+").all()]
-    return table.assign(**numbers).astype({c: np.int64 for c in whole})
-
-
 def read_posterior(path: Path) -> Posterior:
     """Return the moments kept in ``posterior.npz``."""
     with np.load(path) as arrays:

@@ -8,6 +8,7 @@ from typing import Any
 from fatebias import names
 from fatebias.files.outputs import OUTPUTS
 from fatebias.files.paths import RunPaths
+from fatebias.files.tables import read_table
 
 SHOWN_GENES = 10
 
@@ -42,9 +43,7 @@ def _calibration(record: Mapping[str, Any]) -> list[str]:
 
 
 def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
-    import pandas as pd
-
-    ranked = pd.read_csv(paths.hits, dtype={names.GENE: str}, keep_default_na=False)
+    ranked = read_table(paths.hits)
     labels = record["stages"].get("fit", {}).get("screen", {}).get("day_labels")
     hits = int(ranked[names.HIT_ANYDAY].sum())
     width = max(4, *(len(str(gene)) for gene in ranked[names.GENE].head(SHOWN_GENES)))

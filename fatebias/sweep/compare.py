@@ -11,6 +11,7 @@ import pandas as pd
 from fatebias import names
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
+from fatebias.files.tables import read_table
 from fatebias.sweep.search import score_of
 from fatebias.sweep.snapshot import Sweep
 from fatebias.sweep.status import DONE, MemberStatus, read_record, statuses
@@ -125,8 +126,7 @@ def _ranking(status: MemberStatus) -> pd.DataFrame | None:
     hits = RunPaths(status.member.folder).hits
     if status.state != DONE or not hits.is_file():
         return None
-    # A gene may be called NA.
-    return pd.read_csv(hits, dtype={names.GENE: str}, keep_default_na=False, na_values=[""])
+    return read_table(hits)
 
 
 def _write(table: pd.DataFrame, final: Path) -> Path:

@@ -19,7 +19,7 @@ import torch
 import fatebias as fb
 from fatebias.api.settings import make_config
 from fatebias.errors import ConfigError, DataError
-from fatebias.estimates.tables import read_table
+from fatebias.files.tables import read_table
 from fatebias.run import pipeline
 
 QUICK = ["inference=laplace", "inference.num_posterior_draws=200", "calibration.control_splits=2"]

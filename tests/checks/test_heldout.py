@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fatebias.checks.heldout import _clustered_se, heldout_score
+from fatebias.checks.heldout import Heldout, _clustered_se, heldout_score
 from fatebias.config import CalibrationConfig, Config, DataConfig, SimulateConfig, weight_asked
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import DataError
@@ -50,7 +50,8 @@ def test_one_replicate_cannot_be_left_out():
     one = dataclasses.replace(screen, rep=np.zeros_like(screen.rep))
     cfg = dataclasses.replace(cfg, calibration=CalibrationConfig(heldout="replicate"))
     with pytest.raises(DataError, match="nothing can be left out"):
-        heldout_score(one, cfg, weight_asked(cfg))
+        Heldout().require(one, cfg)
+    Heldout().require(screen, cfg)
 
 
 def test_copies_of_a_cell_in_one_group_do_not_make_the_error_smaller():

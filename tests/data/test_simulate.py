@@ -56,7 +56,7 @@ def test_names_keep_their_order_beyond_nine():
     assert screen.day_labels[10] == "d10"
 
 
-@pytest.mark.parametrize("settings", [{}, {"design": "prior"}, {"dead_guide_share": 0.3}, {"n_days": 1}])
+@pytest.mark.parametrize("settings", [{}, {"design": "prior"}, {"inactive_guide_share": 0.3}, {"n_days": 1}])
 def test_labels_stand_around_the_models_own_logits(settings):
     """With a huge concentration log(p_f / p_ref) is eta of SPEC 3, computed here cell by cell."""
     narrow = PriorsConfig(s_alpha=1.0, s_tau=0.5, s_time=0.3, s_guide=0.3)
@@ -187,7 +187,7 @@ def test_prior_design_follows_spec_3():
 
 
 def test_inactive_guides_do_nothing():
-    truth = truth_of(n_genes=25, guides_per_gene=4, dead_guide_share=0.25, design="persistent")
+    truth = truth_of(n_genes=25, guides_per_gene=4, inactive_guide_share=0.25, design="persistent")
     assert truth.inactive.sum() == 25
     assert not truth.delta[truth.inactive].any()
     assert not truth.guide_effects()[truth.inactive].any()

@@ -60,7 +60,7 @@ def analysed(**simulate):
 
 @pytest.fixture(scope="module")
 def quarter():
-    return analysed(sigma_guide=0.2, dead_guide_share=0.25, effect_min=0.5, seed=3)
+    return analysed(sigma_guide=0.2, inactive_guide_share=0.25, effect_min=0.5, seed=3)
 
 
 def z_scores(given, theta):
@@ -90,7 +90,7 @@ def test_effects_of_guides_are_mixed_with_the_chance_that_they_are_inactive(quar
 
 
 def test_an_only_guide_has_no_probability_of_being_inactive():
-    _, live, _, _, _ = analysed(guides_per_gene=1, n_cells=2000, dead_guide_share=0.25)
+    _, live, _, _, _ = analysed(guides_per_gene=1, n_cells=2000, inactive_guide_share=0.25)
     assert np.isnan(live.guides.inactive).all()
     assert live.notes == (
         "30 guides are their gene's only one: whether they are inactive cannot be estimated",
@@ -176,7 +176,7 @@ def test_centred_guides_are_refused():
 @pytest.mark.slow
 def test_a_run_names_the_dead(tmp_path):
     simulate = SimulateConfig(
-        n_cells=3000, n_genes=10, concentration=50.0, dead_guide_share=0.25, design="persistent"
+        n_cells=3000, n_genes=10, concentration=50.0, inactive_guide_share=0.25, design="persistent"
     )
     cfg = Config(
         data=DataConfig(source="simulated", simulate=simulate),

@@ -75,7 +75,7 @@ def draw_truth(
         gamma = rng.normal(0, 0.05, n_star)
 
     inactive = np.zeros(n_guides, dtype=bool)
-    inactive[rng.permutation(n_guides)[: round(simulate.dead_guide_share * n_guides)]] = True
+    inactive[rng.permutation(n_guides)[: round(simulate.inactive_guide_share * n_guides)]] = True
     delta = spread * rng.standard_normal((n_guides, n_star))
     delta[inactive] = 0.0
     guides = tuple(f"{gene}_{sg}" for gene in genes for sg in numbered("sg", per_gene))
