@@ -120,7 +120,11 @@ def fit_with(
     begun = time.perf_counter()
     suggested = estimate_weight(screen, config)
     log.info("%s", suggested.summary_line())
-    weight = suggested.weight if config.likelihood_weight == AUTO else float(config.likelihood_weight)
+    described = describe_screen(screen)
+    if config.likelihood_weight == AUTO:
+        screen, weight = suggested.weigh(screen)
+    else:
+        weight = float(config.likelihood_weight)
     calibrating = time.perf_counter() - begun
     fitted = fit_screen(screen, config, weight, on_step=on_step, checkpoint=checkpoint)
     begun = time.perf_counter()
@@ -145,7 +149,7 @@ def fit_with(
         loss=pd.DataFrame(
             {"step": np.asarray(trace.step), "loss": trace.loss, "timestamp_ms": trace.timestamp_ms}
         ),
-        screen=describe_screen(screen),
+        screen=described,
         summary=screen.summary,
         config=config,
         seconds={"calibration": calibrating, **fitted.seconds, "summary": time.perf_counter() - begun},

@@ -137,6 +137,7 @@ class FitResult:
             "warnings": list(self.warnings),
             "likelihood_weight": self.likelihood_weight,
             "suggested_weight": self.weight["weight"],
+            "day_weights": self.weight["by_day"],
             "calibration": self.weight["summary"],
             "notes": list(self.notes),
             "se": self.config.export.se,

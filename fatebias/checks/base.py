@@ -29,6 +29,8 @@ class Check(ABC):
     needs: tuple[str, ...] = ("fit",)  # stages that must be done before
     follows: tuple[str, ...] = ("fit", "discover")  # stages that it judges: done again, they outdate it
 
+    as_fitted: bool = True  # days are weighted as in the fit
+
     @abstractmethod
     def wanted(self, config: Config) -> bool:
         """Return whether the settings ask for it."""

@@ -36,6 +36,7 @@ class Commitment(Check):
 
     name = "commitment"
     needs = ("fit", "discover")
+    as_fitted = False  # commitment scatters by day in its own way
 
     def wanted(self, config: Config) -> bool:
         """Return whether the settings name a measure of commitment."""

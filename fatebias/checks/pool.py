@@ -19,9 +19,11 @@ from fatebias.checks.resampling import of_bootstrap
 from fatebias.config import Config
 from fatebias.data.load import load_screen
 from fatebias.errors import FatebiasError, OutputError
+from fatebias.estimates.likelihood_weight import weigh_as_fitted
 from fatebias.files.atomic import atomic_path
 from fatebias.files.outputs import PLACES
 from fatebias.files.paths import RunPaths, prepare_out_dir
+from fatebias.files.record import RunRecord
 from fatebias.files.tables import read_table
 
 # Runs on different machines find the same mode up to rounding.
@@ -63,7 +65,8 @@ def pool(folder: Path) -> Path:
             )
     paths = RunPaths(found[0])
     cfg = _config(paths.config)
-    screen = load_screen(cfg.data, cfg.priors, paths.root)
+    fitted = RunRecord(paths).content["stages"]["fit"]
+    screen = weigh_as_fitted(load_screen(cfg.data, cfg.priors, paths.root), fitted)
     together = Refits(
         *(np.concatenate([each[part] for each in kept]) for part in ("values", "steps", "converged"))
     )

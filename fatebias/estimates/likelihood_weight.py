@@ -4,11 +4,15 @@
 matching of information of Lyddon, Holmes and Walker 2019 (doi 10.1093/biomet/asz006), which picks up noise
 that cells share within clusters. ``controls``: the weight at which pseudo-genes of NTC guides have z scores
 of unit spread, which picks up whatever else moves a gene without effect.
+
+Labels may scatter more on one day than on another. Under ``likelihood_weight=auto`` each day has its own
+weight: the days' factors, of mean 1, go into the cells' weights, their level is the likelihood weight.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +30,8 @@ Array = NDArray[np.float64]
 PILOT_ROUNDS = 2  # the first at weight 1, the second at the weight that the first suggests
 # One screen in two hundred would take a smaller weight by chance alone.
 SURE = 0.99
+# A day whose labels hardly scatter at all, as where every cell is committed, still counts no more than this.
+LEAST_DISPERSION = 1e-3
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,14 @@ class WeightReport:
     n_clusters: int  # groups of cells that may share noise
     cluster_source: str  # what the groups are
     notes: tuple[str, ...] = ()  # what the reader must know
+    by_day: dict[str, float] | None = None  # weight of each day by its label; None for one weight on all days
+    scatter: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # `scatter_table`
+
+    def weigh(self, screen: Screen) -> tuple[Screen, float]:
+        """Return the screen with the days' factors in its cells' weights, and the likelihood weight."""
+        if self.by_day is None:
+            return screen, self.weight
+        return weigh_days(screen, np.array([self.by_day[label] for label in screen.day_labels]))
 
     def plain(self) -> dict[str, Any]:
         """Return content that JSON can hold."""
@@ -59,7 +73,24 @@ class WeightReport:
         parts = [
             f"{name} {found.weight:.3g}" for name, found in self.estimates.items() if found.weight is not None
         ]
-        return f"suggested likelihood_weight {self.weight:.3g} by {self.method} ({', '.join(parts)})"
+        line = f"suggested likelihood_weight {self.weight:.3g} by {self.method} ({', '.join(parts)})"
+        if self.by_day is None:
+            return line
+        return f"{line}; by day {', '.join(f'{day} {weight:.3g}' for day, weight in self.by_day.items())}"
+
+
+def weigh_days(screen: Screen, of_day: Array) -> tuple[Screen, float]:
+    """Return a screen whose cells' weights carry those of the days, (D,), and the level taken out of them."""
+    level = float(np.average(of_day[screen.day], weights=screen.weight))
+    return replace(screen, weight=screen.weight * of_day[screen.day] / level), level
+
+
+def weigh_as_fitted(screen: Screen, fit: Mapping[str, Any]) -> Screen:
+    """Return the screen with its days weighted as in a fit, given run.json's entry of that fit."""
+    by_day = fit.get("day_weights")
+    return (
+        screen if by_day is None else weigh_days(screen, np.array([by_day[d] for d in screen.day_labels]))[0]
+    )
 
 
 def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> WeightReport:
@@ -71,25 +102,33 @@ def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> W
     it out, whatever the settings: the cells' own scatter alone decides. Raises FitError when the pilot
     fit fails.
     """
-    design = design_of(screen, cfg.model)
-    weight, mean = 1.0, None
-    for _ in range(PILOT_ROUNDS):
-        pilot = fit_broad(design, cfg.priors, weight, mean=mean)
+    day_by_day = cfg.likelihood_weight == AUTO and not by_cells and screen.D > 1
+    weight, mean, weighed = 1.0, None, screen
+    for number in range(PILOT_ROUNDS + 1):
+        pilot = fit_broad(design_of(weighed, cfg.model), cfg.priors, weight, mean=mean)
         mean = pilot.mean
-        cells = linearise(screen, cfg, mean, pilot.scale_precision, weight)
-        found = dispersion_weight(cells, screen)
-        assert found.weight is not None
-        weight = found.weight
-    pilot = fit_broad(design, cfg.priors, weight, mean=mean)
-    cells = linearise(screen, cfg, pilot.mean, pilot.scale_precision, weight)
+        cells = linearise(weighed, cfg, mean, pilot.scale_precision, weight)
+        if number == PILOT_ROUNDS:
+            break
+        if day_by_day:
+            weighed, weight = weigh_days(screen, 1 / dispersion_by_day(cells, screen))
+        else:
+            weight = 1 / cells.dispersion()
     estimates = {
-        "dispersion": dispersion_weight(cells, screen),
+        "dispersion": dispersion_weight(cells, screen, day_by_day),
         "information": information_weight(cells),
     }
     method = "auto" if by_cells else cfg.calibration.method
     if not by_cells and (cfg.likelihood_weight == AUTO or method == "controls"):
-        estimates["controls"] = controls_weight(screen, cfg, weight)
-    return choose(estimates, method, cells.n_clusters, screen.cluster_source)
+        estimates["controls"] = controls_weight(weighed, cfg, weight)
+    report = choose(estimates, method, cells.n_clusters, screen.cluster_source)
+    report = replace(report, scatter=scatter_table(cells, screen))
+    if not day_by_day:
+        return report
+    whole = estimates["dispersion"].weight
+    assert whole is not None
+    of_day = report.weight / whole / dispersion_by_day(cells, screen)
+    return replace(report, by_day=dict(zip(screen.day_labels, of_day.tolist(), strict=True)))
 
 
 def choose(
@@ -98,7 +137,9 @@ def choose(
     """Return the estimate of the method asked for.
 
     ``auto`` takes dispersion, or another method whose weight (the upper end of its interval, if it has one)
-    is smaller. A method that is not available is replaced by dispersion, with a note.
+    is smaller. Of ``controls``, whose few z scores scatter widely, it takes that upper end itself: the weight
+    falls no further than the controls are sure of. A method that is not available is replaced by dispersion,
+    with a note.
     """
     notes = [f"{name}: {found.note}" for name, found in estimates.items() if found.note]
     chosen = "dispersion" if method == "auto" else method
@@ -115,16 +156,46 @@ def choose(
             if found.weight is not None and upper is not None and upper < best:
                 chosen = name
     weight = estimates[chosen].weight
+    if method == "auto" and chosen == "controls":
+        weight = estimates[chosen].high
     assert weight is not None
     return WeightReport(weight, chosen, estimates, n_clusters, cluster_source, tuple(notes))
 
 
-def dispersion_weight(cells: Sandwich, screen: Screen) -> WeightEstimate:
-    """Return one over the Pearson dispersion, with that of each day; for Dirichlet(c pi) labels c + 1."""
+def dispersion_by_day(cells: Sandwich, screen: Screen) -> Array:
+    """Return the Pearson dispersion of each day, (D,)."""
+    found = [cells.dispersion(screen.day == d) for d in range(screen.D)]
+    return np.maximum(found, LEAST_DISPERSION)
+
+
+def scatter_table(cells: Sandwich, screen: Screen) -> dict[str, dict[str, dict[str, float]]]:
+    """Return, by day and fate, the weight that the scatter of its labels suggests, with a 99 % interval."""
+    ratio, error = cells.scatter(screen.day)
+    weight = 1 / np.maximum(np.diagonal(ratio, axis1=1, axis2=2), LEAST_DISPERSION)  # (D, F*)
+    away = np.exp(norm.ppf((1 + SURE) / 2) * error)
+    return {
+        label: {
+            fate: {
+                "weight": weight[d, f],
+                "low": weight[d, f] / away[d, f],
+                "high": weight[d, f] * away[d, f],
+            }
+            for f, fate in enumerate(screen.fates[1:])
+        }
+        for d, label in enumerate(screen.day_labels)
+    }
+
+
+def dispersion_weight(cells: Sandwich, screen: Screen, day_by_day: bool) -> WeightEstimate:
+    """Return one over the Pearson dispersion, with that of each day; for Dirichlet(c pi) labels c + 1.
+
+    ``day_by_day`` takes the mean over cells of one over the dispersion of their day.
+    """
     whole = cells.dispersion()
-    by_day = {label: round(cells.dispersion(screen.day == d), 6) for d, label in enumerate(screen.day_labels)}
+    of_day = dispersion_by_day(cells, screen)
+    by_day = {label: round(float(each), 6) for label, each in zip(screen.day_labels, of_day, strict=True)}
     return WeightEstimate(
-        1 / whole,
+        weigh_days(screen, 1 / of_day)[1] if day_by_day else 1 / whole,
         parts={
             "dispersion": whole,
             "dispersion_by_day": by_day,

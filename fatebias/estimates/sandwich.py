@@ -103,6 +103,38 @@ class Sandwich:
         pearson = self.pearson if chosen is None else self.pearson[chosen]
         return float(np.average(pearson, weights=weight) * self.residual_factor)
 
+    def scatter(self, group: NDArray[np.integer]) -> tuple[Array, Array]:
+        """Return how labels scatter against what single draws of a fate would, by group and pair of fates.
+
+        The ratio of ``sum (p_f - pi_f) (p_g - pi_g)`` to its expectation ``sum pi_f (1[f=g] - pi_g)`` over
+        the cells of a group, (groups, F*, F*); for Dirichlet(c pi) labels 1 / (c + 1) throughout. Second, the
+        relative error of its diagonal, (groups, F*), summed within clusters where there are enough.
+        """
+        pi, weight = self.pi, self.cell_weight
+        apart = self.regression.labels / np.where(weight > 0, weight, 1)[:, None] - pi
+        n_fates, n_groups = pi.shape[1], int(group.max()) + 1
+        ratio, error = np.empty((n_groups, n_fates, n_fates)), np.empty((n_groups, n_fates))
+        for f in range(n_fates):
+            for g in range(n_fates):
+                seen = self.residual_factor * weight * apart[:, f] * apart[:, g]
+                expected = weight * pi[:, f] * ((f == g) - pi[:, g])
+                total = np.bincount(group, expected)
+                ratio[:, f, g] = np.bincount(group, seen) / np.where(total == 0, 1, total)
+                if f == g:
+                    off = seen - ratio[group, f, f] * expected
+                    total = np.bincount(group, seen)
+                    error[:, f] = np.sqrt(self._squares_of_sums(off, group)) / np.where(total == 0, 1, total)
+        return ratio, error
+
+    def _squares_of_sums(self, value: Array, group: NDArray[np.integer]) -> Array:
+        """Return the sum over clusters of the squared sum of a cell's value within each, by group."""
+        if not self.clustered:
+            return np.asarray(np.bincount(group, value**2), dtype=np.float64)
+        cell = group.astype(np.int64) * self.n_clusters + self.cluster
+        pairs, inverse = np.unique(cell, return_inverse=True)
+        sums = np.bincount(inverse.ravel(), value)
+        return np.asarray(np.bincount(pairs // self.n_clusters, sums**2), dtype=np.float64)
+
     @property
     def n_clusters(self) -> int:
         """C."""
@@ -149,6 +181,24 @@ class Sandwich:
             seen = self.along(columns[:, gene * width : (gene + 1) * width])
             blocks[gene] += self.weight**2 * (seen.T @ seen)
         return blocks
+
+    def by_scatter(self, index: NDArray[np.integer], day: NDArray[np.integer]) -> Array:
+        """Return covariances of blocks of coefficients, (L, E, E), at flat places (L, E).
+
+        ``H^-1 (w^2 J + Q) H^-1`` with J the variance of the score under the scatter of each day and pair of
+        fates (`scatter`): a likelihood weight is one number for all fates of a day, while the labels of one
+        fate may be tight and those of another loose.
+        """
+        ratio, _ = self.scatter(day)
+        seen = self.regression.squares(lambda f, g: self.cell_weight**2 * ratio[day, f, g] * self._unit(f, g))
+        columns = np.ascontiguousarray(self.covariance[:, index.ravel()])
+        shape = (*index.shape, -1)
+        meat = (self.precision @ columns + self.weight**2 * (seen @ columns)).T.reshape(shape)
+        return np.einsum("lap,lbp->lab", meat, columns.T.reshape(shape))
+
+    def _unit(self, f: int, g: int) -> Array:
+        """Return the covariance of the indicators of two fates in a single draw, (N,)."""
+        return self.pi[:, f] * ((f == g) - self.pi[:, g])
 
 
 def linearise(screen: Screen, cfg: Config, flat: Array, scale_precision: Array, weight: float) -> Sandwich:

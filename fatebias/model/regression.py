@@ -61,7 +61,7 @@ class SoftRegression:
         def of(one: int, other: int) -> Array:
             return self.weight * self.count * pi[:, one] * ((one == other) - pi[:, other])
 
-        return self._weighted_squares(of)
+        return self.squares(of)
 
     def cluster_scores(self, pi: Array, cluster: NDArray[np.integer]) -> Array:
         """Return the scores of the rows summed by cluster, (C, F* x P), clusters of shape (M,) from 0."""
@@ -71,7 +71,7 @@ class SoftRegression:
         parts = [(member @ self.matrix.multiply(each[:, None]).tocsr()).toarray() for each in surplus.T]
         return np.concatenate(parts, axis=1)
 
-    def _weighted_squares(self, weight_of: Callable[[int, int], Array]) -> Array:
+    def squares(self, weight_of: Callable[[int, int], Array]) -> Array:
         """Return Z' W Z by pairs of fates, dense; the diagonal of W, (M,), depends on the pair."""
         n_fates, width = self.labels.shape[1], self.matrix.shape[1]
         dense = np.empty((n_fates, width, n_fates, width))

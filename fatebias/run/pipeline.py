@@ -160,6 +160,8 @@ class _Run:
 
     def _check(self, check: Check) -> None:
         """Do one check of the fit, where it is asked for and the screen allows it."""
+        from fatebias.estimates.likelihood_weight import weigh_as_fitted
+
         if check.name not in self.config.stages or not check.wanted(self.config):
             return
         absent = [stage for stage in check.needs if not self._noted(stage)]
@@ -176,7 +178,10 @@ class _Run:
         if self.config.resume and self.record.is_current(check.name, key):
             log.info(KEPT, check.name)
             return
-        weight = check.weight(self._noted("fit"))
+        fitted = self._noted("fit")
+        if check.as_fitted:
+            screen = weigh_as_fitted(screen, fitted)
+        weight = check.weight(fitted)
         with self._stage(check.name, key, check.outputs(self.config, self.paths)) as entry:
             entry["of"] = self._keys(check.follows)
             entry["report"] = check.run(screen, self.config, weight, self.paths)

@@ -40,6 +40,52 @@ def test_dirichlet_labels_weigh_one_more_than_their_concentration(concentration)
     assert report.weight == pytest.approx(concentration + 1, rel=0.06)
 
 
+@pytest.fixture(scope="module")
+def noise_by_day_and_fate():
+    """Labels without effects that scatter by day like c = 20, 10, 5, 2, for MES but not for NEU."""
+    screen, cfg = simulated(n_cells=6000, n_genes=12, design="no_effects", sigma_guide=0.0)
+    rng = np.random.default_rng(5)
+    spread = 1 / (1 + np.array([20.0, 10.0, 5.0, 2.0]))[screen.day]
+    mes = 0.4 * rng.dirichlet([1.0, 1.0], screen.N)  # of EC and MES together, split anew in each cell
+    p = np.stack([mes[:, 0], mes[:, 1], np.full(screen.N, 0.6)], axis=1)
+    tight = np.array([0.2, 0.2, 0.6])
+    p = tight + np.sqrt(spread)[:, None] * (p - tight)
+    return dataclasses.replace(screen, p=p), cfg, spread
+
+
+def test_each_day_weighs_what_its_labels_are_worth(noise_by_day_and_fate):
+    screen, cfg, spread = noise_by_day_and_fate
+    report = estimate_weight(screen, cfg)
+    assert report.by_day is not None
+    weight = np.array(list(report.by_day.values()))
+    of_day = np.array([spread[screen.day == d][0] for d in range(screen.D)])
+    np.testing.assert_allclose(weight * of_day, np.mean(weight * of_day), rtol=0.1)
+    weighed, level = report.weigh(screen)
+    assert weighed.weight.mean() == pytest.approx(1)
+    assert level == pytest.approx(report.weight) == pytest.approx(np.mean(weight[screen.day]))
+    for d, label in enumerate(screen.day_labels):
+        found = weighed.weight[screen.day == d] * level
+        np.testing.assert_allclose(found, report.by_day[label])
+
+
+def test_a_number_is_one_weight_for_all_days(noise_by_day_and_fate):
+    screen, cfg, _ = noise_by_day_and_fate
+    report = estimate_weight(screen, dataclasses.replace(cfg, likelihood_weight=1.0))
+    assert report.by_day is None
+    assert report.weigh(screen) == (screen, report.weight)
+
+
+def test_scatter_is_told_apart_by_fate(noise_by_day_and_fate):
+    screen, cfg, spread = noise_by_day_and_fate
+    report = estimate_weight(screen, cfg)
+    for d, label in enumerate(screen.day_labels):
+        mes = report.scatter[label]["MES"]
+        # the labels' variance, 0.4^2 / 12, over that of a draw with probability 0.2
+        truly = 0.2 * 0.8 / (spread[screen.day == d][0] * 0.4**2 / 12)
+        assert mes["low"] < truly < mes["high"]
+        assert report.scatter[label]["NEU"]["weight"] > 3 * mes["weight"]
+
+
 def test_noise_shared_within_clusters_is_seen_by_the_clustered_information_alone():
     """Every cell is there eight times: the labels are worth an eighth of what single cells seem to say."""
     screen, cfg = simulated(concentration=5.0, n_cells=1500, n_genes=6)
@@ -79,7 +125,8 @@ def test_auto_takes_the_smallest_that_is_surely_smaller():
         "information": WeightEstimate(9.0, 8.0, 11.0),
         "controls": WeightEstimate(4.0, 2.0, 7.0),
     }
-    assert choose(ways, "auto", 20, "x").method == "controls"
+    lowered = choose(ways, "auto", 20, "x")
+    assert (lowered.method, lowered.weight) == ("controls", 7.0)  # no further than its interval bears
     ways["controls"] = WeightEstimate(4.0, 1.0, 12.0)
     assert choose(ways, "auto", 20, "x").method == "dispersion"
     assert choose(ways, "information", 20, "x").weight == 9.0
