@@ -1,5 +1,5 @@
 # make demo: fit the bundled screen and print its hits. make test: run the tests. Both install what they need.
-# make quick: the tests that take seconds. make soak: load (many jobs, kills, full disks). make test is all but soak.
+# make quick: the tests that take seconds. make soak: load and long sampling. make test is all but soak.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

@@ -30,7 +30,15 @@ SHARED = ("tests/integration/slurm/", "tests/integration/mlflow/")
 FIRST = (*SHARED, "tests/inference/", "tests/config/test_experiments.py", "tests/app/", "tests/launcher/")
 
 
+# A test that types a command or brings up a server takes seconds.
+COMMANDS = {"warm", "warm_fits", "terminal", "cluster", "server"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if COMMANDS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
@@ -72,6 +80,11 @@ def warm() -> Iterator[Warm]:
         "ssl",
         "submitit",
         "fatebias.app.cli",
+        "fatebias.sweep.__main__",
+        "fatebias.sweep.compare",
+        "fatebias.sweep.jobs",
+        "fatebias.sweep.task",
+        "fatebias.tracking.tracker",
     ]
     if importlib.util.find_spec("optuna"):
         modules.append("optuna")
@@ -83,11 +96,19 @@ def warm() -> Iterator[Warm]:
 @pytest.fixture(scope="session")
 def warm_fits() -> Iterator[Warm]:
     """Runs commands that fit and track."""
-    running = Warm(
-        "hydra", "hydra._internal.hydra", "torch", "pyro", "scipy.stats", "matplotlib.pyplot", "mlflow"
+    others = (
+        "hydra hydra._internal.hydra torch pyro scipy.stats matplotlib.pyplot mlflow anndata h5py".split()
     )
+    running = Warm(*others, *_modules_of_a_run())
     yield running
     running.stop()
+
+
+def _modules_of_a_run() -> list[str]:
+    """Name the package's modules that a run imports; those with a command of their own are no part of it."""
+    found = sorted((ROOT / "fatebias").rglob("*.py"))
+    dotted = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in found]
+    return [name for name in dotted if not name.endswith(("__init__", "__main__"))]
 
 
 @pytest.fixture

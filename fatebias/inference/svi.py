@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -47,6 +48,7 @@ def run_svi(
     finite or grows, SystemExit after SIGTERM with the state saved.
     """
     decay = FINAL_LR_SHARE ** (1 / cfg.num_steps)
+    _spare_compiler()
     optimiser = ClippedAdam({"lr": cfg.lr, "clip_norm": cfg.clip_norm, "lrd": decay})
     svi = SVI(model, family, optimiser, ReparameterisedELBO())
     run = _State(svi, optimiser, family, _Batches(tensors, cfg.batch_size, seed))
@@ -75,6 +77,20 @@ def run_svi(
                 signals.leave()
     run.average.leave()
     return LossTrace(np.arange(len(run.losses)), np.array(run.losses), np.array(run.stamps, dtype=np.int64))
+
+
+def _spare_compiler() -> None:
+    """Let torch's optimisers begin without torch's compiler, which takes seconds to import.
+
+    They import it to exclude a few of their methods from compilation (torch/_compile.py). Nothing is compiled
+    here, so the plain methods do; where something else has imported the compiler, all stays as it is.
+    """
+    if "torch._dynamo" in sys.modules:
+        return
+    for method in vars(torch.optim.Optimizer).values():
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None:
+            plain.__dynamo_disable = plain
 
 
 class _State:

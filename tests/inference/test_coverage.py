@@ -26,7 +26,9 @@ def screens():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "inference", [{"num_steps": 150}, {"method": "laplace"}], ids=["default family", "laplace"]
+    "inference",
+    [pytest.param({"num_steps": 150}, marks=pytest.mark.soak), {"method": "laplace"}],
+    ids=["default family", "laplace"],
 )
 def test_95_percent_intervals_of_theta_cover_the_truth_as_often_as_they_say(screens, inference):
     settings = InferenceConfig(progress=False, num_posterior_draws=1000, **inference)

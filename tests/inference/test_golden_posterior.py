@@ -61,7 +61,7 @@ def test_standard_errors_match_nuts(screen, nuts, inference):
         assert shift < 0.08
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_mean_field_standard_errors_are_too_small_and_the_default_ends_higher(screen, nuts):
     """What the default is there for; the figures of mean field are printed, not required."""
     mean_field = {"variational": "normal", "warm_start": "none", "lr": 0.02, "num_steps": 2000}

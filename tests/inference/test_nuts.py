@@ -61,21 +61,21 @@ def test_the_potential_is_that_of_the_model(n_days, centred):
     np.testing.assert_allclose(np.diff(found), np.diff(expected), rtol=1e-8)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_nuts_and_laplace_agree_where_the_posterior_is_close_to_normal():
-    screen = small_screen(3000, n_genes=12)
+    screen = small_screen(2000, n_genes=8)
     posteriors = {}
     for method in ("nuts", "laplace"):
         inference = InferenceConfig(
             method=method,
             num_chains=2,
-            num_warmup=150,
-            num_samples=250,
-            num_posterior_draws=500,
+            num_warmup=120,
+            num_samples=200,
+            num_posterior_draws=400,
             progress=False,
         )
         fit = fit_screen(screen, Config(data=DataConfig(), priors=NARROW, inference=inference))
-        posteriors[method] = posterior_moments(fit.draw, 500, screen.guide_gene)
+        posteriors[method] = posterior_moments(fit.draw, 400, screen.guide_gene)
         if method == "nuts":
             assert fit.diagnostics["r_hat_max"] < 1.1
             assert fit.diagnostics["nuts_divergent_share"] <= 0.01

@@ -104,6 +104,7 @@ def test_a_fit_is_seen_while_it_runs_and_its_server_may_come_and_go(server: Serv
     assert stored.only("live").info.status == "KILLED"
 
 
+@pytest.mark.soak
 def test_a_run_killed_and_resumed_is_one_run_with_every_metric_once(server: Server, tmp_path: Path) -> None:
     stored = Stored(server.url)
     words = ["tracking.experiment=resumed"]
