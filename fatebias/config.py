@@ -281,6 +281,7 @@ class CalibrationConfig:
 
     method: str = "auto"
     control_splits: int = 2
+    control_draws: int = 1
     commitment: str = "none"
     spike_in: int = 0
     spike_in_sizes: list[float] = field(default_factory=lambda: [0.1, 0.2, 0.4, 0.8])
@@ -302,9 +303,9 @@ class CalibrationConfig:
         _one_of("calibration.jackknife", self.jackknife, ("none", "replicate", "clusters"))
         _one_of("calibration.method", self.method, ("auto", "dispersion", "information", "controls"))
         _one_of("calibration.heldout", self.heldout, ("none", "clusters", "replicate"))
-        for name in ("control_splits", "heldout_folds"):
-            if getattr(self, name) < 2:
-                raise _refuse(f"calibration.{name}", getattr(self, name), "2 or more")
+        for name, least in (("control_splits", 2), ("heldout_folds", 2), ("control_draws", 1)):
+            if getattr(self, name) < least:
+                raise _refuse(f"calibration.{name}", getattr(self, name), f"{least} or more")
         _one_of("calibration.commitment", self.commitment, ("none", "entropy", "column"))
         if self.spike_in < 0:
             raise _refuse("calibration.spike_in", self.spike_in, "0 (none), or a number of rounds")

@@ -36,10 +36,17 @@ def fit_and_call(
     start: InitialValues | None = None,
 ) -> pd.DataFrame:
     """Fit by ``inference=laplace``, whatever the run's method, and call as `call_exported`."""
+    return call_given(screen, cfg, fitted_estimates(screen, cfg, weight, start), folder)
+
+
+def fitted_estimates(
+    screen: Screen, cfg: Config, weight: float, start: InitialValues | None = None
+) -> ContrastEstimates:
+    """Return what a fit by ``inference=laplace``, whatever the run's method, gives mash."""
     laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
     fit = fit_screen(screen, laplace, weight, start=start)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
-    return call_exported(screen, laplace, weight, posterior, folder)
+    return contrast_estimates(screen, laplace, posterior, weight)
 
 
 def call_given(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.checks.base import FEWEST_NTC_TO_JUDGE, NtcCheck, Report, share_with_interval
@@ -15,10 +17,9 @@ from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
-
     from fatebias.data.screen import Screen
+
+Array = NDArray[np.float64]
 
 
 class Controls(NtcCheck):
@@ -33,8 +34,8 @@ class Controls(NtcCheck):
         return True
 
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
-        """Return the settings of the discovery; the number of parts is in the fit's key."""
-        return dataclasses.asdict(config.discovery)
+        """Return draws and the settings of the discovery; the number of parts is in the fit's key."""
+        return [config.calibration.control_draws, dataclasses.asdict(config.discovery)]
 
     def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
         """Return the table and the QQ plot."""
@@ -43,34 +44,40 @@ class Controls(NtcCheck):
     def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Fit again with each part of the NTC guides as pseudo-genes, call, and return the counts.
 
-        The fit is the run's model, weight and priors by ``inference=laplace``; the results of real genes are
-        not touched.
+        Further draws group the guides otherwise. The fit is the run's model, weight and priors by
+        ``inference=laplace``; the results of real genes are not touched.
         """
         import pandas as pd
 
         from fatebias import pl
-        from fatebias.checks.call import fit_and_call
+        from fatebias.checks.call import call_given, fitted_estimates
         from fatebias.data.synthetic import PSEUDO_GENE, pseudo_genes
         from fatebias.pl.save import save_png
 
-        tables = []
-        n_parts = config.calibration.control_splits
-        for part in range(n_parts):
-            split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=config.seed)
-            table = fit_and_call(split, config, weight, paths.root)
-            table = table[table[names.GENE].str.startswith(PSEUDO_GENE)]
-            tables.append(table.assign(**{names.PART: part}))
+        tables, z, apart = [], [], []
+        n_parts, n_draws = config.calibration.control_splits, config.calibration.control_draws
+        for draw in range(n_draws):
+            for part in range(n_parts):
+                split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=config.seed + 1000 * draw)
+                given = fitted_estimates(split, config, weight)
+                table = call_given(split, config, given, paths.root)
+                own = table[names.GENE].str.startswith(PSEUDO_GENE).to_numpy()
+                tables.append(table[own].assign(**{names.PART: part, names.DRAW: draw}))
+                z.append(given.betahat[own] / given.se[own])
+                apart.append(day_differences(given.betahat[own], given.covariance[own]))
         table = pd.concat(tables, ignore_index=True)
         with atomic_path(paths.controls) as draft:
             table.to_csv(draft, index=False)
-        z = z_scores(table, screen.D)
-        save_png(pl.controls(z), paths.controls_plot)
+        scores = np.concatenate(z)
+        save_png(pl.controls(scores), paths.controls_plot)
         called, n = int(table[names.HIT_ANYDAY].sum()), len(table)
         return {
             "pseudo_genes": n,
+            "draws": n_draws,
             "called": called,
             **share_with_interval("rate", called, n),
-            "z_sd": float(np.sqrt((z**2).mean())),
+            **spread_with_interval("z_sd", scores, n_draws),
+            **spread_with_interval("day_difference_sd", np.concatenate(apart), n_draws),
             "ntc_guides": len(screen.ntc_guide_names),
         }
 
@@ -79,16 +86,49 @@ class Controls(NtcCheck):
         few = ""
         if report["ntc_guides"] < FEWEST_NTC_TO_JUDGE:
             few = f"; fewer than {FEWEST_NTC_TO_JUDGE} NTC guides cannot tell more"
+        spreads = [
+            f"{what} {report[name]:.2f}{_interval(report, name)}"
+            for name, what in (("z_sd", "SD of their z scores"), ("day_difference_sd", "of day differences"))
+            if report[name] is not None
+        ]
         return (
             f"calibration check: {report['called']} of {report['pseudo_genes']} NTC pseudo-genes called "
             f"(95 % interval {report['rate_low']:.1%} to {report['rate_high']:.1%}); "
-            f"SD of their z scores {report['z_sd']:.2f}{few}"
+            f"{', '.join(spreads)}{few}"
         )
 
 
-def z_scores(table: pd.DataFrame, n_days: int) -> NDArray[np.float64]:
-    """Return ``betahat / se`` of all genes on the first day, then on the second, and so on, (L * D,)."""
-    betahat, se = (
-        table[names.day_columns(of, n_days)].to_numpy(dtype=float) for of in (names.BETAHAT, names.SE)
-    )
-    return (betahat / se).T.ravel()
+def _interval(report: Report, name: str) -> str:
+    low, high = report[f"{name}_low"], report[f"{name}_high"]
+    return "" if low is None else f" ({low:.2f} to {high:.2f})"
+
+
+def day_differences(betahat: Array, covariance: Array) -> Array:
+    """Return z scores of the differences between days, (n, D (D - 1) / 2), by their own errors.
+
+    Calls rest on these: what all days share may cancel in them, so that they show errors which the days'
+    own z scores do not. betahat (n, D), covariance (n, D, D).
+    """
+    first, second = np.triu_indices(betahat.shape[1], 1)
+    variance = np.diagonal(covariance, axis1=1, axis2=2)
+    of_difference = variance[:, first] + variance[:, second] - 2 * covariance[:, first, second]
+    return np.asarray((betahat[:, first] - betahat[:, second]) / np.sqrt(of_difference))
+
+
+def spread_with_interval(name: str, z: Array, n_draws: int) -> dict[str, float | None]:
+    """Return the root mean square of z scores, (n, m), and its 95 % interval under `name`.
+
+    Scores of a pseudo-gene depend on each other, and so do draws, which regroup the same guides: the interval
+    counts the pseudo-genes of one draw. None where there is too little.
+    """
+    from scipy.stats import t
+
+    if not z.size:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    square = (z**2).mean(axis=1)
+    middle, n = float(square.mean()), len(square) // n_draws
+    if n < 2 or middle == 0:
+        return {name: math.sqrt(middle), f"{name}_low": None, f"{name}_high": None}
+    away = t.ppf(0.975, n - 1) * float(square.std(ddof=1)) / math.sqrt(n) / middle
+    low, high = (math.sqrt(middle * math.exp(side * away)) for side in (-1, 1))
+    return {name: math.sqrt(middle), f"{name}_low": low, f"{name}_high": high}

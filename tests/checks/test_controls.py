@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from fatebias.checks.controls import day_differences, spread_with_interval
 from fatebias.config import (
+    CalibrationConfig,
     Config,
     DataConfig,
     DiscoveryConfig,
@@ -46,6 +49,47 @@ def test_pseudo_genes_are_counted_and_not_called(whole):
     assert report["called"] == int(table["hit_anyday"].sum()) == 0
     assert report["rate_low"] == 0 < report["rate_high"] < 1
     assert paths.controls_plot.stat().st_size > 1000
+
+
+def test_each_draw_groups_the_guides_anew_and_spreads_have_intervals(whole, tmp_path):
+    cfg, paths = whole
+    cfg = dataclasses.replace(
+        cfg,
+        out_dir=str(tmp_path),
+        calibration=CalibrationConfig(control_draws=2),
+        stages=["fit", "discover", "controls"],
+    )
+    drawn = pipeline.run(cfg)
+    once, twice = pd.read_csv(paths.controls), pd.read_csv(drawn.controls)
+    assert twice["draw"].tolist() == [0] * 4 + [1] * 4
+    pd.testing.assert_frame_equal(once, twice[twice["draw"] == 0])
+    columns = ["betahat_d0", "betahat_d1"]
+    assert not (twice[columns].to_numpy()[:4] == twice[columns].to_numpy()[4:]).any()
+    report = RunRecord(drawn).content["stages"]["controls"]["report"]
+    assert (report["draws"], report["pseudo_genes"]) == (2, 8)
+    for name in ("z_sd", "day_difference_sd"):
+        assert report[f"{name}_low"] < report[name] < report[f"{name}_high"]
+
+
+def test_differences_of_days_are_judged_by_their_own_errors():
+    """What all days share makes their z scores small, but not those of differences."""
+    rng = np.random.default_rng(0)
+    shared, own = 1.0, 0.1
+    covariance = np.broadcast_to(shared**2 + own**2 * np.eye(3), (4000, 3, 3))
+    betahat = own * rng.normal(size=(4000, 3))  # the shared part of the errors is not there
+    z = day_differences(betahat, covariance)
+    assert z.shape == (4000, 3)
+    found = spread_with_interval("sd", z, 1)
+    assert found["sd"] == pytest.approx(1, abs=0.03)
+    assert found["sd_low"] < 1 < found["sd_high"]
+    assert (betahat / np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))).std() < 0.2
+
+
+def test_draws_do_not_make_a_spread_look_surer():
+    z = np.random.default_rng(1).normal(size=(12, 4))
+    once, thrice = spread_with_interval("sd", z, 1), spread_with_interval("sd", np.tile(z, (3, 1)), 3)
+    assert once["sd"] == pytest.approx(thrice["sd"])
+    assert thrice["sd_high"] == pytest.approx(once["sd_high"], rel=0.05)
 
 
 def test_real_genes_are_the_same_without_controls(whole, tmp_path):
