@@ -101,6 +101,15 @@ def make_config(preset: str | None = None, **settings: Any) -> Config:
     return config
 
 
+def read_config(path: Path) -> Config:
+    """Return the settings that a run wrote to ``config.yaml``."""
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path)))
+    assert isinstance(config, Config)
+    return config
+
+
 def keys(node: type = Config, prefix: str = "") -> Iterator[str]:
     """List every key of the schema, with its dots."""
     for each in dataclasses.fields(node):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fatebias.api.settings import read_config
 from fatebias.checks.refit import Refits
 from fatebias.checks.resample_tables import bootstrap_table
 from fatebias.checks.resampling import of_bootstrap
-from fatebias.config import Config
 from fatebias.data.load import load_screen
 from fatebias.errors import FatebiasError, OutputError
 from fatebias.estimates.likelihood_weight import weigh_as_fitted
@@ -64,7 +64,7 @@ def pool(folder: Path) -> Path:
                 "pool runs that differ in calibration.bootstrap_seed alone",
             )
     paths = RunPaths(found[0])
-    cfg = _config(paths.config)
+    cfg = read_config(paths.config)
     fitted = RunRecord(paths).content["stages"]["fit"]
     screen = weigh_as_fitted(load_screen(cfg.data, cfg.priors, paths.root), fitted)
     together = Refits(
@@ -77,14 +77,6 @@ def pool(folder: Path) -> Path:
     with atomic_path(to.bootstrap) as draft:
         table.to_csv(draft, index=False)
     return to.bootstrap
-
-
-def _config(path: Path) -> Config:
-    from omegaconf import OmegaConf
-
-    config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path)))
-    assert isinstance(config, Config)
-    return config
 
 
 def _refused(folder: Path, found: str, fix: str) -> OutputError:

@@ -12,6 +12,7 @@ from fatebias import names
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 from fatebias.files.tables import read_table
+from fatebias.sweep.permutation import permutation_table
 from fatebias.sweep.search import score_of
 from fatebias.sweep.snapshot import Sweep
 from fatebias.sweep.status import DONE, MemberStatus, read_record, statuses
@@ -20,8 +21,6 @@ SUMMARY_CSV = "sweep_summary.csv"
 STABILITY_CSV = "hit_stability.csv"
 PICTURE = "sweep_hits.png"
 PERMUTATION_CSV = "permutation_fdr.csv"
-PERMUTATION = "data.permutation"
-THRESHOLDS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.001)  # of lfsr_min
 
 
 def compare(sweep: Sweep) -> list[Path]:
@@ -133,44 +132,3 @@ def _write(table: pd.DataFrame, final: Path) -> Path:
     with atomic_path(final) as draft:
         table.to_csv(draft, index=False, float_format="%.6g")
     return final
-
-
-def permutation_table(
-    found: Sequence[MemberStatus], ranked: Mapping[int, pd.DataFrame]
-) -> pd.DataFrame | None:
-    """Return hits of a screen beside those of its shuffles (``experiment=permutation``), by lfsr threshold.
-
-    ``fdr`` is the mean of the shuffles' hits over the screen's, at most 1. None without screen and shuffle.
-    """
-    sets: dict[str, dict[int, list[int]]] = {}
-    for each in found:
-        words = dict(word.lstrip("+").partition("=")[::2] for word in each.member.settings)
-        number = words.pop(PERMUTATION, None)
-        if number is None or each.member.number not in ranked:
-            continue
-        others = " ".join(f"{key}={value}" for key, value in words.items())
-        kind = 0 if int(number) == 0 else 1
-        sets.setdefault(others, {0: [], 1: []})[kind].append(each.member.number)
-    rows = []
-    for others, runs in sets.items():
-        if not runs[0] or not runs[1]:
-            continue
-        for threshold in THRESHOLDS:
-            real, *_ = (_below(ranked[number], threshold) for number in runs[0])
-            shuffled = [_below(ranked[number], threshold) for number in runs[1]]
-            rows.append(
-                {
-                    "settings": others,
-                    "lfsr": threshold,
-                    "hits": real,
-                    "shuffles": len(shuffled),
-                    "hits_in_shuffles": float(np.mean(shuffled)),
-                    "most_in_shuffles": max(shuffled),
-                    "fdr": min(1.0, float(np.mean(shuffled)) / real) if real else None,
-                }
-            )
-    return pd.DataFrame(rows) if rows else None
-
-
-def _below(ranking: pd.DataFrame, threshold: float) -> int:
-    return int((ranking[names.LFSR_MIN].astype(float) < threshold).sum())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from fatebias import pl
+from fatebias.api.results import config_yaml
+from fatebias.config import Config, DiscoveryConfig
+from fatebias.mash import JointPosterior, mash
 from fatebias.pl.save import save_png
 from fatebias.sweep.compare import compare, hit_stability, summary_table
 from fatebias.sweep.status import statuses
@@ -96,10 +100,27 @@ def test_hits_stand_beside_those_of_shuffles(written, tmp_path):
     written.hits(tmp_path / "0", [("A", 1, 1, 0.001, 0.5), ("B", 1, 1, 0.03, 0.5)])
     written.hits(tmp_path / "1", [("A", 1, 1, 0.04, 0.5), ("B", 1, 1, 0.6, 0.5)])
     written.hits(tmp_path / "2", [("A", 1, 1, 0.9, 0.5), ("B", 1, 1, 0.6, 0.5)])
+    settings = Config(
+        discovery=DiscoveryConfig(engine="native", null_correlation="identity"), stages=["discover"]
+    )
+    rng = np.random.default_rng(0)
+    effects = [rng.normal(0, [[3.0], [1.0], [1.0]][number], (200, 2)) for number in range(3)]
+    for number, bhat in enumerate(effects):
+        (tmp_path / str(number) / "config.yaml").write_text(config_yaml(settings))
+        table = pd.DataFrame({"gene": [f"G{i}" for i in range(200)]})
+        table[["betahat_d0", "betahat_d1"]] = bhat
+        table[["se_d0", "se_d1"]] = 0.6
+        table.to_csv(tmp_path / str(number) / "gene_summary_for_mash.csv", index=False)
     assert tmp_path / "permutation_fdr.csv" in compare(sweep)
     row = pd.read_csv(tmp_path / "permutation_fdr.csv").set_index("lfsr").loc[0.05]
     assert (row["hits"], row["shuffles"], row["hits_in_shuffles"], row["most_in_shuffles"]) == (2, 2, 0.5, 1)
     assert row["fdr"] == 0.25
+    prior = mash(effects[0], np.full((200, 2), 0.6)).joint.priors
+    held = [JointPosterior(bhat, np.full((200, 2), 0.6), np.eye(2), prior).log_lfsr() for bhat in effects[1:]]
+    count = np.mean([(np.exp(each).min(axis=1) < 0.05).sum() for each in held])
+    assert row["hits_in_shuffles_held"] == pytest.approx(count, rel=1e-5)
+    alone = [mash(bhat, np.full((200, 2), 0.6)).lfsr.min(axis=1) for bhat in effects[1:]]
+    assert count > np.mean([(each < 0.05).sum() for each in alone])  # their own mixture calls fewer
 
 
 def test_sweeps_without_shuffles_have_no_such_table(three):

@@ -1,0 +1,113 @@
+"""Hits of a screen beside those of its shuffles, under ``experiment=permutation``.
+
+A shuffle has no effects, so its own mixture leans towards the null and calls less than the screen's would.
+Its effects are therefore judged a second time with the mixture fitted to the screen itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fatebias import names
+from fatebias.api.settings import read_config
+from fatebias.config import DiscoveryConfig
+from fatebias.discovery.core import discover_summary
+from fatebias.discovery.correlation import error_correlation
+from fatebias.discovery.input import GeneSummary, read_summary
+from fatebias.estimates.estimates import read_fit
+from fatebias.files.paths import RunPaths
+from fatebias.files.record import RunRecord
+from fatebias.mash.joint import JointPosterior, Prior
+from fatebias.mash.null_correlation import estimate_null_correlation
+from fatebias.sweep.status import MemberStatus
+
+Array = NDArray[np.float64]
+
+PERMUTATION = "data.permutation"
+THRESHOLDS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.001)  # of lfsr_min
+
+
+def permutation_table(
+    found: Sequence[MemberStatus], ranked: Mapping[int, pd.DataFrame]
+) -> pd.DataFrame | None:
+    """Return hits of a screen beside those of its shuffles, by lfsr threshold.
+
+    ``fdr`` is the mean of the shuffles' hits over the screen's, at most 1; ``fdr_held`` the same with the
+    shuffles judged by the screen's own mixture. None without screen and shuffle.
+    """
+    sets: dict[str, dict[int, list[MemberStatus]]] = {}
+    for each in found:
+        words = dict(word.lstrip("+").partition("=")[::2] for word in each.member.settings)
+        number = words.pop(PERMUTATION, None)
+        if number is None or each.member.number not in ranked:
+            continue
+        others = " ".join(f"{key}={value}" for key, value in words.items())
+        kind = 0 if int(number) == 0 else 1
+        sets.setdefault(others, {0: [], 1: []})[kind].append(each)
+    rows = []
+    for others, runs in sets.items():
+        if not runs[0] or not runs[1]:
+            continue
+        screen = runs[0][0]
+        least = [ranked[each.member.number][names.LFSR_MIN].to_numpy(dtype=float) for each in runs[1]]
+        held = least_lfsr_held(screen.member.folder, [each.member.folder for each in runs[1]])
+        for threshold in THRESHOLDS:
+            real = int((ranked[screen.member.number][names.LFSR_MIN].astype(float) < threshold).sum())
+            own, by_screen = (np.array([(lfsr < threshold).sum() for lfsr in one]) for one in (least, held))
+            rows.append(
+                {
+                    "settings": others,
+                    "lfsr": threshold,
+                    "hits": real,
+                    "shuffles": len(own),
+                    "hits_in_shuffles": own.mean(),
+                    "most_in_shuffles": own.max(),
+                    "fdr": _share(own, real),
+                    "hits_in_shuffles_held": by_screen.mean(),
+                    "fdr_held": _share(by_screen, real),
+                }
+            )
+    return pd.DataFrame(rows) if rows else None
+
+
+def _share(hits: NDArray[np.integer], real: int) -> float | None:
+    return min(1.0, float(hits.mean()) / real) if real else None
+
+
+def least_lfsr_held(screen: Path, shuffles: Sequence[Path]) -> list[Array]:
+    """Return each gene's least lfsr over days in each shuffle, (L,), under the mixture fitted to the screen."""
+    effects, settings, v = _given(screen)
+    embedded = dataclasses.replace(settings, engine="native")
+    priors = discover_summary(effects, embedded, v=v).joint.priors
+    return [_least(folder, priors) for folder in shuffles]
+
+
+def _least(folder: Path, priors: tuple[Prior, ...]) -> Array:
+    effects, settings, v = _given(folder)
+    if v is None and settings.method == "mashr" and settings.null_correlation == "simple":
+        v = estimate_null_correlation(effects.bhat, effects.shat).v
+    v = np.eye(effects.n_days) if v is None else v
+    lfsr = np.exp(JointPosterior(effects.bhat, effects.shat, v, priors).log_lfsr())
+    return np.asarray(lfsr.min(axis=1))
+
+
+def _given(folder: Path) -> tuple[GeneSummary, DiscoveryConfig, Array | None]:
+    """Return the effects that a run gave mash, its settings, and the fit's error correlation if taken."""
+    paths = RunPaths(folder)
+    settings = read_config(paths.config).discovery
+    fit = RunRecord(paths).content["stages"].get("fit", {})
+    effects = read_summary(paths.gene_summary)
+    covariance = None
+    if paths.posterior.is_file():
+        saved = read_fit(paths.posterior, "permutation_fdr.csv")
+        place = [saved.gene_names.index(gene) for gene in effects.genes]
+        own = np.eye(len(saved.fates) - 1)[saved.fates[1:].index(saved.contrast)]
+        covariance = saved.estimates.contrast(own).covariance[place]
+    correlation = error_correlation(settings, fit.get("se", "posterior"), covariance)
+    return effects, settings, None if correlation is None else correlation.v
