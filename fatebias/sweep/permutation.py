@@ -81,7 +81,7 @@ def _share(hits: NDArray[np.integer], real: int) -> float | None:
 
 
 def least_lfsr_held(screen: Path, shuffles: Sequence[Path]) -> list[Array]:
-    """Return each gene's least lfsr over days in each shuffle, (L,), under the mixture fitted to the screen."""
+    """Return each gene's least lfsr over days in each shuffle, (L,), under the screen's own mixture."""
     effects, settings, v = _given(screen)
     embedded = dataclasses.replace(settings, engine="native")
     priors = discover_summary(effects, embedded, v=v).joint.priors
