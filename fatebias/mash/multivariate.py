@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.errors import DiscoveryError
-from fatebias.mash.covariances import canonical
+from fatebias.mash.covariances import canonical, day_patterns
 from fatebias.mash.deconvolution import N_COMPONENTS, data_driven
 from fatebias.mash.shrink import MashResult, check_input, shrink
 from fatebias.mash.univariate import ash
 
 Array = NDArray[np.float64]
 
+COVARIANCES = ("canonical", "days", "datadriven")
 # Genes below this lfsr on some day, each day by itself, are the strong ones of the data-driven patterns.
 STRONG_LFSR = 0.1
 # mash_1by1, which picks the strong genes in R, has its own prior, whatever mash is given.
@@ -51,9 +52,10 @@ def mash(
     nullweight
         Weight of the null under ``nullbiased``, 1 or more.
     covariances
-        ``canonical`` for the patterns of `canonical`, ``datadriven`` for those and patterns learnt from the
-        genes with lfsr below 0.1 on some day (R's ``cov_pca`` and ``cov_ed``), or patterns by name, (D, D)
-        each.
+        ``canonical`` for the patterns of `canonical`; ``days`` for those of `day_patterns`, where days have
+        an order and an effect may be on some of them alone; ``datadriven`` for the canonical ones and
+        patterns learnt from the genes with lfsr below 0.1 on some day (R's ``cov_pca`` and ``cov_ed``); or
+        patterns by name, (D, D) each.
 
     Returns
     -------
@@ -95,11 +97,11 @@ def _patterns(
 ) -> tuple[dict[str, Array], tuple[str, ...]]:
     if not isinstance(covariances, str):
         return dict(covariances), ()
-    if covariances not in ("canonical", "datadriven"):
-        raise DiscoveryError("unknown covariances", found=covariances, allowed=["canonical", "datadriven"])
+    if covariances not in COVARIANCES:
+        raise DiscoveryError("unknown covariances", found=covariances, allowed=COVARIANCES)
     n_days = bhat.shape[1]
-    patterns = canonical(n_days)
-    if covariances == "canonical":
+    patterns = day_patterns(n_days) if covariances == "days" else canonical(n_days)
+    if covariances != "datadriven":
         return patterns, ()
     strong = ash(bhat, shat, nullweight=STRONG_NULL_WEIGHT).lfsr.min(axis=1) < STRONG_LFSR
     if min(strong.sum(), n_days) < N_COMPONENTS:
