@@ -241,6 +241,7 @@ def test_words_given_to_r(in_csv, tmp_path):
         "prior": "uniform",
         "nullweight": 3.0,
         "covariances": "datadriven",
+        "rank_one": "mend",
         "null_correlation": "identity",
     }
     discover(in_csv, tmp_path / "out.csv", fake("good", seed=0, **settings), np.eye(3))
@@ -248,11 +249,11 @@ def test_words_given_to_r(in_csv, tmp_path):
     assert script == str(script_path())
     assert Path(given_in).parent == Path(given_out).parent
     assert Path(given_out).parent.parent == tmp_path
-    assert options[:6] == [
+    assert options[:7] == [
         "--method=mashr", "--prior=uniform", "--nullweight=3.0", "--covariances=datadriven",
-        "--null-correlation=identity", "--seed=0",
+        "--rank-one=mend", "--null-correlation=identity", "--seed=0",
     ]  # fmt: skip
-    assert options[6] == "--V"
+    assert options[7] == "--V"
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -153,6 +153,14 @@ def test_effects_on_some_days(both, tmp_path):
         assert r.get(name, 0) == pytest.approx(ours.get(name, 0), abs=1e-3), name
 
 
+@pytest.mark.parametrize("each", [False, True], ids=["one V", "a V each gene"])
+def test_mended_patterns_of_low_rank(each, both, tmp_path):
+    rng = np.random.default_rng(1)
+    v = np.array([np.corrcoef(rng.normal(size=(3, 12))) for _ in range(50)])
+    in_csv = write(tmp_path / "in.csv", *draw(50, 3))
+    assert_agree(both(in_csv, v if each else v[0], covariances="datadriven", rank_one="mend"))
+
+
 def test_null_weight(both, tmp_path):
     assert_agree(both(write(tmp_path / "in.csv", *draw(100, 3)), nullweight=50.0))
 
