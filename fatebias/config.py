@@ -324,6 +324,7 @@ class DiscoveryConfig:
     prior: str = "nullbiased"
     nullweight: float = 10.0
     covariances: str = "canonical"
+    rank_one: str = "keep"
     null_correlation: str = "simple"
     mash_lfsr_thresh: float = 0.05
     lfsr_thresh: float = 0.05
@@ -340,7 +341,8 @@ class DiscoveryConfig:
         _one_of("discovery.method", self.method, ("mashr", "ashr"))
         _one_of("discovery.engine", self.engine, ("auto", "rscript", "native"))
         _one_of("discovery.prior", self.prior, ("nullbiased", "uniform"))
-        _one_of("discovery.covariances", self.covariances, ("canonical", "datadriven"))
+        _one_of("discovery.covariances", self.covariances, ("canonical", "days", "datadriven"))
+        _one_of("discovery.rank_one", self.rank_one, ("keep", "mend"))
         _one_of(
             "discovery.null_correlation", self.null_correlation, ("simple", "identity", "fit", "per_gene")
         )

@@ -15,7 +15,11 @@ USAGE <- "Usage: Rscript run_mashr.R IN OUT [options]
   --method mashr|ashr                  all days together, or each day by itself (mashr)
   --prior nullbiased|uniform           penalty on the mixture weights (nullbiased)
   --nullweight X                       weight of the null under nullbiased, 1 or more (10)
-  --covariances canonical|datadriven   datadriven adds cov_pca and cov_ed of the strong genes (canonical)
+  --covariances canonical|days|datadriven
+                                       days adds effects on some days alone, flips, onsets and offsets;
+                                       datadriven adds cov_pca and cov_ed of the strong genes (canonical)
+  --rank-one keep|mend                 what is added to learnt patterns: 1 / sqrt(n) as cov_ed does, or more,
+                                       by the genes behind each and their errors (keep)
   --null-correlation simple|identity   correlation of errors between days (simple)
   --V FILE                             that correlation from a CSV instead: columns v_d0, v_d1, ..., one
                                        row a day; or gene, v_d0, ... with one row a gene and day, as in IN
@@ -28,6 +32,7 @@ USAGE <- "Usage: Rscript run_mashr.R IN OUT [options]
 EXIT <- c(usage = 2L, input = 3L, package = 4L, engine = 5L, output = 6L)
 N_PCS <- 2L           # principal components of the data-driven covariances
 STRONG_LFSR <- 0.1    # genes below this on some day, each day by itself, are the strong ones
+ALL_SUBSETS <- 5L     # up to this many days every subset has a pattern, beyond it contiguous runs
 NULL_Z <- 2           # genes below this on every day say how errors correlate
 # Shrunken effects of a smooth walk have nearly the same z score on every day. A correlation estimated
 # from them says that days hardly differ by error, so that any small difference would be a call.
@@ -56,7 +61,7 @@ some <- function(x, most = 10L) {
 
 parse_arguments <- function(words) {
   chosen <- list(method = "mashr", prior = "nullbiased", nullweight = "10", covariances = "canonical",
-                 "null-correlation" = "simple", V = NA, threshold = "0.05", "qvalue-threshold" = NA,
+                 "rank-one" = "keep", "null-correlation" = "simple", V = NA, threshold = "0.05", "qvalue-threshold" = NA,
                  seed = "1")
   files <- character()
   while (length(words)) {
@@ -88,7 +93,8 @@ parse_arguments <- function(words) {
   }
   one_of(chosen, "method", c("mashr", "ashr"))
   one_of(chosen, "prior", c("nullbiased", "uniform"))
-  one_of(chosen, "covariances", c("canonical", "datadriven"))
+  one_of(chosen, "covariances", c("canonical", "days", "datadriven"))
+  one_of(chosen, "rank-one", c("keep", "mend"))
   one_of(chosen, "null-correlation", c("simple", "identity"))
   chosen$nullweight <- number(chosen, "nullweight", 1, Inf)
   chosen$threshold <- number(chosen, "threshold", 0, 1)
@@ -197,14 +203,49 @@ null_correlation <- function(Bhat, Shat) {
   V
 }
 
-data_driven <- function(data) {
+# Effects on 2 to D - 1 days alone, and one effect that changes once: it flips, sets on or ends on a day. Names and
+# order are those of fatebias.mash.day_patterns.
+day_patterns <- function(days) {
+  all <- seq_len(days)
+  subsets <- unlist(lapply(all[all > 1 & all < days], function(size) {
+    if (days <= ALL_SUBSETS) return(utils::combn(days, size, simplify = FALSE))
+    lapply(seq_len(days - size + 1), function(first) seq(first, length.out = size))
+  }), recursive = FALSE)
+  alone <- lapply(subsets, function(on) diag(as.numeric(all %in% on)))
+  names(alone) <- vapply(subsets, function(on) paste0("days_", paste0("d", on - 1, collapse = "_")), "")
+  steps <- function(name, before, after) {
+    patterns <- lapply(all[-1], function(day) tcrossprod(ifelse(all < day, before, after)))
+    stats::setNames(patterns, sprintf("%s_d%d", name, all[-1] - 1L))
+  }
+  c(alone, steps("flip", 1, -1), steps("onset", 0, 1), steps("offset", 1, 0))
+}
+
+# Without those that are there already.
+add_patterns <- function(U, more) {
+  values <- lapply(unname(c(U, more)), as.vector)
+  c(U, more[!duplicated(values)[-seq_along(U)]])
+}
+
+data_driven <- function(data, rank_one) {
   strong <- mashr::get_significant_results(mashr::mash_1by1(data), STRONG_LFSR)
   if (ncol(data$Bhat) < N_PCS || length(strong) < N_PCS) {
     note("canonical covariances only: ", length(strong), " strong genes on ", ncol(data$Bhat),
          " day(s), too few for data-driven ones")
     return(list())
   }
-  mashr::cov_ed(data, mashr::cov_pca(data, N_PCS, subset = strong), subset = strong)
+  start <- mashr::cov_pca(data, N_PCS, subset = strong)
+  if (rank_one == "keep") return(mashr::cov_ed(data, start, subset = strong))
+  mended(data, start, strong)
+}
+
+# As fatebias.mash.deconvolution.room: cov_ed's own function, since cov_ed does not return the weights.
+mended <- function(data, start, strong) {
+  fit <- utils::getFromNamespace("bovy_wrapper", "mashr")(data, start, subset = strong)
+  information <- colSums(data$Shat[strong, , drop = FALSE]^-4)
+  added_by_mashr <- diag(1 / sqrt(length(strong)), ncol(data$Bhat))
+  patterns <- Map(function(U, weight) U - added_by_mashr + diag(2 / sqrt(weight * information)), fit$Ulist, fit$pi)
+  names(patterns) <- paste0("ED_", names(start))
+  patterns[fit$pi * length(strong) >= 1]
 }
 
 run_mashr <- function(input, chosen) {
@@ -222,7 +263,8 @@ run_mashr <- function(input, chosen) {
   }
   data <- mashr::mash_set_data(input$Bhat, input$Shat, V = V)
   U <- mashr::cov_canonical(data)
-  if (chosen$covariances == "datadriven") U <- c(U, data_driven(data))
+  if (chosen$covariances == "days") U <- add_patterns(U, day_patterns(ncol(input$Bhat)))
+  if (chosen$covariances == "datadriven") U <- c(U, data_driven(data, chosen[["rank-one"]]))
   by_gene <- length(dim(V)) == 3
   m <- mashr::mash(data, U, prior = chosen$prior, nullweight = chosen$nullweight, verbose = FALSE,
                    algorithm.version = if (by_gene) "R" else "Rcpp")

@@ -24,7 +24,7 @@ GENES_AT_ONCE = 500
 ON = 0.5
 # Sizes closer than this share of the larger are the same: days that a pattern makes equal differ by rounding.
 TIED = 1e-6
-COURSES = ("persistent", "early", "late", "transient")
+COURSES = ("persistent", "early", "late", "transient", "reversing")
 
 
 def large(joint: JointPosterior, eps: float) -> Array:
@@ -98,7 +98,7 @@ def _of_draws(draws: Array, sure: float) -> dict[str, Any]:
     # where an argmax would let rounding choose.
     top = (size >= (1 - TIED) * greatest[..., None]) & real[..., None]  # (S, L, D)
     peak = (top / np.maximum(top.sum(axis=2, keepdims=True), 1)).sum(axis=0).T / n_real  # (D, L)
-    course = _courses(size >= ON * greatest[..., None])
+    course = _courses(draws, size >= ON * greatest[..., None])
     share = np.array([((course == kind) & real).sum(axis=0) for kind in range(len(COURSES))]) / n_real
     some = real.any(axis=0)
     plus, minus = (draws > 0).astype(np.float32), (draws < 0).astype(np.float32)
@@ -114,14 +114,15 @@ def _of_draws(draws: Array, sure: float) -> dict[str, Any]:
     }
 
 
-def _courses(on: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _courses(draws: Array, on: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return which of `COURSES` each draw takes, (S, L), from the days that are on, (S, L, D).
 
-    All days: persistent. The first but not the last: early. The last but not the first: late. Else
-    transient: neither of the two, or both with a gap between them.
+    Both signs among them: reversing. Else, all days: persistent. The first but not the last: early. The last
+    but not the first: late. Else transient: neither of the two, or both with a gap between them.
     """
     first, last = on[..., 0], on[..., -1]
-    return np.select([on.all(axis=2), first & ~last, last & ~first], [0, 1, 2], default=3)
+    both_signs = (on & (draws > 0)).any(axis=2) & (on & (draws < 0)).any(axis=2)
+    return np.select([both_signs, on.all(axis=2), first & ~last, last & ~first], [4, 0, 1, 2], default=3)
 
 
 def _days(called: NDArray[np.bool_]) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +21,7 @@ from fatebias.discovery.correlation import error_correlation
 from fatebias.discovery.engine import call_rule, check_correlation, choose_engine, run_engine
 from fatebias.discovery.input import GeneSummary, summary_of
 from fatebias.discovery.ranking import CallRule, rank, with_calls
+from fatebias.discovery.result import EngineResult
 from fatebias.errors import DiscoveryError, some
 from fatebias.estimates.estimates import GeneEstimates
 from fatebias.files.outputs import PLACES
@@ -84,7 +84,7 @@ class Discovery:
     @cached_property
     def ranked(self) -> pd.DataFrame:
         """The table with hits first, the surest at the top (``hits_ranked.csv``)."""
-        return rank(self.table, self.rule)
+        return rank(self.table, self.rule, log_lfsr=self.joint.log_lfsr())
 
     @cached_property
     def calls(self) -> pd.DataFrame:
@@ -164,12 +164,8 @@ def discover_summary(
     notes = [*result.notes, *notes]
     for note in notes:
         log.warning(note)
-    sizes = large(joint, cfg.effect_size_eps)
-    columns: dict[str, Any] = {names.GENE: summary.genes}
-    for prefix, values in ((names.BETAHAT, summary.bhat), (names.SE, summary.shat)):
-        columns |= {f"{prefix}{d}": values[:, d] for d in range(summary.n_days)}
-    columns |= result.columns() | {f"{names.PLARGE}{d}": sizes[:, d] for d in range(summary.n_days)}
-    table = with_calls(pd.DataFrame(columns), call_rule(cfg))
+    log_lfsr = joint.log_lfsr()
+    table = with_calls(_table(summary, result, joint, log_lfsr, cfg), call_rule(cfg), log_lfsr=log_lfsr)
     report = DiscoveryReport(
         engine=engine,
         method=cfg.method,
@@ -184,6 +180,24 @@ def discover_summary(
         n_hits=int(table[names.HIT_ANYDAY].sum()),
     )
     return Discovery(table, joint, report, cfg, flips)
+
+
+def _table(
+    summary: GeneSummary, result: EngineResult, joint: JointPosterior, log_lfsr: Array, cfg: DiscoveryConfig
+) -> pd.DataFrame:
+    """Name every quantity by day; the lfsr are the joint posterior's, whichever engine fitted the prior."""
+    parts: list[tuple[str, Array]] = [
+        (names.BETAHAT, summary.bhat),
+        (names.SE, summary.shat),
+        (names.POSTMEAN, result.postmean),
+        (names.POSTSD, result.postsd),
+        (names.LFSR, np.exp(log_lfsr)),
+    ]
+    if result.qvalue is not None:
+        parts.append((names.QVALUE, result.qvalue))
+    parts.append((names.PLARGE, large(joint, cfg.effect_size_eps)))
+    by_day = {f"{prefix}{d}": values[:, d] for prefix, values in parts for d in range(summary.n_days)}
+    return pd.DataFrame({names.GENE: summary.genes, **by_day})
 
 
 def all_contrasts(cfg: DiscoveryConfig, fates: Sequence[str], own: str) -> list[Contrast]:

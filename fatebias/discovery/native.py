@@ -35,7 +35,15 @@ def run_native(bhat: Array, shat: Array, cfg: DiscoveryConfig, v: Array | None =
     if v is None and cfg.null_correlation == "simple":
         estimated = estimate_null_correlation(bhat, shat)
         v, notes = estimated.v, (estimated.note,) if estimated.note else ()
-    fit = mash(bhat, shat, v=v, prior=cfg.prior, nullweight=cfg.nullweight, covariances=cfg.covariances)
+    fit = mash(
+        bhat,
+        shat,
+        v=v,
+        prior=cfg.prior,
+        nullweight=cfg.nullweight,
+        covariances=cfg.covariances,
+        rank_one=cfg.rank_one,
+    )
     return EngineResult(
         postmean=fit.mean,
         postsd=fit.sd,

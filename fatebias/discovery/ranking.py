@@ -23,6 +23,8 @@ Array = NDArray[np.float64]
 
 LFSR_THRESHOLD = 0.05
 CORRECTIONS = ("none", "bonferroni")
+# What differs beyond these decimals, of a log lfsr or of |postmean/postsd|, differs by rounding.
+DECIMALS = 9
 
 
 @dataclass(frozen=True)
@@ -60,38 +62,49 @@ def active(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> NDAr
     return called
 
 
-def with_calls(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> pd.DataFrame:
+def with_calls(
+    table: pd.DataFrame, rule: CallRule, *, log_lfsr: Array | None = None, where: object = None
+) -> pd.DataFrame:
     """Return a copy with ``lfsr_min``, ``best_day`` and ``hit_anyday``, computed anew where they are there.
 
-    The best day is the index of the least lfsr, of a hit among the days on which it is called, the first of
-    equals: under a gate the least lfsr of all may be on a day that is not called.
+    The best day is the index of the least lfsr, among equals of the largest |postmean/postsd|, then the
+    first; of a hit it is one on which it is called: under a gate the least lfsr of all may be on a day that
+    is not. `log_lfsr`, (L, D), tells effects apart whose lfsr is too small for a number; without it the log
+    of the table's ``lfsr_d*`` is taken.
     """
     called = active(table, rule, where=where)
     lfsr = _shares(table, names.LFSR, called.shape[1], where)
-    judged = np.where(called | ~called.any(axis=1, keepdims=True), lfsr, np.inf)
+    evidence, strength = _evidence(table, log_lfsr, where)
+    judged = np.where(called | ~called.any(axis=1, keepdims=True), evidence, np.inf)
+    surest = judged == judged.min(axis=1, keepdims=True)
     return table.assign(
         **{
             names.LFSR_MIN: lfsr.min(axis=1),
-            names.BEST_DAY: judged.argmin(axis=1),
+            names.BEST_DAY: np.where(surest, strength, -1.0).argmax(axis=1),
             names.HIT_ANYDAY: called.any(axis=1),
         }
     )
 
 
-def rank(table: pd.DataFrame, rule: CallRule, *, where: object = None) -> pd.DataFrame:
+def rank(
+    table: pd.DataFrame, rule: CallRule, *, log_lfsr: Array | None = None, where: object = None
+) -> pd.DataFrame:
     """Put hits first, then small ``lfsr_min``, then large |postmean/postsd| at the best day, then by name.
 
-    Without ``postmean_d*`` and ``postsd_d*`` the third rule is left out.
+    Small is judged by `log_lfsr`, as in `with_calls`. Without ``postmean_d*`` and ``postsd_d*`` the third
+    rule is left out.
     """
-    called = with_calls(table, rule, where=where)
+    called = with_calls(table, rule, log_lfsr=log_lfsr, where=where)
+    evidence, strength = _evidence(called, log_lfsr, where)
+    best = called[names.BEST_DAY].to_numpy()
     order = pd.DataFrame(
         {
             "miss": ~called[names.HIT_ANYDAY],
-            "lfsr": called[names.LFSR_MIN],
-            "weakness": -_strength(called, where),
+            "evidence": evidence.min(axis=1),
+            "weakness": -strength[np.arange(len(called)), best],
             "gene": called[names.GENE].astype(str),
         }
-    ).sort_values(["miss", "lfsr", "weakness", "gene"], kind="stable")
+    ).sort_values(["miss", "evidence", "weakness", "gene"], kind="stable")
     return called.loc[order.index].reset_index(drop=True)
 
 
@@ -146,19 +159,20 @@ def _share(word: str) -> float:
     return value
 
 
-def _strength(called: pd.DataFrame, where: object) -> Array:
-    """Return |postmean/postsd| at each gene's best day; zeros where the table has no posterior."""
-    n_days = count_days(called, [names.LFSR], where=where)
+def _evidence(table: pd.DataFrame, log_lfsr: Array | None, where: object) -> tuple[Array, Array]:
+    """Return log lfsr and |postmean/postsd| of each day, (L, D), rounded; without moments the second is 0."""
+    n_days = count_days(table, [names.LFSR], where=where)
+    if log_lfsr is None:
+        with np.errstate(divide="ignore"):
+            log_lfsr = np.log(_shares(table, names.LFSR, n_days, where))
     wanted = names.day_columns(names.POSTMEAN, n_days) + names.day_columns(names.POSTSD, n_days)
-    if not set(wanted) <= set(called.columns):
-        return np.zeros(len(called))
-    best = called[names.BEST_DAY].to_numpy()[:, None]
-    mean, sd = (
-        np.take_along_axis(day_values(called, prefix, n_days, where=where), best, axis=1)[:, 0]
-        for prefix in (names.POSTMEAN, names.POSTSD)
-    )
+    if not set(wanted) <= set(table.columns):
+        return log_lfsr.round(DECIMALS), np.zeros_like(log_lfsr)
+    mean = day_values(table, names.POSTMEAN, n_days, where=where)
+    sd = day_values(table, names.POSTSD, n_days, where=where)
     certain = np.where(mean == 0, 0.0, np.inf)  # an SD of 0 is an effect known exactly
-    return np.divide(np.abs(mean), sd, out=certain, where=sd > 0)
+    strength = np.divide(np.abs(mean), sd, out=certain, where=sd > 0)
+    return log_lfsr.round(DECIMALS), strength.round(DECIMALS)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias import names
 from fatebias.mash.joint import Prior
 
 Array = NDArray[np.float64]
@@ -19,7 +18,7 @@ class EngineResult:
 
     postmean: Array  # (L, D)
     postsd: Array  # (L, D)
-    lfsr: Array  # (L, D) local false sign rate
+    lfsr: Array  # (L, D) local false sign rate as the engine gives it; R's may be rounded to exactly 0
     qvalue: Array | None  # (L, D) tail false discovery rate; ashr only
     loglik: float  # under the fitted mixture; ashr: summed over days
     v: Array | None  # (D, D) error correlation, or (L, D, D) where each gene has its own; None for ashr
@@ -27,12 +26,3 @@ class EngineResult:
     priors: tuple[Prior, ...]  # the fitted mixture: one over all days (mashr), or one a day (ashr)
     versions: dict[str, str]  # of the software that computed this
     notes: tuple[str, ...]  # what the user should know
-
-    def columns(self) -> dict[str, Array]:
-        """Name the posterior's columns as in ``gene_summary_mash_out.csv``, each (L,)."""
-        parts = {names.POSTMEAN: self.postmean, names.POSTSD: self.postsd, names.LFSR: self.lfsr}
-        if self.qvalue is not None:
-            parts[names.QVALUE] = self.qvalue
-        return {
-            f"{prefix}{d}": values[:, d] for prefix, values in parts.items() for d in range(values.shape[1])
-        }

@@ -107,6 +107,7 @@ def _options(cfg: DiscoveryConfig, estimate: bool) -> list[str]:
         "prior": cfg.prior,
         "nullweight": repr(float(cfg.nullweight)),
         "covariances": cfg.covariances,
+        "rank-one": cfg.rank_one,
         # what the fit gives comes as --V, and ashr knows no correlation between days
         "null-correlation": cfg.null_correlation if estimate and cfg.method == "mashr" else "identity",
         "seed": str(cfg.seed),

@@ -12,7 +12,7 @@ doi 10.1038/s41588-018-0268-8, equations 1 and 2).
 Legend: L genes, D days, P components, K patterns, S draws. `genes` may be any units, `days` any conditions.
 """
 
-from fatebias.mash.covariances import canonical
+from fatebias.mash.covariances import canonical, day_patterns
 from fatebias.mash.joint import JointPosterior, Prior
 from fatebias.mash.multivariate import mash
 from fatebias.mash.null_correlation import NullCorrelation, estimate_null_correlation
@@ -27,6 +27,7 @@ __all__ = [
     "Prior",
     "ash",
     "canonical",
+    "day_patterns",
     "estimate_null_correlation",
     "mash",
 ]

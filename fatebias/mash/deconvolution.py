@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 N_COMPONENTS = 2
 TOLERANCE = 1e-6
 MAX_STEPS = 100_000
+RANK_ONE = ("keep", "mend")
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,32 @@ class Deconvolution:
     mean_loglik: float  # log-likelihood a gene, before the last step
 
 
-def data_driven(bhat: Array, shat: Array, v: Array) -> dict[str, Array]:
+def data_driven(bhat: Array, shat: Array, v: Array, rank_one: str = "keep") -> dict[str, Array]:
     """Learn ``ED_PCA_1``, ``ED_PCA_2`` and ``ED_tPCA``, (D, D), from genes with strong effects.
 
-    bhat, shat (n, D), n and D at least 2; v (D, D) or (n, D, D).
+    bhat, shat (n, D), n and D at least 2; v (D, D) or (n, D, D). EM keeps the rank of its start, one or two,
+    and under a pattern without full rank the days with strong effects decide the signs of all others, so that
+    the slightest error of the pattern is a false call. Each pattern is therefore given room: ``keep`` adds
+    I / sqrt(n) as mashr does, ``mend`` what `room` says; it leaves out patterns with less than one gene.
     """
     start = principal_components(bhat)
     noise = shat[:, :, None] * v * shat[:, None, :]
     fitted = extreme_deconvolution(bhat, noise, np.stack(list(start.values())))
-    # EM keeps the rank of its start; mashr adds this to give rank-one patterns room in every direction.
-    spare = np.eye(bhat.shape[1]) / math.sqrt(len(bhat))
-    return {f"ED_{name}": u + spare for name, u in zip(start, fitted.covariances, strict=True)}
+    learnt = zip(start, fitted.covariances, fitted.weights, strict=True)
+    if rank_one == "keep":
+        spare = np.eye(bhat.shape[1]) / math.sqrt(len(bhat))
+        return {f"ED_{name}": u + spare for name, u, _ in learnt}
+    return {f"ED_{name}": u + room(shat, weight) for name, u, weight in learnt if weight * len(bhat) >= 1}
+
+
+def room(shat: Array, weight: float) -> Array:
+    """Return the variance, (D, D), that data hardly tell from none, for a pattern with a share of n genes.
+
+    2 / sqrt(weight sum_j s_jd^-4) on day d, sqrt(2) times the least error of a variance's estimate near zero,
+    on which a gene has the Fisher information s^-4 / 2. Where all errors are 1 this is the s2 I with
+    s2 = 2 / sqrt(n_k) of mashr's issue 91; in other units it scales with the errors.
+    """
+    return np.diag(2 / np.sqrt(weight * (shat**-4.0).sum(axis=0)))
 
 
 def principal_components(bhat: Array) -> dict[str, Array]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import log_ndtr, logsumexp, ndtr
 
 from fatebias.mash.likelihood import Directions, Whitened, directions, log_density, shrunken, whiten
 
@@ -71,11 +72,16 @@ class Prior:
 class Mixture:
     """Posterior of L genes on D days, for each gene a mixture of P normals."""
 
-    membership: Array  # (L, P) probability of each component
+    log_membership: Array  # (L, P) log probability of each component
     mean: Array  # (L, P, D)
     variance: Array  # (L, P, D), exactly zero where a component has no effect
     moving: NDArray[np.bool_]  # (P, D) whether a component has effects on a day
     factors: tuple[tuple[Array, Array], ...]  # by component: loadings (L, D, m), variance along each (L, m)
+
+    @cached_property
+    def membership(self) -> Array:
+        """Probability of each component, (L, P)."""
+        return np.exp(self.log_membership)
 
     @property
     def covariance(self) -> Array:
@@ -101,6 +107,20 @@ class Mixture:
             for sign in (1, -1)
         )
         return self.mixed(up), self.mixed(down)
+
+    @property
+    def log_lfsr(self) -> Array:
+        """Log of the local false sign rate, (L, D), for effects however sure: the lfsr itself ends at 1e-308.
+
+        The lfsr is min(P(b <= 0), P(b >= 0)); each is a sum over components, in which one without an effect
+        on a day counts whole.
+        """
+        sd = np.sqrt(self.variance)
+        live = sd > 0
+        t = np.divide(self.mean, sd, out=np.zeros_like(sd), where=live)
+        members = self.log_membership[:, :, None]
+        sides = [logsumexp(members + np.where(live, log_ndtr(sign * t), 0.0), axis=1) for sign in (1, -1)]
+        return np.minimum(np.minimum(*sides), 0.0)
 
     @property
     def zero(self) -> Array:
@@ -150,9 +170,9 @@ def mixture_of(data: Whitened, seen: dict[int, Directions], prior: Prior) -> Mix
         mean[p] = np.einsum("ldm,lm->ld", pattern.loadings, along * np.sqrt(pattern.signal) * pattern.z)
         variance[p] = np.einsum("ldm,lm->ld", pattern.loadings**2, along)
         factors.append((pattern.loadings, along))
-    joint = prior.weights * np.exp(density - density.max(axis=1, keepdims=True))
+    log_joint = np.log(prior.weights) + density
     return Mixture(
-        membership=joint / joint.sum(axis=1, keepdims=True),
+        log_membership=log_joint - logsumexp(log_joint, axis=1, keepdims=True),
         mean=np.swapaxes(mean, 0, 1),
         variance=np.swapaxes(variance, 0, 1),
         moving=np.diagonal(prior.covariances, axis1=1, axis2=2) > 0,
@@ -202,6 +222,10 @@ class JointPosterior:
         """Return the correlation of errors within some days, (D', D') or (L', D', D')."""
         within = self.v[..., days, days]
         return within[genes] if within.ndim == 3 else within
+
+    def log_lfsr(self) -> Array:
+        """Return the log of the local false sign rate of every effect, (L, D)."""
+        return np.column_stack([mixture.log_lfsr for mixture in self.mixtures()])
 
     def mixtures(self, genes: slice = slice(None)) -> list[Mixture]:
         """Return the posterior of each block of days for some genes."""

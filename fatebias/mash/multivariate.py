@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.errors import DiscoveryError
-from fatebias.mash.covariances import canonical
-from fatebias.mash.deconvolution import N_COMPONENTS, data_driven
+from fatebias.mash.covariances import canonical, day_patterns
+from fatebias.mash.deconvolution import N_COMPONENTS, RANK_ONE, data_driven
 from fatebias.mash.shrink import MashResult, check_input, shrink
 from fatebias.mash.univariate import ash
 
 Array = NDArray[np.float64]
 
+COVARIANCES = ("canonical", "days", "datadriven")
 # Genes below this lfsr on some day, each day by itself, are the strong ones of the data-driven patterns.
 STRONG_LFSR = 0.1
 # mash_1by1, which picks the strong genes in R, has its own prior, whatever mash is given.
@@ -29,6 +30,7 @@ def mash(
     prior: str = "nullbiased",
     nullweight: float = 10.0,
     covariances: str | Mapping[str, Array] = "canonical",
+    rank_one: str = "keep",
 ) -> MashResult:
     """Return the posterior of effects that share information across genes and days.
 
@@ -51,9 +53,13 @@ def mash(
     nullweight
         Weight of the null under ``nullbiased``, 1 or more.
     covariances
-        ``canonical`` for the patterns of `canonical`, ``datadriven`` for those and patterns learnt from the
-        genes with lfsr below 0.1 on some day (R's ``cov_pca`` and ``cov_ed``), or patterns by name, (D, D)
-        each.
+        ``canonical`` for the patterns of `canonical`; ``days`` for those of `day_patterns`, where days have
+        an order and an effect may be on some of them alone; ``datadriven`` for the canonical ones and
+        patterns learnt from the genes with lfsr below 0.1 on some day (R's ``cov_pca`` and ``cov_ed``); or
+        patterns by name, (D, D) each.
+    rank_one
+        What keeps learnt patterns of low rank from deciding all signs: ``keep`` what mashr adds to them, or
+        ``mend``, more and in proportion to the errors and to the genes behind each (mashr's issue 91).
 
     Returns
     -------
@@ -86,24 +92,27 @@ def mash(
     bhat, shat = np.asarray(bhat, dtype=np.float64), np.asarray(shat, dtype=np.float64)
     check_input(bhat, shat, prior)
     v = np.eye(bhat.shape[1]) if v is None else v
-    patterns, notes = _patterns(bhat, shat, v, covariances)
+    patterns, notes = _patterns(bhat, shat, v, covariances, rank_one)
     return shrink(bhat, shat, v, patterns, nullweight if prior == "nullbiased" else 1.0, notes)
 
 
 def _patterns(
-    bhat: Array, shat: Array, v: Array, covariances: str | Mapping[str, Array]
+    bhat: Array, shat: Array, v: Array, covariances: str | Mapping[str, Array], rank_one: str
 ) -> tuple[dict[str, Array], tuple[str, ...]]:
     if not isinstance(covariances, str):
         return dict(covariances), ()
-    if covariances not in ("canonical", "datadriven"):
-        raise DiscoveryError("unknown covariances", found=covariances, allowed=["canonical", "datadriven"])
+    if covariances not in COVARIANCES:
+        raise DiscoveryError("unknown covariances", found=covariances, allowed=COVARIANCES)
+    if rank_one not in RANK_ONE:
+        raise DiscoveryError("unknown rank_one", found=rank_one, allowed=RANK_ONE)
     n_days = bhat.shape[1]
-    patterns = canonical(n_days)
-    if covariances == "canonical":
+    patterns = day_patterns(n_days) if covariances == "days" else canonical(n_days)
+    if covariances != "datadriven":
         return patterns, ()
     strong = ash(bhat, shat, nullweight=STRONG_NULL_WEIGHT).lfsr.min(axis=1) < STRONG_LFSR
     if min(strong.sum(), n_days) < N_COMPONENTS:
         few = f"{strong.sum()} strong genes on {n_days} day(s), too few for data-driven ones"
         note = f"canonical covariances only: {few}"
         return patterns, (note,)
-    return patterns | data_driven(bhat[strong], shat[strong], v if v.ndim == 2 else v[strong]), ()
+    learnt = data_driven(bhat[strong], shat[strong], v if v.ndim == 2 else v[strong], rank_one)
+    return patterns | learnt, ()

@@ -104,6 +104,7 @@ def bare() -> DictConfig:
         ("discovery.engine=r", "where: discovery.engine\n  found: r\n  allowed: auto, rscript, native"),
         ("discovery.prior=flat", "where: discovery.prior"),
         ("discovery.covariances=x", "where: discovery.covariances"),
+        ("discovery.rank_one=x", "where: discovery.rank_one\n  found: x\n  allowed: keep, mend"),
         ("discovery.null_correlation=x", "where: discovery.null_correlation"),
         (
             "discovery.mash_lfsr_thresh=0",

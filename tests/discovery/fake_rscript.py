@@ -1,7 +1,8 @@
 """A FAKE Rscript for tests: python fake_rscript.py MODE, then the words that Rscript would be given.
 
 It never runs R. Asked for a package (`-e`) it answers version 0.0.fake; given run_mashr.R it writes a table
-in which every posterior mean is the estimate halved, or misbehaves as MODE says.
+in which every posterior mean is the estimate halved and every lfsr is made up, and reports a mixture of the
+point mass and independent effects, half and half; or it misbehaves as MODE says.
 """
 
 import csv
@@ -67,12 +68,15 @@ if mode == "cut short":
 print("{ chatter that is no JSON")
 n_days = sum(name.startswith("betahat_d") for name in rows[0])
 by_itself = "--method=ashr" in options
-zeros = 0.0 if by_itself else [[0.0] * n_days] * n_days
+size = 1 if by_itself else n_days
+covariances = [[[scale * (d == e) for e in range(size)] for d in range(size)] for scale in (0.0, 4.0)]
+if by_itself:
+    covariances = [each[0][0] for each in covariances]
 report = {
     "loglik": -1.5,
     "V": None if by_itself else [[float(d == e) for e in range(n_days)] for d in range(n_days)],
     "pi": {"null": 1.0},
-    "priors": [{"weights": [1.0], "covariances": [zeros]}] * (n_days if by_itself else 1),
+    "priors": [{"weights": [0.5, 0.5], "covariances": covariances}] * (n_days if by_itself else 1),
     "versions": {"R": "fake"},
     "notes": ["a fake note"],
 }

@@ -16,6 +16,7 @@ from fatebias.discovery.engine import call_rule, choose_engine
 from fatebias.discovery.ranking import CallRule
 from fatebias.discovery.rscript import rscript_has, script_path
 from fatebias.errors import DiscoveryError, OutputError
+from fatebias.mash.joint import JointPosterior, Prior
 from tests.discovery.csv_files import discover
 
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_rscript.py"))]
@@ -216,7 +217,12 @@ def test_table_and_report_of_the_r_engine(in_csv, tmp_path):
     table = pd.read_csv(out)
     np.testing.assert_allclose(table["postmean_d1"], table["betahat_d1"] / 2)
     assert (report.loglik, report.pi, report.V) == (-1.5, {"null": 1.0}, np.eye(3).tolist())
-    assert table["hit_anyday"].all()
+    # The lfsr are those of the mixture that R fitted, not R's own, which may be rounded to 0.
+    prior = Prior.of(np.array([0.5, 0.5]), np.stack([np.zeros((3, 3)), 4 * np.eye(3)]))
+    bhat, se = (table.filter(like=prefix).to_numpy() for prefix in ("betahat_d", "se_d"))
+    expected = JointPosterior(bhat, se, np.eye(3), (prior,)).log_lfsr()
+    np.testing.assert_allclose(table.filter(like="lfsr_d"), np.exp(expected))
+    assert report.n_hits == (expected < np.log(0.05)).any(axis=1).sum()
     assert left_over(tmp_path) == ["gene_summary_for_mash.csv", "out.csv"]
 
 
@@ -235,6 +241,7 @@ def test_words_given_to_r(in_csv, tmp_path):
         "prior": "uniform",
         "nullweight": 3.0,
         "covariances": "datadriven",
+        "rank_one": "mend",
         "null_correlation": "identity",
     }
     discover(in_csv, tmp_path / "out.csv", fake("good", seed=0, **settings), np.eye(3))
@@ -242,11 +249,11 @@ def test_words_given_to_r(in_csv, tmp_path):
     assert script == str(script_path())
     assert Path(given_in).parent == Path(given_out).parent
     assert Path(given_out).parent.parent == tmp_path
-    assert options[:6] == [
+    assert options[:7] == [
         "--method=mashr", "--prior=uniform", "--nullweight=3.0", "--covariances=datadriven",
-        "--null-correlation=identity", "--seed=0",
+        "--rank-one=mend", "--null-correlation=identity", "--seed=0",
     ]  # fmt: skip
-    assert options[6] == "--V"
+    assert options[7] == "--V"
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -54,6 +54,30 @@ def test_two_components_by_hand():
     assert down[0, 0] == pytest.approx(share * norm.cdf(-0.5, 1.5, np.sqrt(0.75)))
 
 
+def test_log_lfsr_is_the_log_of_the_lfsr_and_continues_below_the_least_number():
+    prior = Prior.of(
+        np.array([0.3, 0.5, 0.2]), np.array([np.zeros((2, 2)), np.ones((2, 2)), np.diag([9.0, 0])])
+    )
+    bhat = np.array([[0.2, -0.1], [-3.0, 0.4], [60.0, 61.0], [-90.0, -80.0]])
+    joint = JointPosterior(bhat, np.ones_like(bhat), np.array([[1, 0.4], [0.4, 1]]), (prior,))
+    [mixture] = joint.mixtures()
+    up, down = mixture.above(0.0)
+    plain = mixture.zero + np.minimum(up, down)
+    np.testing.assert_allclose(np.exp(joint.log_lfsr()), plain, rtol=1e-10, atol=1e-300)
+    least = joint.log_lfsr()[:, 0]
+    assert np.exp(least[2]) == 0
+    assert least[3] < least[2] < -700
+
+
+def test_an_lfsr_of_1_is_exactly_1(screen):
+    """No effect is possible on day 1: rounding must not make that day the surest."""
+    _, bhat, shat = screen(30, 2)
+    prior = Prior.of(np.array([0.3, 0.3, 0.4]), np.array([np.diag([w, 0.0]) for w in (0.0, 0.1, 1.0)]))
+    log_lfsr = JointPosterior(bhat, shat, np.eye(2), (prior,)).log_lfsr()
+    assert (log_lfsr <= 0).all()
+    np.testing.assert_allclose(log_lfsr[:, 1], 0, atol=1e-12)
+
+
 @pytest.fixture
 def effects(screen):
     """Of 40 genes on 3 days, each with its own error correlation."""
@@ -101,7 +125,7 @@ def test_time_courses_peaks_and_flips_of_effects_known_for_sure():
     assert list(found["active_days"]) == ["d0;d1;d2", "d0", "d2", "d1", "d0;d2", "d0;d1;d2", ""]
     assert list(found["n_active_days"]) == [3, 1, 1, 1, 2, 3, 0]
     assert list(found["course"][:6]) == [
-        "persistent", "early", "late", "transient", "transient", "persistent",
+        "persistent", "early", "late", "transient", "transient", "reversing",
     ]  # fmt: skip
     assert list(found["flip_days"]) == ["", "", "", "", "", "d0-d2;d1-d2", ""]
     np.testing.assert_allclose(found["p_flip"], [0, 0, 0, 0, 0, 1, 0], atol=0.05)

@@ -81,6 +81,32 @@ def test_bonferroni_divides_the_threshold_by_the_days():
     assert strict.summary_line(2) == "lfsr < 0.025"
 
 
+def test_effects_too_sure_for_a_number_are_told_apart_by_the_log_of_their_lfsr():
+    """R rounds an lfsr to exactly 0, on the negative side far more often than on the positive."""
+    table = mash_output(
+        lfsr_d0=[0.0, 0.0, 0.2], lfsr_d1=[0.0, 1e-250, 0.3],
+        postmean_d0=[-9.0, 8.0, 1.0], postmean_d1=[-9.0, 30.0, 1.0],
+        postsd_d0=[1.0, 1.0, 1.0], postsd_d1=[1.0, 1.0, 1.0],
+    )  # fmt: skip
+    plain = rank(table, CallRule())
+    assert list(plain["gene"]) == ["g0", "g1", "g2"]
+    assert list(plain["best_day"]) == [0, 0, 0]
+    log_lfsr = np.array([[-800.0, -850.0], [-760.0, -900.0], [-1.6, -1.2]])
+    ranked = rank(table, CallRule(), log_lfsr=log_lfsr)
+    assert list(ranked["gene"]) == ["g1", "g0", "g2"]
+    assert list(ranked["best_day"]) == [1, 1, 0]
+    assert list(ranked["lfsr_min"]) == [0.0, 0.0, 0.2]
+
+
+def test_days_equally_sure_but_for_rounding_go_by_strength_then_order():
+    table = mash_output(
+        lfsr_d0=[0.01, 0.01], lfsr_d1=[0.01, 0.01], postmean_d0=[1.0, 1.0], postmean_d1=[2.0, 1.0 + 1e-12],
+        postsd_d0=[1.0, 1.0], postsd_d1=[1.0, 1.0],
+    )  # fmt: skip
+    log_lfsr = np.log(np.full((2, 2), 0.01)) - np.array([[0, 0], [0, 1e-13]])
+    assert list(with_calls(table, CallRule(), log_lfsr=log_lfsr)["best_day"]) == [1, 0]
+
+
 def test_without_posterior_moments_ties_go_by_name():
     ranked = rank(mash_output(lfsr_d0=[0.1, 0.0, 0.0]).iloc[::-1], CallRule(0.05))
     assert list(ranked["gene"]) == ["g1", "g2", "g0"]

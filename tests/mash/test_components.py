@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from fatebias.mash import Prior, ash, canonical, mash
+from fatebias.mash import Prior, ash, canonical, day_patterns, mash
 from fatebias.mash.covariances import Components, normalised, select_scales
 from fatebias.mash.joint import mixture_of, posterior_mixture
 from fatebias.mash.likelihood import directions, log_likelihoods, whiten
@@ -32,6 +32,66 @@ def test_canonical_patterns_of_one_and_of_three_days():
     assert all((u == 1).all() for u in canonical(1).values())
     np.testing.assert_array_equal(canonical(2)["simple_het_2"], [[1, 0.5], [0.5, 1]])
     np.testing.assert_array_equal(canonical(2)["betahat_d1"], [[0, 0], [0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("n_days", "n_patterns"), [(1, 6), (2, 8), (3, 15), (4, 26), (5, 45), (6, 38), (12, 113)]
+)
+def test_day_patterns_come_after_the_canonical_ones_and_double_none(n_days, n_patterns):
+    patterns, first = day_patterns(n_days), canonical(n_days)
+    assert list(patterns)[: len(first)] == list(first)
+    assert len(patterns) == n_patterns
+    added = [u for name, u in patterns.items() if name not in first]
+    for i, u in enumerate(added):
+        assert u.shape == (n_days, n_days)
+        assert np.diag(u).max() == 1
+        assert np.linalg.eigvalsh(u)[0] > -1e-12
+        assert not any(np.array_equal(u, other) for other in (*first.values(), *added[:i]))
+
+
+def test_day_patterns_of_four_days():
+    patterns = day_patterns(4)
+    assert list(patterns)[9:] == [
+        "days_d0_d1", "days_d0_d2", "days_d0_d3", "days_d1_d2", "days_d1_d3", "days_d2_d3",
+        "days_d0_d1_d2", "days_d0_d1_d3", "days_d0_d2_d3", "days_d1_d2_d3",
+        "flip_d1", "flip_d2", "flip_d3", "onset_d1", "onset_d2", "offset_d2", "offset_d3",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(patterns["days_d0_d2"], np.diag([1, 0, 1, 0]))
+    np.testing.assert_array_equal(patterns["flip_d3"][3], [-1, -1, -1, 1])
+    np.testing.assert_array_equal(patterns["onset_d1"][0], np.zeros(4))
+    np.testing.assert_array_equal(patterns["onset_d1"][1:, 1:], np.ones((3, 3)))
+    np.testing.assert_array_equal(patterns["offset_d3"][:3, :3], np.ones((3, 3)))
+    np.testing.assert_array_equal(patterns["offset_d3"][3], np.zeros(4))
+    assert "onset_d3" not in patterns  # betahat_d3
+    assert "days_d0_d2" not in day_patterns(6)  # runs alone beyond five days
+    assert "days_d4_d5" in day_patterns(6)
+
+
+def late_onset(n_genes, n_draws, seed):
+    """Estimates of which a quarter have effects on the last two of four days, errors correlated by 0.8."""
+    rng = np.random.default_rng(seed)
+    v = np.full((4, 4), 0.8) + 0.2 * np.eye(4)
+    effects = np.zeros((n_draws, n_genes, 4))
+    active = n_genes // 4
+    effects[:, :active, 2:] = rng.uniform(0.4, 1.0, (n_draws, active, 1)) * rng.choice(
+        [-1, 1], (n_draws, active, 1)
+    )
+    shat = np.full((n_genes, 4), 0.12)
+    return effects, effects + 0.12 * rng.multivariate_normal(np.zeros(4), v, (n_draws, n_genes)), shat, v
+
+
+def test_days_before_an_onset_are_called_under_canonical_patterns_and_not_under_those_for_days():
+    effects, bhat, shat, v = late_onset(80, 3, seed=0)
+
+    def false_and_found(covariances):
+        called = np.array([mash(each, shat, v=v, covariances=covariances).lfsr < 0.05 for each in bhat])
+        return (called & (effects == 0)).sum(), (called & (effects != 0)).sum() / (effects != 0).sum()
+
+    false, found = false_and_found("canonical")
+    few, more = false_and_found("days")
+    assert false >= 10
+    assert few <= 2
+    assert more >= found
 
 
 def test_normalised_patterns_have_unit_largest_variance_and_zeros_stay():

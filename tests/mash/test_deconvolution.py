@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from fatebias.mash.deconvolution import data_driven, extreme_deconvolution, principal_components
+from fatebias.errors import DiscoveryError
+from fatebias.mash import ash, canonical, mash
+from fatebias.mash.deconvolution import data_driven, extreme_deconvolution, principal_components, room
 
 RNG = np.random.default_rng(3)
 
@@ -58,6 +60,57 @@ def test_data_driven_patterns_are_positive_definite_and_named_as_in_r():
         assert np.linalg.eigvalsh(u)[0] >= 1 / np.sqrt(30) - 1e-9
     u = patterns["ED_PCA_1"] - np.eye(3) / np.sqrt(30)
     np.testing.assert_allclose(np.sign(u), [[1, 1, -1], [1, 1, -1], [-1, -1, 1]])
+
+
+def two_shared_effects(rng, n_genes, unit=1.0):
+    """Eight conditions; half of the genes have one effect on the first three, half on the others.
+
+    The design of Xie's maskedmash (analysis/mashFIX) for mashr's issue 91, with 500 genes of each kind.
+    """
+    first = np.array([1, 1, 1, 0, 0, 0, 0, 0])
+    kinds = np.repeat([first, 1 - first], n_genes // 2, axis=0)
+    effects = unit * np.sqrt(3) * rng.normal(size=(n_genes, 1)) * kinds
+    shat = np.full((n_genes, 8), unit)
+    return effects, effects + shat * rng.normal(size=effects.shape), shat
+
+
+def false_share(effects, lfsr):
+    return (effects[lfsr < 0.05] == 0).mean()
+
+
+def test_mended_patterns_of_rank_one_call_conditions_without_an_effect_rarely():
+    effects, bhat, shat = two_shared_effects(np.random.default_rng(0), 500)
+    strong = ash(bhat, shat).lfsr.min(axis=1) < 0.1
+    bare = {name: u - np.eye(8) / np.sqrt(strong.sum()) for name, u in learnt(bhat, shat, strong).items()}
+    without = mash(bhat, shat, covariances=canonical(8) | bare)
+    mended = mash(bhat, shat, covariances="datadriven", rank_one="mend")
+    assert false_share(effects, without.lfsr) > 0.2
+    assert false_share(effects, mended.lfsr) < 0.05
+    found, bound = ((each.lfsr < 0.05)[effects != 0].mean() for each in (mended, without))
+    assert found > 0.9 * bound
+
+
+def learnt(bhat, shat, strong, **rank_one):
+    return data_driven(bhat[strong], shat[strong], np.eye(bhat.shape[1]), **rank_one)
+
+
+def test_mended_patterns_know_no_units():
+    """What mashr adds, 1 / sqrt(n), is a large variance where effects are in logits."""
+    _, bhat, shat = two_shared_effects(np.random.default_rng(1), 120)
+    one = mash(bhat, shat, covariances="datadriven", rank_one="mend")
+    tenth = mash(bhat / 10, shat / 10, covariances="datadriven", rank_one="mend")
+    np.testing.assert_allclose(tenth.lfsr, one.lfsr, atol=1e-3)
+
+
+def test_room_is_that_of_issue_91_where_errors_are_1_and_an_empty_pattern_is_left_out():
+    np.testing.assert_allclose(room(np.ones((40, 3)), 0.25), 2 / np.sqrt(10) * np.eye(3))
+    bhat = RNG.normal(size=(30, 1)) * [1, 1, -1] + 0.05 * RNG.normal(size=(30, 3))
+    patterns = data_driven(bhat, np.full((30, 3), 0.05), np.eye(3), "mend")
+    assert set(patterns) <= {"ED_PCA_1", "ED_PCA_2", "ED_tPCA"}
+    for u in patterns.values():
+        assert np.linalg.eigvalsh(u)[0] >= 2 * 0.05**2 / np.sqrt(30) - 1e-12
+    with pytest.raises(DiscoveryError, match=r"unknown rank_one[\s\S]*found: x[\s\S]*allowed: keep, mend"):
+        mash(bhat, np.ones_like(bhat), rank_one="x")
 
 
 def test_correlated_errors_of_each_gene_are_taken_out():

@@ -9,6 +9,7 @@ import pytest
 
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.rscript import rscript_has, script_path
+from fatebias.mash import day_patterns
 from tests.discovery.csv_files import discover
 
 pytestmark = [pytest.mark.r_package, pytest.mark.slow]
@@ -108,6 +109,56 @@ def test_error_correlation_from_a_file(each, covariances, both, tmp_path):
     v = np.array([np.corrcoef(rng.normal(size=(3, 12))) for _ in range(50)])
     in_csv = write(tmp_path / "in.csv", *draw(50, 3))
     assert_agree(both(in_csv, v if each else v[0], covariances=covariances))
+
+
+PATTERNS_IN_R = """
+script <- parse(commandArgs(TRUE)[1])
+for (each in script) if (identical(each[[1]], as.name("<-"))) eval(each)
+for (days in as.integer(commandArgs(TRUE)[-1])) {
+  columns <- paste0("betahat_d", seq_len(days) - 1)
+  estimates <- matrix(1, 2, days, dimnames = list(NULL, columns))
+  U <- mashr::cov_canonical(mashr::mash_set_data(estimates, 1))
+  U <- add_patterns(U, day_patterns(days))
+  for (name in names(U)) cat(days, name, U[[name]], "\n")
+}
+"""
+
+
+def test_day_patterns_are_the_same_in_both_engines(rscript, tmp_path):
+    (tmp_path / "patterns.R").write_text(PATTERNS_IN_R)
+    days = (1, 2, 3, 4, 5, 6, 9)
+    words = [rscript, str(tmp_path / "patterns.R"), str(script_path()), *map(str, days)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    written = [line.split() for line in done.stdout.splitlines()]
+    ours = [(d, name, u) for d in days for name, u in day_patterns(d).items()]
+    assert [(int(row[0]), row[1]) for row in written] == [(d, name) for d, name, _ in ours]
+    for row, (_, name, u) in zip(written, ours, strict=True):
+        np.testing.assert_array_equal(np.array(row[2:], dtype=float), u.ravel(), err_msg=name)
+
+
+def test_effects_on_some_days(both, tmp_path):
+    """Late onsets and flips: the same components have the weight in both engines."""
+    rng = np.random.default_rng(3)
+    effects = (
+        rng.normal(0, 0.8, (120, 1)) * np.array([[0, 0, 1, 1], [1, 1, -1, -1]])[rng.integers(2, size=120)]
+    )
+    effects[rng.random(120) > 0.5] = 0
+    v = np.full((4, 4), 0.7) + 0.3 * np.eye(4)
+    bhat = effects + 0.15 * rng.multivariate_normal(np.zeros(4), v, 120)
+    outcomes = both(write(tmp_path / "in.csv", bhat, np.full((120, 4), 0.15)), v, covariances="days")
+    assert_agree(outcomes)
+    r, ours = (outcomes[engine][0].pi for engine in ("rscript", "native"))
+    assert sum(w for name, w in ours.items() if name.startswith(("onset_d2", "flip_d2"))) > 0.1
+    for name in r.keys() | ours.keys():
+        assert r.get(name, 0) == pytest.approx(ours.get(name, 0), abs=1e-3), name
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["one V", "a V each gene"])
+def test_mended_patterns_of_low_rank(each, both, tmp_path):
+    rng = np.random.default_rng(1)
+    v = np.array([np.corrcoef(rng.normal(size=(3, 12))) for _ in range(50)])
+    in_csv = write(tmp_path / "in.csv", *draw(50, 3))
+    assert_agree(both(in_csv, v if each else v[0], covariances="datadriven", rank_one="mend"))
 
 
 def test_null_weight(both, tmp_path):

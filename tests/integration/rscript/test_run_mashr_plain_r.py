@@ -24,6 +24,7 @@ def test_help(bare_r):
         "prior",
         "nullweight",
         "covariances",
+        "rank-one",
         "null-correlation",
         "V",
         "threshold",
