@@ -258,21 +258,29 @@ class ExportConfig:
 
     estimates: str = "posterior"
     se: str = "posterior"
-    inactive_guides: bool = False
-    dead_guides: bool | None = None  # the name of inactive_guides up to 0.1; still read
+    guides: str = "normal"
+    baseline: str = "ntc"
+    inactive_guides: bool | None = None  # an earlier key: true is guides=mixture, false guides=normal
+    dead_guides: bool | None = None  # the same, up to 0.1
 
     def __post_init__(self) -> None:
         """Check the choices, and that they go together."""
-        if self.dead_guides is not None:
-            self.inactive_guides, self.dead_guides = self.dead_guides, None
+        for earlier in (self.dead_guides, self.inactive_guides):
+            if earlier is not None:
+                self.guides = "mixture" if earlier else "normal"
+        self.dead_guides = self.inactive_guides = None
         _one_of("export.estimates", self.estimates, ("posterior", "unshrunken"))
         _one_of("export.se", self.se, ("posterior", "sandwich"))
-        if self.inactive_guides and (self.estimates, self.se) != ("unshrunken", "posterior"):
-            raise _refuse(
-                "export.inactive_guides",
-                f"true with export.estimates={self.estimates} export.se={self.se}",
-                "true with export.estimates=unshrunken and export.se=posterior",
-            )
+        _one_of("export.guides", self.guides, ("normal", "mixture"))
+        _one_of("export.baseline", self.baseline, ("ntc", "genes", "auto"))
+        for key, plain in (("guides", "normal"), ("baseline", "ntc")):
+            value = getattr(self, key)
+            if value != plain and (self.estimates, self.se) != ("unshrunken", "posterior"):
+                raise _refuse(
+                    f"export.{key}",
+                    f"{value} with export.estimates={self.estimates} export.se={self.se}",
+                    f"{plain}, or {value} with export.estimates=unshrunken and export.se=posterior",
+                )
 
 
 @dataclass
@@ -437,11 +445,11 @@ def weight_asked(config: Config) -> float:
 
 def _check_together(config: Config) -> None:
     """Check settings that one group demands of another."""
-    if config.export.inactive_guides and config.model.guide_effects == "centred":
+    if config.export.guides == "mixture" and config.model.guide_effects == "centred":
         raise _refuse(
-            "export.inactive_guides",
-            "true with model.guide_effects=centred",
-            "true with guide_effects=random",
+            "export.guides",
+            "mixture with model.guide_effects=centred",
+            "normal, or mixture with guide_effects=random",
         )
     if "fit" in config.stages:  # without it the fates are those of the fit, whatever data says
         parse_contrasts(

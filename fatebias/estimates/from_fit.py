@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fatebias.config import Config, weight_asked
 from fatebias.data.screen import Screen
+from fatebias.estimates.baseline import choose_baseline
 from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
-from fatebias.estimates.inactive_guides import fit_inactive_guides
+from fatebias.estimates.guide_mixture import fit_guide_mixture
 from fatebias.estimates.sandwich import FEWEST_CLUSTERS, fit_broad, linearise
 from fatebias.inference.posterior import Posterior, flat_means
 from fatebias.model.design_matrix import design_of
+
+Array = NDArray[np.float64]
 
 
 def contrast_estimates(
@@ -29,38 +33,43 @@ def gene_estimates(
 
     ``estimates=posterior`` takes posterior means. ``unshrunken`` fits theta once more with scales of the walk
     so broad that they do not shrink, guides around their gene as in the fit. ``se=sandwich`` replaces the
-    labels' part of the covariance by the scatter of the cells' scores, summed within clusters.
-    ``inactive_guides`` lets guides of the unshrunken fit have no effect at all (`inactive_guides`).
-    ``weight`` is that of the fit, by default the number in ``cfg``. Raises FitError when the
-    unshrunken fit fails.
+    labels' part of the covariance by the scatter of the cells' scores, summed within clusters. ``baseline``
+    says what unshrunken effects are counted from (`baseline`), ``guides`` what their guides may do
+    (`guide_mixture`). ``weight`` is that of the fit, by default the number in ``cfg``. Raises FitError when
+    the unshrunken fit fails.
     """
-    if cfg.export.estimates == "posterior" and cfg.export.se == "posterior":
+    export = cfg.export
+    if (export.estimates, export.se) == ("posterior", "posterior"):
         return GeneEstimates(posterior.theta_mean, posterior.theta_joint, posterior.theta_flip)
     weight = weight_asked(cfg) if weight is None else weight
     design = design_of(screen, cfg.model)
-    index = design.theta_index  # (L, F*, D)
-    together = index.reshape(len(index), -1)
-    shape = (*index.shape, *index.shape[1:])
     flat = flat_means(posterior, design)
-    precision = posterior.scales_mean**-2.0
-    if cfg.export.estimates == "posterior":
-        mean = posterior.theta_mean
-    else:
-        guides = posterior.scales_mean[:, -1]
-        fit = fit_broad(design, cfg.priors, weight, guides, mean=flat)
-        flat, precision, mean = fit.mean, fit.scale_precision, fit.mean[index]
-        if cfg.export.se == "posterior":
-            inverse = torch.cholesky_inverse(fit.factor).cpu().numpy()
-            covariance = inverse[together[:, :, None], together[:, None, :]].reshape(shape)
-            if cfg.export.inactive_guides:
-                found = fit_inactive_guides(design, flat, covariance, weight, guides)
-                return GeneEstimates(found.mean, found.covariance, notes=found.notes, guides=found.guides)
-            return GeneEstimates(mean, covariance)
+    if export.estimates == "posterior":
+        return _robust(screen, cfg, flat, posterior.scales_mean**-2.0, weight, posterior.theta_mean)
+    spread = posterior.scales_mean[:, -1]
+    fit = fit_broad(design, cfg.priors, weight, spread, mean=flat)
+    if export.se == "sandwich":
+        return _robust(screen, cfg, fit.mean, fit.scale_precision, weight, fit.mean[design.theta_index])
+    covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()
+    base = choose_baseline(fit.mean[design.theta_index], covariance, design.theta_index, export.baseline)
+    if export.guides == "normal":
+        return GeneEstimates(base.mean, base.covariance, notes=base.notes)
+    found = fit_guide_mixture(design, fit.mean, base, weight, spread)
+    notes = (*base.notes, *found.notes(screen.fates[1:]))
+    return GeneEstimates(found.mean, found.covariance, notes=notes, guides=found.guides)
+
+
+def _robust(
+    screen: Screen, cfg: Config, flat: Array, precision: Array, weight: float, mean: Array
+) -> GeneEstimates:
+    """Return estimates, (L, F*, D), with errors by the scatter of scores around a mode, (size,)."""
     cells = linearise(screen, cfg, flat, precision, weight)
+    index = design_of(screen, cfg.model).theta_index
     note: tuple[str, ...] = ()
     if not cells.clustered:
         note = (
             f"robust errors take each cell by itself: {cells.n_clusters} clusters ({screen.cluster_source}) "
             f"are fewer than {FEWEST_CLUSTERS}",
         )
-    return GeneEstimates(mean, cells.robust(together).reshape(shape), notes=note)
+    covariance = cells.robust(index.reshape(len(index), -1))
+    return GeneEstimates(mean, covariance.reshape(*index.shape, *index.shape[1:]), notes=note)

@@ -17,8 +17,9 @@ def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
     """Return the top of the ranking, what speaks against the fit, and the files that the run wrote."""
     ranked = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
     lines = _ranking(paths, record) if ranked else []
-    warnings = record["stages"].get("fit", {}).get("warnings", [])
-    lines += [f"NOT CONVERGED: {each}" for each in warnings]
+    fit = record["stages"].get("fit", {})
+    lines += [f"NOT CONVERGED: {each}" for each in fit.get("warnings", [])]
+    lines += [f"note: {each}" for each in fit.get("notes", [])]
     lines += _calibration(record)
     lines.append(f"results in {paths.root}")
     for output in OUTPUTS:

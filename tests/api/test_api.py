@@ -162,7 +162,7 @@ def test_settings_that_do_not_exist_are_refused_with_those_that_do(screen, setti
 
 def test_options_come_before_the_preset_and_single_settings_after_it():
     config = make_config("calibrated", discovery="ashr", export="posterior")
-    assert (config.discovery.method, config.discovery.null_correlation) == ("ashr", "fit")
+    assert (config.discovery.method, config.discovery.null_correlation) == ("ashr", "per_gene")
     assert config.export.estimates == "posterior"
     single = make_config("calibrated", discovery={"null_correlation": "identity"})
     assert single.discovery.null_correlation == "identity"

@@ -178,5 +178,5 @@ def test_a_value_that_cannot_be_resolved_names_its_key(composed):
 
 def test_the_key_of_0_1_for_inactive_guides_is_still_read(composed):
     config = composed("export=unshrunken", "export.dead_guides=true")
-    assert config.export.inactive_guides is True
+    assert config.export.guides == "mixture"
     assert config.export.dead_guides is None

@@ -80,7 +80,7 @@ def test_a_calibrated_folder_is_judged_again_as_calibrated(composed, tmp_path: P
     settings = yaml.safe_load((tmp_path / "again/config.yaml").read_text())
     assert settings["likelihood_weight"] == "auto"
     assert settings["export"]["estimates"] == "unshrunken"
-    assert settings["discovery"]["null_correlation"] == "fit"
+    assert settings["discovery"]["null_correlation"] == "per_gene"
     assert dataclasses.asdict(composed(*first).priors) == settings["priors"]
     for name in ("hits_ranked.csv", "gene_calls.csv"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "first" / name).read_bytes()

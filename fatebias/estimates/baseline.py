@@ -1,0 +1,56 @@
+"""What effects are counted from: cells with NTC guides, or the average gene where those say too little.
+
+Without NTC guides nothing but its prior tells the effect that all genes have in common from the intercept
+of the day, and that ignorance is in every gene's error. Differences between genes are known all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Errors of a gene are mostly its own where the variance of the common level is below this share of them.
+LARGEST_LEVEL = 1.5
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Free gene effects against a baseline."""
+
+    mean: Array  # (L, F*, D)
+    covariance: Array  # (L, F*, D, F*, D)
+    level: Array  # (F*, D) that was taken from the effects
+    notes: tuple[str, ...] = ()
+
+
+def choose_baseline(theta: Array, covariance: Array, index: NDArray[np.integer], asked: str) -> Baseline:
+    """Return effects against NTC cells or the average gene.
+
+    ``theta`` is (L, F*, D); ``covariance``, (size, size), is that of all coefficients, among which theta has
+    the places ``index``, (L, F*, D). ``asked`` is ``export.baseline``: ntc, genes, or auto, which takes genes
+    where the common level is less certain than what is a gene's own.
+    """
+    shape, places = (*index.shape, *index.shape[1:]), index.reshape(len(index), -1)
+    own = covariance[places[:, :, None], places[:, None, :]]  # (L, E, E)
+    plain = Baseline(theta, own.reshape(shape), np.zeros(theta.shape[1:]))
+    if asked == "ntc" or len(theta) == 1:
+        return plain
+    averaged = np.column_stack([covariance[:, place].mean(axis=1) for place in places.T])  # (size, E)
+    with_level = averaged[places]  # (L, E, E) of a gene's effects with the level
+    level = with_level.mean(axis=0)
+    centred = own - with_level - np.swapaxes(with_level, 1, 2) + level
+    ratio = np.median(np.diagonal(level)) / np.median(np.diagonal(centred, axis1=1, axis2=2))
+    if asked == "auto" and ratio < LARGEST_LEVEL:
+        return plain
+    average = theta.mean(axis=0)
+    why = "as export.baseline=genes asks"
+    if asked == "auto":
+        why = (
+            f"NTC guides say too little of the common level (its variance is {ratio:.2g} times a gene's own)"
+        )
+    note = f"effects are against the average gene, not against NTC cells: {why}"
+    return Baseline(theta - average, centred.reshape(shape), average, (note,))

@@ -1,0 +1,215 @@
+"""Gene effects when guides may be inactive, vary more in some genes than in others, and vary from day to day.
+
+One normal spread of guides for all genes is too large for the many genes without effect and too small for
+those with one. It also treats a guide that does not cut, or does not silence, as one more deviation: that
+draws the gene's effect towards zero and makes it look certain. Here theta is averaged over guesses about
+each gene's guides (`guide_evidence`), in a likelihood from which noise by day has been integrated out
+(`day_noise`). Which genes have no effect is left to mash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fatebias.estimates.baseline import Baseline
+from fatebias.estimates.day_noise import DayNoise, estimate_day_noise, with_day_noise
+from fatebias.estimates.estimates import GuideEstimates
+from fatebias.estimates.guide_evidence import (
+    SPREADS,
+    GeneEvidence,
+    gene_evidence,
+    sets_of_active,
+    settle_shares,
+)
+from fatebias.estimates.guide_likelihood import (
+    Absorbed,
+    GuideLikelihood,
+    guide_likelihood,
+    same_on_all_days,
+    sums_by_gene,
+)
+from fatebias.estimates.sandwich import BROAD
+from fatebias.model.design_matrix import DesignMatrix
+
+Array = NDArray[np.float64]
+
+SURE = 0.9  # the probability from which the note calls a guide surely inactive
+NEGLIGIBLE = 1e-6  # weight of a guess that is left out
+
+
+@dataclass(frozen=True)
+class GuideMixtureFit:
+    """Gene effects averaged over guesses about their guides."""
+
+    mean: Array  # (L, F*, D) theta
+    covariance: Array  # (L, F*, D, F*, D)
+    guides: GuideEstimates
+    spread: Array  # (L,) root mean square SD of active guides around their gene
+    share: float  # of inactive guides, among genes with several guides
+    noise: DayNoise
+
+    def notes(self, fates: Sequence[str]) -> tuple[str, ...]:
+        """Return what the reader must know; ``fates`` are the F* others than the reference."""
+        several = self.guides.inactive[~np.isnan(self.guides.inactive)]
+        alone = len(self.guides.inactive) - len(several)
+        notes = []
+        if alone:
+            notes.append(
+                f"{alone} guides are their gene's only one: whether they are inactive cannot be estimated"
+            )
+        if len(several):
+            low, high = np.quantile(self.spread, [0.1, 0.9])
+            notes += [
+                f"guides may be inactive: an estimated {self.share:.1%} of {len(several)} are, "
+                f"{int((several > SURE).sum())} of them surely",
+                f"active guides vary around their gene with SD {low:.2f} to {high:.2f} in logits "
+                "(10 to 90 % of genes)",
+            ]
+        return (*notes, self.noise.summary_line(fates))
+
+
+def fit_guide_mixture(
+    design: DesignMatrix, flat: Array, base: Baseline, weight: float, spread: Array
+) -> GuideMixtureFit:
+    """Return a fit with normal guides, corrected for what guides do.
+
+    ``flat``, (size,), is the mode of a fit with broad scales of theta (`sandwich.fit_broad`), guides not
+    centred; ``base`` its effects; ``spread``, (F*,), the SD of its guides. The likelihood is taken as
+    quadratic in each guide's effects around the mode, guides as independent of each other given all else.
+    What that leaves out (cells with several guides, alpha, b and gamma) is taken from the given fit: mean and
+    covariance change by what the mixture differs from normal guides in the same approximation.
+    """
+    gene, n_genes, n_fates = design.rows.guide_gene, design.rows.n_genes, design.rows.n_effects
+    guides = guide_likelihood(design, flat, weight).around(base.level.ravel())
+    same = same_on_all_days(n_fates, design.rows.n_days)
+    normal_mean, normal = _moments(*sums_by_gene(guides.absorb(same, spread).left, gene, n_genes)[:2])
+    noise = estimate_day_noise(guides, gene, n_genes, n_fates)
+    noisy = with_day_noise(guides, noise.variance[gene])
+    several = bool((np.bincount(gene) > 1).any())
+    grid = SPREADS[:, None] * np.ones(n_fates) if several else spread[None]
+    found = average_over_guesses(noisy, gene, grid, same)
+    shape = base.covariance.shape
+    beyond = _positive(base.covariance.reshape(normal.shape) - normal)
+    return GuideMixtureFit(
+        base.mean + (found.mean - normal_mean).reshape(base.mean.shape),
+        (found.covariance + beyond).reshape(shape),
+        GuideEstimates(found.inactive, *(a.reshape(len(gene), *shape[1:3]) for a in found.effects)),
+        found.spread,
+        found.share,
+        noise,
+    )
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """Moments over all guesses."""
+
+    mean: Array  # (L, E) theta
+    covariance: Array  # (L, E, E)
+    inactive: Array  # (G,) probability; NaN for a gene's only guide
+    effects: tuple[Array, Array]  # (G, E) mean and SD of each guide's lasting effect, zero where inactive
+    spread: Array  # (L,)
+    share: float  # of inactive guides
+
+
+def average_over_guesses(
+    guides: GuideLikelihood, gene: NDArray[np.int64], spreads: Array, same: Array
+) -> Averaged:
+    """Average theta over which guides are active and how far they vary, spreads (K, F*), gene by gene."""
+    n_genes, width = int(gene.max()) + 1, len(same)
+    absorbed = [guides.absorb(same, spread) for spread in spreads]
+    genes = [_GeneGuesses.of(absorbed, np.flatnonzero(gene == g)) for g in range(n_genes)]
+    evidence = [each.evidence(same) for each in genes]
+    shares = settle_shares(evidence)
+    inactive = np.full(len(gene), np.nan)
+    mean, covariance = np.empty((n_genes, width)), np.empty((n_genes, width, width))
+    effects, effects_sd = np.empty((len(gene), width)), np.empty((len(gene), width))
+    squares = np.empty(n_genes)
+    for g, each in enumerate(genes):
+        weights, _ = shares.weigh(evidence[g])
+        one = each.mixture(weights)
+        mean[g], covariance[g] = one.moments()
+        effects[each.place], effects_sd[each.place] = one.effects(absorbed, each.place)
+        squares[g] = weights.sum(axis=0) @ (spreads**2).mean(axis=1)
+        if len(each.place) > 1:
+            inactive[each.place] = np.clip(1 - weights.sum(axis=1) @ each.sets, 0, 1)
+    return Averaged(mean, covariance, inactive, (effects, effects_sd), np.sqrt(squares), shares.inactive)
+
+
+def _moments(known: Array, linear: Array) -> tuple[Array, Array]:
+    """Return mean (..., E) and covariance (..., E, E) of theta under a prior that hardly shrinks."""
+    covariance = np.linalg.inv(known + np.eye(known.shape[-1]) / BROAD**2)
+    return (covariance @ linear[..., None])[..., 0], np.asarray(covariance)
+
+
+def _positive(symmetric: Array) -> Array:
+    """Return the nearest positive semidefinite matrices."""
+    values, vectors = np.linalg.eigh((symmetric + np.swapaxes(symmetric, -1, -2)) / 2)
+    return np.asarray((vectors * np.maximum(values, 0)[..., None, :]) @ np.swapaxes(vectors, -1, -2))
+
+
+@dataclass(frozen=True)
+class _GeneGuesses:
+    """The likelihood of one gene's theta under S sets of its n active guides and K spreads."""
+
+    place: NDArray[np.int64]  # (n,) its guides
+    sets: Array  # (S, n)
+    known: Array  # (S, K, E, E) precision of theta
+    linear: Array  # (S, K, E)
+    log_factor: Array  # (S, K)
+
+    @classmethod
+    def of(cls, absorbed: Sequence[Absorbed], place: NDArray[np.int64]) -> _GeneGuesses:
+        """Sum over the guides of each set."""
+        sets = sets_of_active(len(place))
+        own = [each.left.at(place) for each in absorbed]
+        known = np.stack([np.tensordot(sets, each.precision, 1) for each in own], axis=1)
+        linear = np.stack([sets @ each.linear for each in own], axis=1)
+        return cls(place, sets, known, linear, np.stack([sets @ each.log_factor for each in own], axis=1))
+
+    def evidence(self, same: Array) -> GeneEvidence:
+        """Return how well each guess explains the guides."""
+        return gene_evidence(self.known, self.linear, self.log_factor, same, self.sets)
+
+    def mixture(self, weights: Array) -> _GeneMixture:
+        """Return the posterior under weights of the guesses, (S, K), without sets that hardly count."""
+        counts = weights.sum(axis=1) > NEGLIGIBLE
+        means, covariances = _moments(self.known[counts], self.linear[counts])
+        weights = weights[counts] / weights[counts].sum()
+        return _GeneMixture(self.sets[counts], weights, means, covariances)
+
+
+@dataclass(frozen=True)
+class _GeneMixture:
+    """Posterior of one gene, a mixture over S sets of active guides and K spreads."""
+
+    sets: Array  # (S, n)
+    weights: Array  # (S, K)
+    means: Array  # (S, K, E) of theta
+    covariances: Array  # (S, K, E, E)
+
+    def moments(self) -> tuple[Array, Array]:
+        """Return mean (E,) and covariance (E, E) of theta."""
+        mean = np.einsum("sk,ski->i", self.weights, self.means)
+        apart = self.means - mean
+        between = np.einsum("sk,ski,skj->ij", self.weights, apart, apart)
+        return mean, np.einsum("sk,skij->ij", self.weights, self.covariances) + between
+
+    def effects(self, absorbed: Sequence[Absorbed], place: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return mean and SD of each guide's lasting effect, (n, E)."""
+        first = second = np.zeros((len(place), self.means.shape[-1]))
+        for k, each in enumerate(absorbed):
+            if self.weights[:, k].max() < NEGLIGIBLE:
+                continue
+            active = self.weights[:, k, None] * self.sets  # (S, n)
+            left = np.eye(len(each.scaled)) - each.scaled @ each.gain[place]  # (n, E, E)
+            mean = np.einsum("gij,sj->sgi", left, self.means[:, k]) + each.pull[place] @ each.scaled.T
+            variance = np.einsum("gij,sjl,gil->sgi", left, self.covariances[:, k], left)
+            variance = variance + np.einsum("ef,gfh,eh->ge", each.scaled, each.rest[place], each.scaled)
+            first = first + np.einsum("sg,sge->ge", active, mean)
+            second = second + np.einsum("sg,sge->ge", active, variance + mean**2)
+        return first, np.sqrt(np.maximum(second - first**2, 0))

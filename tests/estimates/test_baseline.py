@@ -1,0 +1,55 @@
+"""Effects against the average gene: an exact projection, taken only where NTC guides say too little."""
+
+import numpy as np
+import pytest
+
+from fatebias.estimates.baseline import choose_baseline
+
+
+def genes(level_sd, n_genes=5, n_fates=2, n_days=3, seed=0):
+    """Return effects whose errors have a common part, among other coefficients."""
+    rng = np.random.default_rng(seed)
+    width = n_genes * n_fates * n_days
+    place = rng.permutation(width + 4)[:width].reshape(n_genes, n_fates, n_days)
+    root = 0.1 * rng.normal(size=(width + 4, width + 4))
+    covariance = root @ root.T / (width + 4)
+    common = np.zeros((width + 4, n_fates * n_days))
+    for places in place.reshape(n_genes, -1):
+        common[places] = level_sd * np.eye(n_fates * n_days)
+    return rng.normal(size=place.shape), covariance + common @ common.T, place
+
+
+def test_the_average_leaves_estimates_and_covariance_exactly():
+    theta, covariance, place = genes(0.7)
+    found = choose_baseline(theta, covariance, place, "genes")
+    order = place.reshape(5, -1).ravel()
+    centring = np.kron(np.eye(5) - 1 / 5, np.eye(6))
+    whole = centring @ covariance[np.ix_(order, order)] @ centring.T
+    np.testing.assert_allclose(found.mean.ravel(), centring @ theta.ravel(), atol=1e-12)
+    for gene in range(5):
+        own = slice(6 * gene, 6 * gene + 6)
+        np.testing.assert_allclose(found.covariance[gene].reshape(6, 6), whole[own, own], atol=1e-12)
+    np.testing.assert_allclose(found.mean + found.level, theta)
+    assert found.notes == (
+        "effects are against the average gene, not against NTC cells: as export.baseline=genes asks",
+    )
+
+
+@pytest.mark.parametrize(("level_sd", "against_genes"), [(0.7, True), (0.02, False)])
+def test_auto_decides_by_what_the_level_adds(level_sd, against_genes):
+    theta, covariance, place = genes(level_sd)
+    found = choose_baseline(theta, covariance, place, "auto")
+    assert (found.level != 0).all() == against_genes
+    assert bool(found.notes) == against_genes
+    if not against_genes:
+        np.testing.assert_array_equal(found.mean, theta)
+
+
+@pytest.mark.parametrize(("asked", "n_genes"), [("ntc", 5), ("genes", 1)])
+def test_nothing_changes_where_it_is_not_asked_for_or_makes_no_sense(asked, n_genes):
+    theta, covariance, place = genes(0.7, n_genes)
+    found = choose_baseline(theta, covariance, place, asked)
+    np.testing.assert_array_equal(found.mean, theta)
+    own = place.reshape(n_genes, -1)[0]
+    np.testing.assert_array_equal(found.covariance[0].reshape(6, 6), covariance[np.ix_(own, own)])
+    assert not found.level.any()
