@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fatebias.config import Config, weight_asked
+from fatebias.config import AUTO, Config, weight_asked
 from fatebias.data.screen import Screen
 from fatebias.estimates.baseline import choose_baseline
 from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
@@ -50,7 +50,11 @@ def gene_estimates(
     fit = fit_broad(design, cfg.priors, weight, spread, mean=flat)
     if export.se == "sandwich":
         return _robust(screen, cfg, fit.mean, fit.scale_precision, weight, fit.mean[design.theta_index])
-    covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()
+    if cfg.likelihood_weight == AUTO:
+        cells = linearise(screen, cfg, fit.mean, fit.scale_precision, weight)
+        covariance = cells.by_fate(screen.day)
+    else:
+        covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()
     base = choose_baseline(fit.mean[design.theta_index], covariance, design.theta_index, export.baseline)
     if export.guides == "normal":
         return GeneEstimates(base.mean, base.covariance, notes=base.notes)

@@ -200,19 +200,23 @@ class Sandwich:
             blocks[gene] += self.weight**2 * (seen.T @ seen)
         return blocks
 
-    def by_scatter(self, index: NDArray[np.integer], day: NDArray[np.integer]) -> Array:
-        """Return covariances of blocks of coefficients, (L, E, E), at flat places (L, E).
+    def by_fate(self, day: NDArray[np.integer]) -> Array:
+        """Return the covariance with the labels' part as pairs of fates scatter on each day, (size, size).
 
-        ``H^-1 (w^2 J + Q) H^-1`` with J the variance of the score under the scatter of each day and pair of
-        fates (`scatter`): a likelihood weight is one number for all fates of a day, while the labels of one
-        fate may be tight and those of another loose.
+        ``H^-1 (w J + Q) H^-1``. A likelihood weight is one number for all fates, while the labels of one fate
+        may be tight and those of another loose: J is the information with each pair of fates multiplied by
+        its `scatter` over that of the whole day, so that the level remains the weight's. Where fates scatter
+        alike it is H^-1.
         """
         ratio, _ = self.scatter(day)
-        seen = self.regression.squares(lambda f, g: self.cell_weight**2 * ratio[day, f, g] * self._unit(f, g))
-        columns = np.ascontiguousarray(self.covariance[:, index.ravel()])
-        shape = (*index.shape, -1)
-        meat = (self.precision @ columns + self.weight**2 * (seen @ columns)).T.reshape(shape)
-        return np.einsum("lap,lbp->lab", meat, columns.T.reshape(shape))
+        whole = np.array([self.dispersion(day == d) for d in range(len(ratio))])
+        values, vectors = np.linalg.eigh(ratio / whole[:, None, None])
+        relative = (vectors * np.maximum(values, 0)[:, None, :]) @ np.swapaxes(vectors, 1, 2)
+        seen = self.regression.squares(lambda f, g: self.cell_weight * relative[day, f, g] * self._unit(f, g))
+        meat = self.weight * seen
+        entries = self.precision.tocoo()
+        meat[entries.row, entries.col] += entries.data
+        return np.asarray(self.covariance @ meat @ self.covariance)
 
     def _unit(self, f: int, g: int) -> Array:
         """Return the covariance of the indicators of two fates in a single draw, (N,)."""

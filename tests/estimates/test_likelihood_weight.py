@@ -90,6 +90,31 @@ def test_scatter_is_told_apart_by_fate(noise_by_day_and_fate):
         assert report.scatter[label]["NEU"]["weight"] > 3 * mes["weight"]
 
 
+def test_errors_are_those_of_the_fate_whose_labels_are_loose(noise_by_day_and_fate):
+    screen, cfg, _ = noise_by_day_and_fate
+    screen, weight = estimate_weight(screen, cfg).weigh(screen)
+    design = DesignMatrix(collapse(screen))
+    fit = fit_broad(design, cfg.priors, weight, 0.01)
+    cells = linearise(screen, cfg, fit.mean, fit.scale_precision, weight)
+    mes = design.theta_index[:, screen.fates[1:].index("MES")]
+    z = [fit.mean[mes] / np.sqrt(np.diagonal(v)[mes]) for v in (cells.covariance, cells.by_fate(screen.day))]
+    model, by_fate = (float(np.sqrt((each**2).mean())) for each in z)
+    assert by_fate == pytest.approx(1, abs=0.25)  # 48 scores
+    assert model > 1.3
+
+
+def test_where_fates_scatter_alike_errors_are_the_models():
+    screen, cfg = simulated(n_cells=3000, n_genes=8, concentration=10.0)
+    screen, weight = estimate_weight(screen, cfg).weigh(screen)
+    design = DesignMatrix(collapse(screen))
+    fit = fit_broad(design, cfg.priors, weight)
+    cells = linearise(screen, cfg, fit.mean, fit.scale_precision, weight)
+    theta = design.theta_index.ravel()
+    ratio = np.diagonal(cells.by_fate(screen.day))[theta] / np.diagonal(cells.covariance)[theta]
+    assert np.median(ratio) == pytest.approx(1, abs=0.05)
+    assert np.abs(ratio - 1).max() < 0.25
+
+
 def test_noise_shared_within_clusters_is_seen_by_the_clustered_information_alone():
     """Every cell is there eight times: the labels are worth an eighth of what single cells seem to say."""
     screen, cfg = simulated(concentration=5.0, n_cells=1500, n_genes=6)
