@@ -349,7 +349,7 @@ class DiscoveryConfig:
         _one_of("discovery.method", self.method, ("mashr", "ashr"))
         _one_of("discovery.engine", self.engine, ("auto", "rscript", "native"))
         _one_of("discovery.prior", self.prior, ("nullbiased", "uniform"))
-        _one_of("discovery.covariances", self.covariances, ("canonical", "days", "datadriven"))
+        _one_of("discovery.covariances", self.covariances, ("canonical", "days", "datadriven", "learnt"))
         _one_of("discovery.rank_one", self.rank_one, ("keep", "mend"))
         _one_of(
             "discovery.null_correlation", self.null_correlation, ("simple", "identity", "fit", "per_gene")

@@ -32,6 +32,18 @@ def choose_engine(cfg: DiscoveryConfig, n_genes: int) -> tuple[str, list[str]]:
     """Return ``rscript`` or ``native`` and why; under ``auto`` R where it answers."""
     if cfg.engine == "native":
         return "native", ["discovery by the embedded engine, as discovery.engine=native asks"]
+    if cfg.covariances == "learnt" and cfg.method == "mashr":
+        if cfg.engine == "auto":
+            return "native", [
+                "discovery by the embedded engine, which alone has discovery.covariances=learnt"
+            ]
+        raise DiscoveryError(
+            "R's mashr does not learn covariances with a penalty",
+            where="discovery.covariances, discovery.engine",
+            found="learnt, rscript",
+            allowed="learnt with the embedded engine; canonical, days or datadriven with R",
+            fix="discovery.engine=native, or discovery.covariances=days",
+        )
     # R's mashr fails on a single gene.
     if cfg.engine == "auto" and cfg.method == "mashr" and n_genes == 1:
         return "native", ["discovery by the embedded engine: R's mashr takes two genes or more"]

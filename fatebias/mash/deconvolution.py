@@ -27,7 +27,7 @@ class Deconvolution:
 
     weights: Array  # (K,), sum 1
     covariances: Array  # (K, D, D)
-    mean_loglik: float  # log-likelihood a gene, before the last step
+    mean_loglik: float  # log-likelihood a gene, less the penalty, before the last step
 
 
 def data_driven(bhat: Array, shat: Array, v: Array, rank_one: str = "keep") -> dict[str, Array]:
@@ -46,6 +46,20 @@ def data_driven(bhat: Array, shat: Array, v: Array, rank_one: str = "keep") -> d
         spare = np.eye(bhat.shape[1]) / math.sqrt(len(bhat))
         return {f"ED_{name}": u + spare for name, u, _ in learnt}
     return {f"ED_{name}": u + room(shat, weight) for name, u, weight in learnt if weight * len(bhat) >= 1}
+
+
+def penalised(bhat: Array, shat: Array, v: Array) -> dict[str, Array]:
+    """Learn ``UD_PCA_1``, ``UD_PCA_2`` and ``UD_tPCA``, (D, D), of full rank, arguments as in `data_driven`.
+
+    The ultimate deconvolution of Yang, Carbonetto and Stephens 2024 (the R package udr) with its inverse
+    Wishart penalty, of weight D, by the steps of extreme deconvolution, which take each gene's own errors.
+    """
+    start, n_days = principal_components(bhat), bhat.shape[1]
+    size = np.trace(start["tPCA"])
+    full_rank = [size * (0.9 * u / np.trace(u) + 0.1 * np.eye(n_days) / n_days) for u in start.values()]
+    noise = shat[:, :, None] * v * shat[:, None, :]
+    fitted = extreme_deconvolution(bhat, noise, np.stack(full_rank), penalty=n_days)
+    return {f"UD_{name}": u for name, u in zip(start, fitted.covariances, strict=True)}
 
 
 def room(shat: Array, weight: float) -> Array:
@@ -69,7 +83,7 @@ def principal_components(bhat: Array) -> dict[str, Array]:
     return {**patterns, "tPCA": (directions.T * d**2) @ directions / len(bhat)}
 
 
-def extreme_deconvolution(y: Array, noise: Array, start: Array) -> Deconvolution:
+def extreme_deconvolution(y: Array, noise: Array, start: Array, penalty: float = 0.0) -> Deconvolution:
     """Fit a mixture of centred normals to noisy observations by EM.
 
     Bovy, Hogg and Roweis 2011, doi 10.1214/10-AOAS439, without projections or regularisation and with means
@@ -77,6 +91,10 @@ def extreme_deconvolution(y: Array, noise: Array, start: Array) -> Deconvolution
     B = U - U T^-1 U; the new U is the mean of b b' + B over observations by membership. Ends when a step
     adds no more than `TOLERANCE` to the mean log-likelihood, as R's `extreme_deconvolution` does.
     y (n, D), noise (n, D, D), start (K, D, D), whose rank EM keeps.
+
+    With a `penalty` p, p / 2 (log |U / s2| + s2 tr U^-1) is taken from the log-likelihood for each U, with
+    the s2 = D / tr U^-1 that makes it least, as of p genes with effects of variance s2 on every day: it draws
+    the eigenvalues of U towards one another, in any unit. The start must have full rank.
     """
     covariances = start.copy()
     weights = np.full(len(start), 1 / len(start))
@@ -95,10 +113,24 @@ def extreme_deconvolution(y: Array, noise: Array, start: Array) -> Deconvolution
         shrinkage = covariances @ np.einsum("nk,nkij->kij", membership, precision) @ covariances
         size = membership.sum(axis=0)
         held = size > 0  # a component that lost every observation stays as it is
+        level, cost = _penalty(covariances, penalty)
         covariances[held] += (spread - shrinkage)[held] / size[held, None, None]
+        if penalty:
+            own = (size / (size + penalty))[:, None, None]
+            covariances = own * covariances + (1 - own) * level[:, None, None] * np.eye(y.shape[1])
         weights = size / len(y)
-        mean_loglik = float(log_density.mean())
+        mean_loglik = float(log_density.mean()) - cost / len(y)
         if mean_loglik - before <= TOLERANCE:
             break
         before = mean_loglik
     return Deconvolution(weights, covariances, mean_loglik)
+
+
+def _penalty(covariances: Array, weight: float) -> tuple[Array, float]:
+    """Return s2 of each covariance, (K,), the harmonic mean of its eigenvalues, and the penalty of all."""
+    if not weight:
+        return np.zeros(len(covariances)), 0.0
+    values = np.linalg.eigvalsh(covariances)  # (K, D)
+    level = 1 / (1 / values).mean(axis=1)
+    # s2 tr U^-1 is D whatever U is.
+    return level, 0.5 * weight * float((np.log(values / level[:, None]) + 1).sum())

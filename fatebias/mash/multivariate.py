@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from fatebias.errors import DiscoveryError
 from fatebias.mash.covariances import canonical, day_patterns
-from fatebias.mash.deconvolution import N_COMPONENTS, RANK_ONE, data_driven
+from fatebias.mash.deconvolution import N_COMPONENTS, RANK_ONE, data_driven, penalised
 from fatebias.mash.shrink import MashResult, check_input, shrink
 from fatebias.mash.univariate import ash
 
 Array = NDArray[np.float64]
 
-COVARIANCES = ("canonical", "days", "datadriven")
+COVARIANCES = ("canonical", "days", "datadriven", "learnt")
 # Genes below this lfsr on some day, each day by itself, are the strong ones of the data-driven patterns.
 STRONG_LFSR = 0.1
 # mash_1by1, which picks the strong genes in R, has its own prior, whatever mash is given.
@@ -55,11 +55,13 @@ def mash(
     covariances
         ``canonical`` for the patterns of `canonical`; ``days`` for those of `day_patterns`, where days have
         an order and an effect may be on some of them alone; ``datadriven`` for the canonical ones and
-        patterns learnt from the genes with lfsr below 0.1 on some day (R's ``cov_pca`` and ``cov_ed``); or
-        patterns by name, (D, D) each.
+        patterns learnt from the genes with lfsr below 0.1 on some day (R's ``cov_pca`` and ``cov_ed``);
+        ``learnt`` for those of ``days`` and patterns learnt from the same genes with a penalty; or patterns
+        by name, (D, D) each.
     rank_one
         What keeps learnt patterns of low rank from deciding all signs: ``keep`` what mashr adds to them, or
-        ``mend``, more and in proportion to the errors and to the genes behind each (mashr's issue 91).
+        ``mend``, more and in proportion to the errors and to the genes behind each (mashr's issue 91);
+        ``datadriven`` alone has such patterns.
 
     Returns
     -------
@@ -106,13 +108,13 @@ def _patterns(
     if rank_one not in RANK_ONE:
         raise DiscoveryError("unknown rank_one", found=rank_one, allowed=RANK_ONE)
     n_days = bhat.shape[1]
-    patterns = day_patterns(n_days) if covariances == "days" else canonical(n_days)
-    if covariances != "datadriven":
+    patterns = day_patterns(n_days) if covariances in ("days", "learnt") else canonical(n_days)
+    if covariances in ("canonical", "days"):
         return patterns, ()
     strong = ash(bhat, shat, nullweight=STRONG_NULL_WEIGHT).lfsr.min(axis=1) < STRONG_LFSR
     if min(strong.sum(), n_days) < N_COMPONENTS:
-        few = f"{strong.sum()} strong genes on {n_days} day(s), too few for data-driven ones"
-        note = f"canonical covariances only: {few}"
-        return patterns, (note,)
-    learnt = data_driven(bhat[strong], shat[strong], v if v.ndim == 2 else v[strong], rank_one)
-    return patterns | learnt, ()
+        kind, more = ("canonical", "data-driven") if covariances == "datadriven" else ("days", "learnt")
+        few = f"{strong.sum()} strong genes on {n_days} day(s), too few for {more} ones"
+        return patterns, (f"{kind} covariances only: {few}",)
+    given = bhat[strong], shat[strong], v if v.ndim == 2 else v[strong]
+    return patterns | (penalised(*given) if covariances == "learnt" else data_driven(*given, rank_one)), ()

@@ -195,6 +195,19 @@ def test_auto_falls_back_and_rscript_refuses_with_the_same_reason(command, why, 
     assert not (tmp_path / "refused.csv").exists()
 
 
+def test_learnt_covariances_are_those_of_the_embedded_engine(in_csv):
+    engine, why = choose_engine(DiscoveryConfig(command=[*FAKE, "good"], covariances="learnt"), n_genes=40)
+    assert engine == "native"
+    assert "which alone has discovery.covariances=learnt" in why[0]
+    with pytest.raises(
+        DiscoveryError, match=r"does not learn covariances[\s\S]*fix: discovery.engine=native"
+    ):
+        choose_engine(DiscoveryConfig(engine="rscript", covariances="learnt"), n_genes=40)
+    settings = DiscoveryConfig(engine="native", covariances="learnt")
+    report, _ = discover(in_csv, in_csv.parent / "out.csv", settings)
+    assert report.engine == "native"
+
+
 def test_a_single_gene_goes_to_the_embedded_engine(in_csv):
     engine, why = choose_engine(DiscoveryConfig(command=[*FAKE, "good"]), n_genes=1)
     assert engine == "native"

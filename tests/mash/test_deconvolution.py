@@ -5,7 +5,13 @@ import pytest
 
 from fatebias.errors import DiscoveryError
 from fatebias.mash import ash, canonical, mash
-from fatebias.mash.deconvolution import data_driven, extreme_deconvolution, principal_components, room
+from fatebias.mash.deconvolution import (
+    data_driven,
+    extreme_deconvolution,
+    penalised,
+    principal_components,
+    room,
+)
 
 RNG = np.random.default_rng(3)
 
@@ -103,14 +109,54 @@ def test_mended_patterns_know_no_units():
 
 
 def test_room_is_that_of_issue_91_where_errors_are_1_and_an_empty_pattern_is_left_out():
+    rng = np.random.default_rng(4)
     np.testing.assert_allclose(room(np.ones((40, 3)), 0.25), 2 / np.sqrt(10) * np.eye(3))
-    bhat = RNG.normal(size=(30, 1)) * [1, 1, -1] + 0.05 * RNG.normal(size=(30, 3))
+    bhat = rng.normal(size=(30, 1)) * [1, 1, -1] + 0.05 * rng.normal(size=(30, 3))
     patterns = data_driven(bhat, np.full((30, 3), 0.05), np.eye(3), "mend")
     assert set(patterns) <= {"ED_PCA_1", "ED_PCA_2", "ED_tPCA"}
     for u in patterns.values():
         assert np.linalg.eigvalsh(u)[0] >= 2 * 0.05**2 / np.sqrt(30) - 1e-12
     with pytest.raises(DiscoveryError, match=r"unknown rank_one[\s\S]*found: x[\s\S]*allowed: keep, mend"):
         mash(bhat, np.ones_like(bhat), rank_one="x")
+
+
+def test_penalised_patterns_of_few_genes_have_full_rank_and_know_no_units():
+    rng = np.random.default_rng(4)
+    bhat = rng.normal(size=(6, 1)) * [1, 0.6, 0.35, 0.2] + 0.1 * rng.normal(size=(6, 4))
+    shat = np.full((6, 4), 0.1)
+    patterns = penalised(bhat, shat, np.eye(4))
+    assert list(patterns) == ["UD_PCA_1", "UD_PCA_2", "UD_tPCA"]
+    tenth = penalised(bhat / 10, shat / 10, np.eye(4))
+    for name, u in patterns.items():
+        values = np.linalg.eigvalsh(u)
+        assert values[0] > 1e-3 * values[-1]
+        np.testing.assert_allclose(100 * tenth[name], u, rtol=1e-6, atol=1e-9)
+
+
+def test_the_penalty_draws_eigenvalues_together_as_its_closed_form_says():
+    """One covariance, hardly any noise: U solves (n + p) U = Y'Y + p s2 I with s2 = D / tr U^-1."""
+    rng = np.random.default_rng(4)
+    y = rng.normal(size=(50, 3)) * [2.0, 1.0, 0.5]
+    fitted = extreme_deconvolution(
+        y, np.repeat(1e-8 * np.eye(3)[None], 50, axis=0), np.eye(3)[None], penalty=10
+    )
+    [u] = fitted.covariances
+    s2 = 3 / np.trace(np.linalg.inv(u))
+    np.testing.assert_allclose(u, (y.T @ y + 10 * s2 * np.eye(3)) / 60, rtol=2e-3, atol=2e-3)
+
+
+def test_effects_in_proportions_that_no_pattern_has_are_learnt():
+    rng = np.random.default_rng(2)
+    v = np.full((4, 4), 0.8) + 0.2 * np.eye(4)
+    effects = np.zeros((80, 4))
+    effects[:20] = rng.uniform(0.3, 0.8, (20, 1)) * rng.choice([-1, 1], (20, 1)) * [1, 0.6, 0.35, 0.2]
+    bhat, shat = effects + 0.12 * rng.multivariate_normal(np.zeros(4), v, 80), np.full((80, 4), 0.12)
+    found = {}
+    for covariances in ("days", "learnt"):
+        lfsr = mash(bhat, shat, v=v, covariances=covariances).lfsr
+        found[covariances] = (lfsr < 0.05)[effects != 0].mean()
+        assert not (lfsr < 0.05)[effects == 0].any()
+    assert found["learnt"] > found["days"] + 0.2
 
 
 def test_correlated_errors_of_each_gene_are_taken_out():
