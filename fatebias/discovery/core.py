@@ -20,7 +20,7 @@ from fatebias.discovery.calls import call_table, large
 from fatebias.discovery.correlation import error_correlation
 from fatebias.discovery.engine import call_rule, check_correlation, choose_engine, run_engine
 from fatebias.discovery.input import GeneSummary, summary_of
-from fatebias.discovery.ranking import CallRule, rank, with_calls
+from fatebias.discovery.ranking import CallRule, active, rank, with_calls
 from fatebias.discovery.result import EngineResult
 from fatebias.errors import DiscoveryError, some
 from fatebias.estimates.estimates import GeneEstimates
@@ -47,6 +47,8 @@ class DiscoveryReport:
     n_genes: int
     n_days: int
     n_hits: int
+    n_calls: int  # of a gene on a day
+    expected_false: float  # of the calls, by their own lfsr: the sum of it
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,9 @@ def discover_summary(
     for note in notes:
         log.warning(note)
     log_lfsr = joint.log_lfsr()
-    table = with_calls(_table(summary, result, joint, log_lfsr, cfg), call_rule(cfg), log_lfsr=log_lfsr)
+    rule = call_rule(cfg)
+    table = with_calls(_table(summary, result, joint, log_lfsr, cfg), rule, log_lfsr=log_lfsr)
+    called = active(table, rule)
     report = DiscoveryReport(
         engine=engine,
         method=cfg.method,
@@ -178,6 +182,8 @@ def discover_summary(
         n_genes=len(summary.genes),
         n_days=summary.n_days,
         n_hits=int(table[names.HIT_ANYDAY].sum()),
+        n_calls=int(called.sum()),
+        expected_false=float(np.exp(log_lfsr[called]).sum()),
     )
     return Discovery(table, joint, report, cfg, flips)
 

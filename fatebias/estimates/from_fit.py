@@ -75,5 +75,5 @@ def _robust(
             f"robust errors take each cell by itself: {cells.n_clusters} clusters ({screen.cluster_source}) "
             f"are fewer than {FEWEST_CLUSTERS}",
         )
-    covariance = cells.robust(index.reshape(len(index), -1))
+    covariance = cells.robust(index.reshape(len(index), -1), for_few=True)
     return GeneEstimates(mean, covariance.reshape(*index.shape, *index.shape[1:]), notes=note)

@@ -179,12 +179,13 @@ class Sandwich:
         scores = self.regression.cluster_scores(self.pi, self.cluster)
         return (scores @ directions) * np.sqrt(self.residual_factor * self.cluster_factor)
 
-    def robust(self, index: NDArray[np.integer]) -> Array:
+    def robust(self, index: NDArray[np.integer], *, for_few: bool = False) -> Array:
         """Return sandwich covariances of blocks of coefficients, (L, D, D), at flat places (L, D).
 
         ``H^-1 (w^2 sum_c s_c s_c' + Q) H^-1``: the labels' part of the score's variance as observed, the
         prior's part as the model has it (Liang and Zeger 1986, doi 10.1093/biomet/73.1.13, with a penalty).
-        Clustered where there are enough clusters; a gene whose cells come from few has a larger one.
+        Clustered where there are enough clusters. ``for_few``, where the places are theta's, enlarges the
+        labels' part of a gene and day whose cells come from few of them (`few_clusters_factor`).
         """
         columns = np.ascontiguousarray(self.covariance[:, index.ravel()])
         shape = (*index.shape, -1)
@@ -193,10 +194,9 @@ class Sandwich:
         for gene in range(len(index)):  # the scores of all cells along all genes at once would be large
             width = index.shape[1]
             seen = self.along(columns[:, gene * width : (gene + 1) * width])
-            if self.clustered:
-                seen = seen * np.sqrt(
-                    few_clusters_factor(self.clusters_behind[index[gene] % self.design.per_fate])
-                )
+            if for_few and self.clustered:
+                behind = self.clusters_behind[index[gene] % self.design.per_fate]
+                seen = seen * np.sqrt(few_clusters_factor(behind))
             blocks[gene] += self.weight**2 * (seen.T @ seen)
         return blocks
 

@@ -24,6 +24,9 @@ from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 
 log = logging.getLogger(__name__)
 
+# What run.json keeps of each further contrast.
+OF_A_CONTRAST = ("n_hits", "n_calls", "expected_false", "loglik", "notes")
+
 
 def discover(
     cfg: DiscoveryConfig,
@@ -66,7 +69,7 @@ def discover(
             prepare_out_dir(below.root)
             given = found.table[list(own.table)]
             _write_csv(given, below.gene_summary)
-            report["contrasts"][contrast.name] = {key: told[key] for key in ("n_hits", "loglik", "notes")}
+            report["contrasts"][contrast.name] = {key: told[key] for key in OF_A_CONTRAST}
         _write(found, below, given, day_labels, contrast.fate, contrast.against)
     return report
 

@@ -59,4 +59,10 @@ def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
         label = labels[day] if labels and day < len(labels) else f"d{day}"
         figures = f"{effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"
         lines.append(f"{mark} {row[names.GENE]!s:<{width}}  {label:>8} {figures}")
+    found = record["stages"]["discover"].get("report", {})
+    if "expected_false" in found:
+        lines.append(
+            f"{found['n_calls']} calls of a gene on a day, of which by their lfsr "
+            f"{found['expected_false']:.2g} are expected to be false"
+        )
     return lines

@@ -130,6 +130,7 @@ def results(record: RunRecord) -> tuple[dict[str, object], dict[str, float]]:
     if report := done.get("discover", {}).get("report"):
         tags |= {"discovery_engine": report["engine"], "discovery_method": report["method"]}
         figures |= {"n_hits": report["n_hits"], "mash_loglik": report["loglik"]}
+        figures |= {name: report[name] for name in ("n_calls", "expected_false") if name in report}
         for name, found in report.get("contrasts", {}).items():
             plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)  # what MLflow takes for a name
             figures[f"n_hits_{plain}"] = found["n_hits"]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fatebias import names
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.engine import call_rule, choose_engine
 from fatebias.discovery.ranking import CallRule
@@ -67,6 +68,9 @@ def test_embedded_engine_writes_the_table_and_tells_what_it_did(in_csv, tmp_path
     pd.testing.assert_frame_equal(pd.read_csv(out, dtype=str)[list(given)], given)
     assert report.engine == "native"
     assert (report.n_genes, report.n_days, report.n_hits) == (40, 3, table["hit_anyday"].sum())
+    lfsr = table[names.day_columns(names.LFSR, 3)].to_numpy()
+    assert report.n_calls == (lfsr < 0.05).sum() > 0
+    assert report.expected_false == pytest.approx(lfsr[lfsr < 0.05].sum())
     assert report.notes[0] == "discovery by the embedded engine, as discovery.engine=native asks"
     assert sum(report.pi.values()) == pytest.approx(1)
     assert np.shape(report.V) == (3, 3)

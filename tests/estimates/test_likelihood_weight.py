@@ -232,6 +232,22 @@ def test_a_variance_from_few_clusters_leaves_z_scores_of_unit_spread(n):
     assert (z / np.sqrt(few_clusters_factor(np.array(n)))).std() == pytest.approx(1, abs=0.02)
 
 
+def test_robust_errors_of_theta_are_enlarged_where_few_clusters_are_behind(fitted):
+    screen, cfg, _ = fitted
+    screen = dataclasses.replace(screen, cluster=np.arange(screen.N, dtype=np.int32) % 15)
+    design = DesignMatrix(collapse(screen))
+    fit = fit_broad(design, cfg.priors, 11.0)
+    cells = linearise(screen, cfg, fit.mean, fit.scale_precision, 11.0)
+    index = design.theta_index[:, 0]
+    plain, enlarged = (
+        np.diagonal(cells.robust(index, for_few=few), axis1=1, axis2=2) for few in (False, True)
+    )
+    factor = few_clusters_factor(cells.clusters_behind[index])
+    assert (factor > 1.2).all()  # 15 clusters
+    assert (enlarged > plain).all()
+    assert (enlarged < plain * factor).all()  # the prior's part stays
+
+
 def test_clusters_behind_a_gene_and_day_are_counted(fitted):
     screen, cfg, _ = fitted
     screen = dataclasses.replace(screen, cluster=np.arange(screen.N, dtype=np.int32) % 40)
