@@ -75,7 +75,7 @@ class Commitment(Check):
         bias = by_bias_alone(screen, config, weight, measure)
         plain = fit_commitment(own, config)
         found = fit_commitment(tilt_cells(own, bias[:, None], back=True), config)
-        table = call_exported(found.screen, found.cfg, found.weight, found.posterior, paths.root)
+        table = call_exported(found.screen, found.cfg, found.weight, found.posterior)
         contrast = read_table(paths.mash_out, fix="run again with resume=false")
         rule = call_rule(config.discovery)
         biased = active(contrast.set_index(names.GENE, drop=False).loc[table[names.GENE]], rule)

@@ -60,7 +60,7 @@ class Controls(NtcCheck):
             for part in range(n_parts):
                 split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=config.seed + 1000 * draw)
                 given = fitted_estimates(split, config, weight)
-                table = call_given(split, config, given, paths.root)
+                table = call_given(split, config, given)
                 own = table[names.GENE].str.startswith(PSEUDO_GENE).to_numpy()
                 tables.append(table[own].assign(**{names.PART: part, names.DRAW: draw}))
                 z.append(given.betahat[own] / given.se[own])

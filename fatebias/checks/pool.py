@@ -73,7 +73,7 @@ def pool(folder: Path) -> Path:
     given = read_table(paths.gene_summary)
     whole = of_bootstrap(together, first["mode"], first["model"], first["prior"])
     to = prepare_out_dir(folder)
-    table, _ = bootstrap_table(screen, cfg, given, whole, to.root)
+    table, _ = bootstrap_table(screen, cfg, given, whole)
     with atomic_path(to.bootstrap) as draft:
         table.to_csv(draft, index=False)
     return to.bootstrap

@@ -85,7 +85,7 @@ class Resample(Check):
             begun = time.perf_counter()
             found = bootstrap(full, screen, cfg, workers)
             write_refits(found, full, screen, cfg, paths.bootstrap_refits)
-            table, called = bootstrap_table(screen, config, given, found, paths.root)
+            table, called = bootstrap_table(screen, config, given, found)
             _write(table, paths.bootstrap)
             drawn = resampling_units(screen, cfg.bootstrap_unit)
             report["bootstrap"] = account(found, drawn, begun) | {"called": called}

@@ -25,17 +25,16 @@ WEIGHT_OFF = 2.0
 
 
 def bootstrap_table(
-    screen: Screen, cfg: Config, given: pd.DataFrame, found: Resampled, root: Path
+    screen: Screen, cfg: Config, given: pd.DataFrame, found: Resampled
 ) -> tuple[pd.DataFrame, int]:
     """Return a row a gene with errors, probabilities of signs and calls, and how many genes are called.
 
     `given` is ``gene_summary_for_mash.csv``. ``lfsr_boot_d*`` and ``called_boot`` are what the run's
-    discovery finds in the same estimates with the bootstrap's errors; R, where it
-    shrinks, exchanges its files within `root`.
+    discovery, by the embedded engine, finds in the same estimates with the bootstrap's errors.
     """
     n_days = screen.D
     betahat = given[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)
-    called = call_given(screen, cfg, ContrastEstimates(betahat, found.covariance), root)
+    called = call_given(screen, cfg, ContrastEstimates(betahat, found.covariance))
     table = error_table(given, found, "boot")
     for d in range(n_days):
         table[f"prob_positive_d{d}"] = found.positive[:, d]

@@ -71,7 +71,7 @@ class SpikeIn(NtcCheck):
                 spikes = deck.deal(split.L - screen.L)
                 spiked = spike_in(split, by_guide(split, screen.L, spikes.effects, sigma, rng))
                 start = begin_at(spiked, screen, posterior, config.model)
-                table = fit_and_call(spiked, config, weight, paths.root, start).iloc[screen.L :]
+                table = fit_and_call(spiked, config, weight, start).iloc[screen.L :]
                 assert all(name.startswith(PSEUDO_GENE) for name in table[names.GENE])
                 rows = gene_days(table, spikes.effects, spikes.days, screen.day_labels, config.discovery)
                 head = pd.DataFrame({names.ROUND: number, names.PART: part}, index=rows.index)
