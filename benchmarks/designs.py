@@ -65,8 +65,12 @@ def _settings(**changed: Any) -> SimulateConfig:
     return dataclasses.replace(BASE, **changed)
 
 
-NULL = _settings(design="no_effects")
-PERSISTENT = _settings(design="persistent")
+def _rougher(**changed: Any) -> SimulateConfig:
+    return dataclasses.replace(BASE, **{"concentration": 20.0, **changed})
+
+
+NULL = _rougher(design="no_effects")
+PERSISTENT = _rougher(design="persistent")
 WEAK = {"effect_min": 0.1, "effect_max": 0.35, "concentration": 5.0}
 MANY_GUIDES = {"guides_per_gene": 6, "moi": 5.0}
 FALLING = partial(dirichlet, by_day=(100.0, 20.0, 5.0, 2.0))
@@ -75,7 +79,7 @@ MES_NOISY = partial(uneven_fates, tight="NEU", concentration=(100.0, 2.0))
 KINDLY: dict[str, Design] = {
     "no_effects": Design(_settings(design="no_effects", concentration=5.0)),
     "single_day": Design(_settings(design="single_day", active_share=0.36, moi=5.0)),
-    "persistent": Design(PERSISTENT),
+    "persistent": Design(_settings(design="persistent")),
     "persistent_weak": Design(_settings(design="persistent", **WEAK)),
     "sign_flip": Design(_settings(design="sign_flip", concentration=5.0)),
     "predecessor": Design(
@@ -91,24 +95,25 @@ KINDLY: dict[str, Design] = {
     "large": Design(_settings(design="mixed", n_cells=50_000, n_genes=300, moi=2.5)),
 }
 BREAKING: dict[str, Design] = {
-    "late": Design(_settings(design="late", concentration=5.0)),
-    "early": Design(_settings(design="early", concentration=5.0)),
-    "flip_weak": Design(_settings(design="sign_flip", **WEAK)),
-    # Guides by day; with an SD of 0 and effects it is `persistent`.
+    "late": Design(_rougher(design="late")),
+    "early": Design(_rougher(design="early")),
+    "flip_weak": Design(_rougher(design="sign_flip", **WEAK)),
+    # Guides by day.
     "guide_day_0_null": Design(NULL),
     "guide_day_0.1_null": Design(NULL, GuideLaw(by_day=0.1)),
     "guide_day_0.15_null": Design(NULL, GuideLaw(by_day=0.15)),
+    "guide_day_0": Design(PERSISTENT),
     "guide_day_0.1": Design(PERSISTENT, GuideLaw(by_day=0.1)),
     "guide_day_0.15": Design(PERSISTENT, GuideLaw(by_day=0.15)),
     # Guides by gene: those of genes without effect do nothing.
     "guides_silent_null": Design(NULL, GuideLaw("active")),
     "guides_vary": Design(
-        _settings(design="single_day", active_share=0.36, **MANY_GUIDES), GuideLaw("active", spread=0.2)
+        _rougher(design="single_day", active_share=0.36, **MANY_GUIDES), GuideLaw("active", spread=0.2)
     ),
     "guides_efficacy": Design(PERSISTENT, GuideLaw("efficacy")),
     "guides_failing": Design(PERSISTENT, GuideLaw("failing")),
     # Clones, without effects.
-    "clones_10_null": Design(_settings(design="no_effects", n_ntc_guides=4), clones=Clones(10)),
+    "clones_10_null": Design(_rougher(design="no_effects", n_ntc_guides=4), clones=Clones(10)),
     "clones_10_known_null": Design(NULL, clones=Clones(10, known=True)),
     "clones_20_null": Design(NULL, clones=Clones(20)),
     "clones_10_across_null": Design(NULL, clones=Clones(10, across=True)),
@@ -120,13 +125,13 @@ BREAKING: dict[str, Design] = {
     "scatter_days": Design(PERSISTENT, labels=FALLING),
     "scatter_fates_null": Design(NULL, labels=MES_NOISY),
     "scatter_fates": Design(PERSISTENT, labels=MES_NOISY),
-    # Controls; with 20 NTC guides it is `persistent`.
-    "ntc_0": Design(_settings(design="persistent", n_ntc_guides=0)),
-    "ntc_2": Design(_settings(design="persistent", n_ntc_guides=2)),
-    "ntc_4": Design(_settings(design="persistent", n_ntc_guides=4)),
-    "ntc_0_null": Design(_settings(design="no_effects", n_ntc_guides=0)),
-    "ntc_2_null": Design(_settings(design="no_effects", n_ntc_guides=2)),
-    "ntc_4_null": Design(_settings(design="no_effects", n_ntc_guides=4)),
+    # Controls; with 20 NTC guides it is `guide_day_0`.
+    "ntc_0": Design(_rougher(design="persistent", n_ntc_guides=0)),
+    "ntc_2": Design(_rougher(design="persistent", n_ntc_guides=2)),
+    "ntc_4": Design(_rougher(design="persistent", n_ntc_guides=4)),
+    "ntc_0_null": Design(_rougher(design="no_effects", n_ntc_guides=0)),
+    "ntc_2_null": Design(_rougher(design="no_effects", n_ntc_guides=2)),
+    "ntc_4_null": Design(_rougher(design="no_effects", n_ntc_guides=4)),
     "replicates": Design(PERSISTENT, GuideLaw(by_replicate=0.5)),
     "absorption": Design(PERSISTENT, labels=absorption, identified=False),
     "absorption_null": Design(NULL, labels=absorption, identified=False),

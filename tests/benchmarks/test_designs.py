@@ -48,4 +48,12 @@ def test_what_is_altered_keeps_the_guides_and_the_truth_of_the_simulator():
     noisy, same = small("guide_day_0.15").draw(0)
     np.testing.assert_array_equal(theta, same)
     np.testing.assert_array_equal(plain.guide_ids, noisy.guide_ids)
-    assert not np.array_equal(plain.p, noisy.p)
+
+
+def test_a_design_is_drawn_with_its_own_law_of_guides():
+    exact = {"concentration": 1e12, "sigma_guide": 0.0, "n_cells": 4000}
+    plain, noisy = (small(name, **exact).draw(0)[0] for name in ("guide_day_0_null", "guide_day_0.15_null"))
+    moved = np.log(noisy.p[:, 1] / noisy.p[:, 0]) - np.log(plain.p[:, 1] / plain.p[:, 0])
+    single = (plain.n_guides == 1) & (plain.guide_ids[:, 0] > 0)
+    np.testing.assert_allclose(moved[plain.guide_ids.sum(axis=1) == 0], 0, atol=1e-3)
+    assert moved[single].std() == pytest.approx(0.15, rel=0.15)

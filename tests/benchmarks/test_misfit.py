@@ -148,7 +148,9 @@ def test_uneven_fates_keep_their_means_and_scatter_apart():
 
 def test_guides_that_are_all_seen_leave_the_screen_as_it_is():
     screen, _ = drawn()
-    assert seen_guides(screen, np.ones(screen.N), RNG(0)).fingerprint() == screen.fingerprint()
+    seen = seen_guides(screen, np.ones(screen.N), RNG(0))
+    assert seen.fingerprint() == screen.fingerprint()
+    np.testing.assert_array_equal(seen.ntc_slots, screen.ntc_slots)
 
 
 def test_guides_are_lost_by_the_chance_of_their_cell():
