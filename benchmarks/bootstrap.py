@@ -127,7 +127,8 @@ def _one_screen(
     )
     data, truth = simulate_screen(simulate, cfg.data, cfg.priors)
     if weight == AUTO:
-        cfg = dataclasses.replace(cfg, likelihood_weight=estimate_weight(data, cfg).weight)
+        data, level = estimate_weight(data, cfg).weigh(data)
+        cfg = dataclasses.replace(cfg, likelihood_weight=level)
     draws = cfg.inference.num_posterior_draws
     posterior = posterior_moments(fit_screen(data, cfg).draw, draws, data.guide_gene)
     given = contrast_estimates(data, cfg, posterior)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.stats import chi2
 
 COLOURS = {
     "default": "#bbbbbb",
@@ -15,42 +17,60 @@ COLOURS = {
     "calibrated, gated": "#228833",
     "calibrated, bonferroni": "#ccbb44",
     "calibrated_dead": "#000000",
+    "calibrated_before": "#88ccee",
     "guide_regression": "#ee6677",
     "rank_test": "#aa3377",
 }
 PANELS = {
     "coverage": ("coverage of 95 % intervals", (0.93, 0.97)),
     "false": ("false among called, gene-days", (0.0, 0.05)),
-    "power": ("power, gene-days", None),
+    "power": ("power, gene-days (| the oracle's)", None),
     "AUPRC": ("AUPRC, gene-days", None),
     "AUPRC genes": ("AUPRC, genes", None),
 }
 
 
+SUMMED = [
+    "gene_days", "called", "true_calls", "genes", "called_genes", "true_genes", "expected_false",
+    "oracle_called", "oracle_true",
+]  # fmt: skip
+AVERAGED = [
+    "weight", "rmse_mash", "coverage", "coverage_active", "coverage_null", "coverage_mash", "auprc",
+    "auprc_genes", "seconds",
+]  # fmt: skip
+
+
 def pooled(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each design and setting, seeds pooled: sums of calls, means of the rest."""
+    """Return a row for each design and setting, seeds pooled: sums of calls, means of the rest.
+
+    ``promised`` is the number of false calls that the lfsr of the calls add up to, beside the 95 % interval
+    of the true number (`count_interval`); ``oracle`` the power of the design's true prior on the same
+    estimates.
+    """
+    table = table.assign(**{name: np.nan for name in {*SUMMED, *AVERAGED} - set(table.columns)})
     groups = table.groupby(["design", "setting"], sort=False)
-    total = groups[
-        ["gene_days", "called", "true_calls", "genes", "called_genes", "true_genes", "expected_false"]
-    ].sum()
-    mean = groups[
-        ["weight", "rmse_mash", "coverage", "coverage_mash", "auprc", "auprc_genes", "seconds"]
-    ].mean()
+    total = groups[SUMMED].sum(min_count=1)
+    mean = groups[AVERAGED].mean()
+    false = (table["called"] - table["true_calls"]).groupby([table["design"], table["setting"]], sort=False)
 
     def share(part: str, whole: str) -> pd.Series:
         return total[part] / total[whole].where(total[whole] > 0)
 
-    ours = mean["weight"].notna()
     return pd.DataFrame(
         {
             "seeds": groups.size(),
             "weight": mean["weight"],
             "coverage": mean["coverage"],
+            "active": mean["coverage_active"],
+            "null": mean["coverage_null"],
             "after mash": mean["coverage_mash"],
             "rmse": mean["rmse_mash"],
             "false/called": _ratio(total, "called", "true_calls"),
-            "by lfsr": total["expected_false"].where(ours),
+            "false, 95 %": false.apply(lambda counts: "{:.0f} to {:.0f}".format(*count_interval(counts))),
+            "promised": total["expected_false"],
             "power": share("true_calls", "gene_days"),
+            "oracle": share("oracle_true", "gene_days"),
+            "oracle false": _ratio(total, "oracle_called", "oracle_true"),
             "false/called genes": _ratio(total, "called_genes", "true_genes"),
             "power genes": share("true_genes", "genes"),
             "AUPRC": mean["auprc"],
@@ -60,8 +80,25 @@ def pooled(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def count_interval(counts: ArrayLike, sure: float = 0.95) -> tuple[float, float]:
+    """Return the interval of the expected sum of counts, one count a screen.
+
+    Garwood's interval of a Poisson count, widened where counts scatter more than Poisson from screen to
+    screen: false calls come by the gene, several days at once.
+    """
+    each = np.asarray(counts, dtype=float)
+    total, n = each.sum(), len(each)
+    excess = max(1.0, each.var(ddof=1) / each.mean()) if n > 1 and total > 0 else 1.0
+    seen = total / excess
+    low = chi2.ppf((1 - sure) / 2, 2 * seen) / 2 if seen > 0 else 0.0
+    return float(excess * low), float(excess * chi2.ppf((1 + sure) / 2, 2 * seen + 2) / 2)
+
+
 def _ratio(total: pd.DataFrame, called: str, right: str) -> list[str]:
-    return [f"{c - r:.0f}/{c:.0f}" for c, r in zip(total[called], total[right], strict=True)]
+    return [
+        "" if np.isnan(c) else f"{c - r:.0f}/{c:.0f}"
+        for c, r in zip(total[called], total[right], strict=True)
+    ]
 
 
 def plot(table: pd.DataFrame, final: Path) -> None:
@@ -83,6 +120,8 @@ def plot(table: pd.DataFrame, final: Path) -> None:
             rows = drawn[drawn["setting"] == setting]
             place = [designs.index(design) + offset for design in rows["design"]]
             axes.plot(rows[column], place, "o", ms=5, color=COLOURS[setting], label=setting)
+            if column == "power":
+                axes.plot(rows["oracle"], place, "|", ms=9, color=COLOURS[setting])
         axes.set_title(title, fontsize=9)
         axes.grid(axis="y", color="#f3f3f3")
         axes.spines[["top", "right"]].set_visible(False)

@@ -86,11 +86,11 @@ class SimulateConfig:
             raise _refuse(
                 "data.simulate.effect_min", self.effect_min, f"from 0 to effect_max={self.effect_max}"
             )
-        _one_of(
-            "data.simulate.design",
-            self.design,
-            ("mixed", "no_effects", "persistent", "single_day", "each_day", "sign_flip", "prior"),
-        )
+        designs = (
+            "mixed", "no_effects", "persistent", "single_day", "each_day", "sign_flip", "late", "early",
+            "prior",
+        )  # fmt: skip
+        _one_of("data.simulate.design", self.design, designs)
 
 
 @dataclass

@@ -150,6 +150,27 @@ def test_designs_have_their_course(design):
     assert 0 < others.max() <= 0.45
 
 
+@pytest.mark.parametrize(
+    ("design", "n_days", "on"),
+    [
+        ("late", 4, [0, 0, 1, 1]),
+        ("late", 5, [0, 0, 1, 1, 1]),
+        ("early", 4, [1, 1, 0, 0]),
+        ("early", 5, [1, 1, 1, 0, 0]),
+        ("late", 1, [1]),
+        ("early", 1, [1]),
+    ],
+)
+def test_half_the_days_are_silent_in_late_and_early_designs(design, n_days, on):
+    effects = truth_of(design=design, n_days=n_days, n_genes=40, active_share=0.25, effect_min=0.4).theta[
+        :, 0
+    ]
+    active = effects[effects.any(axis=1)]
+    assert len(active) == 10
+    np.testing.assert_array_equal(active != 0, np.tile(on, (10, 1)))
+    np.testing.assert_array_equal(np.ptp(np.abs(active[:, np.array(on, dtype=bool)]), axis=1), 0)
+
+
 def test_each_day_has_active_genes_of_its_own():
     effects = truth_of(design="each_day", n_genes=100, active_share=0.1, effect_min=0.4).theta[:, 0]
     assert list((effects != 0).sum(axis=0)) == [10] * effects.shape[1]

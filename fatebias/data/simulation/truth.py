@@ -136,10 +136,20 @@ def _sign_flip(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.where(np.arange(n_days) < rng.integers(1, n_days), 1.0, -1.0)
 
 
+def _late(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return (np.arange(n_days) >= n_days // 2).astype(float)
+
+
+def _early(n_days: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return (np.arange(n_days) < (n_days + 1) // 2).astype(float)
+
+
 COURSES: dict[str, tuple[Callable[[int, np.random.Generator], NDArray[np.float64]], ...]] = {
     "no_effects": (),
     "persistent": (_persistent,),
     "single_day": (_single_day,),
     "sign_flip": (_sign_flip,),
+    "late": (_late,),
+    "early": (_early,),
     "mixed": (_persistent, _single_day, _sign_flip),
 }
