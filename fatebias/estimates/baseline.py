@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Errors of a gene are mostly its own where the variance of the common level is below this share of them.
-LARGEST_LEVEL = 1.5
+# An error in the common level moves all genes at once, which mash takes for evidence: it must be small beside
+# a gene's own error. In SDs; with four guides a gene about what three NTC guides give.
+LARGEST_LEVEL = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def choose_baseline(theta: Array, covariance: Array, index: NDArray[np.integer],
 
     ``theta`` is (L, F*, D); ``covariance``, (size, size), is that of all coefficients, among which theta has
     the places ``index``, (L, F*, D). ``asked`` is ``export.baseline``: ntc, genes, or auto, which takes genes
-    where the common level is less certain than what is a gene's own.
+    where the error of the common level is not small beside a gene's own.
     """
     shape, places = (*index.shape, *index.shape[1:]), index.reshape(len(index), -1)
     own = covariance[places[:, :, None], places[:, None, :]]  # (L, E, E)
@@ -43,14 +44,15 @@ def choose_baseline(theta: Array, covariance: Array, index: NDArray[np.integer],
     with_level = averaged[places]  # (L, E, E) of a gene's effects with the level
     level = with_level.mean(axis=0)
     centred = own - with_level - np.swapaxes(with_level, 1, 2) + level
-    ratio = np.median(np.diagonal(level)) / np.median(np.diagonal(centred, axis1=1, axis2=2))
+    of_gene = np.median(np.diagonal(centred, axis1=1, axis2=2))
+    # the genes' own errors are in their mean, too
+    common = max(np.median(np.diagonal(level)) - of_gene / (len(theta) - 1), 0.0)
+    ratio = np.sqrt(common / of_gene)
     if asked == "auto" and ratio < LARGEST_LEVEL:
         return plain
     average = theta.mean(axis=0)
     why = "as export.baseline=genes asks"
     if asked == "auto":
-        why = (
-            f"NTC guides say too little of the common level (its variance is {ratio:.2g} times a gene's own)"
-        )
+        why = f"NTC guides say too little of the common level (its error is {ratio:.2g} times a gene's own)"
     note = f"effects are against the average gene, not against NTC cells: {why}"
     return Baseline(theta - average, centred.reshape(shape), average, (note,))

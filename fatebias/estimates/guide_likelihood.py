@@ -7,6 +7,7 @@ A guide's effects u, one for each fate and day (E = F* x D, fate by fate), have 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ class GuideLikelihood:
         """Return the likelihood of effects counted from a level, (E,)."""
         return GuideLikelihood(self.precision, self.linear - self.precision @ level, self.log_factor)
 
-    def at(self, guides: NDArray[np.int64]) -> GuideLikelihood:
+    def at(self, guides: NDArray[Any]) -> GuideLikelihood:
         """Return those of some guides."""
         return GuideLikelihood(self.precision[guides], self.linear[guides], self.log_factor[guides])
 

@@ -37,6 +37,7 @@ from fatebias.model.design_matrix import DesignMatrix
 
 Array = NDArray[np.float64]
 
+IDLE = 0.5  # the probability of being inactive from which a guide does not count towards noise by day
 SURE = 0.9  # the probability from which the note calls a guide surely inactive
 NEGLIGIBLE = 1e-6  # weight of a guess that is left out
 
@@ -87,11 +88,12 @@ def fit_guide_mixture(
     guides = guide_likelihood(design, flat, weight).around(base.level.ravel())
     same = same_on_all_days(n_fates, design.rows.n_days)
     normal_mean, normal = _moments(*sums_by_gene(guides.absorb(same, spread).left, gene, n_genes)[:2])
-    noise = estimate_day_noise(guides, gene, n_genes, n_fates)
-    noisy = with_day_noise(guides, noise.variance[gene])
     several = bool((np.bincount(gene) > 1).any())
     grid = SPREADS[:, None] * np.ones(n_fates) if several else spread[None]
-    found = average_over_guesses(noisy, gene, grid, same)
+    # A guide that does nothing lacks its gene's course over days, which is not noise.
+    working = ~(average_over_guesses(guides, gene, grid, same).inactive > IDLE)
+    noise = estimate_day_noise(guides.at(working), gene[working], n_genes, n_fates)
+    found = average_over_guesses(with_day_noise(guides, noise.variance[gene]), gene, grid, same)
     shape = base.covariance.shape
     beyond = _positive(base.covariance.reshape(normal.shape) - normal)
     return GuideMixtureFit(

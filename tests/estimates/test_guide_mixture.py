@@ -1,6 +1,7 @@
 """Guides that may do nothing or vary by gene: guesses by hand, recovery, no harm where all guides work."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -108,6 +109,16 @@ def test_where_all_guides_work_nothing_changes():
     np.testing.assert_allclose(other / one, 1, atol=0.15)
     assert "estimated 0." in live.notes[0]
     assert "do not vary from day to day" in live.notes[-1]
+
+
+def test_guides_that_lack_a_changing_course_are_not_noise_by_day():
+    _, live, theta, _, _ = analysed(
+        design="sign_flip", dead_guide_share=0.25, effect_min=0.5, n_cells=5000, seed=2
+    )
+    said = [float(sd) for sd in re.findall(r"0\.\d\d", live.notes[-1])]
+    assert max(said, default=0) < 0.1
+    active = (theta != 0).any(axis=(1, 2))
+    assert (np.abs(z_scores(live, theta)[active]) < 1.96).mean() > 0.88
 
 
 def test_covariances_are_proper(quarter):

@@ -18,8 +18,8 @@ from fatebias.run.continued import continue_from
 
 CALIBRATED = Config(
     likelihood_weight="auto",
-    export=ExportConfig(estimates="unshrunken"),
-    discovery=DiscoveryConfig(null_correlation="fit"),
+    export=ExportConfig(estimates="unshrunken", guides="mixture", baseline="auto"),
+    discovery=DiscoveryConfig(null_correlation="per_gene"),
 )
 
 
@@ -31,7 +31,7 @@ def continued(composed, *words: str) -> Config:
 def test_what_the_command_does_not_name_is_that_of_the_fit(composed):
     found = continued(composed, "out_dir=here", "tracking=off")
     assert (found.likelihood_weight, found.export.estimates) == ("auto", "unshrunken")
-    assert found.discovery.null_correlation == "fit"
+    assert found.discovery.null_correlation == "per_gene"
     assert (found.out_dir, found.stages, found.tracking.backend) == ("here", ["discover"], "off")
 
 
