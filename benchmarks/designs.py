@@ -86,7 +86,7 @@ KINDLY: dict[str, Design] = {
         _settings(design="each_day", n_cells=25_000, n_ntc_guides=20, active_share=0.1, **MANY_GUIDES)
     ),
     "shared": Design(_settings(design="persistent", concentration=5.0, neighbours=15)),
-    "dead_guides": Design(_settings(design="persistent", sigma_guide=0.4, dead_guide_share=0.25)),
+    "dead_guides": Design(_settings(design="persistent", sigma_guide=0.4, inactive_guide_share=0.25)),
     "single_draws": Design(_settings(design="mixed", concentration=1.0)),
     "moi_1": Design(_settings(design="mixed", moi=1.0)),
     "moi_2.5": Design(_settings(design="mixed", moi=2.5, concentration=5.0)),

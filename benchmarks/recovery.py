@@ -61,7 +61,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "inference.num_steps": 1000,
         "inference.progress": False,
     },
-    "calibrated_dead": {"preset": "calibrated", "export.inactive_guides": True},
     "per_gene": {**BEFORE, "discovery.null_correlation": "per_gene"},
 }
 USUAL = ("default", "mean_field", "auto", "calibrated")

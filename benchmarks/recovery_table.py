@@ -16,7 +16,6 @@ COLOURS = {
     "calibrated": "#004488",
     "calibrated, gated": "#228833",
     "calibrated, bonferroni": "#ccbb44",
-    "calibrated_dead": "#000000",
     "calibrated_before": "#88ccee",
     "guide_regression": "#ee6677",
     "rank_test": "#aa3377",
