@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 # An error in the common level moves all genes at once, which mash takes for evidence: it must be small beside
-# a gene's own error. In SDs; with four guides a gene about what three NTC guides give.
+# a gene's own error. In SDs; with four guides a gene about what two NTC guides give.
 LARGEST_LEVEL = 0.5
 
 
