@@ -44,9 +44,14 @@ def choose_engine(cfg: DiscoveryConfig, n_genes: int) -> tuple[str, list[str]]:
             allowed="learnt with the embedded engine; canonical, days or datadriven with R",
             fix="discovery.engine=native, or discovery.covariances=days",
         )
-    # R's mashr fails on a single gene.
-    if cfg.engine == "auto" and cfg.method == "mashr" and n_genes == 1:
-        return "native", ["discovery by the embedded engine: R's mashr takes two genes or more"]
+    if cfg.engine == "auto" and cfg.method == "mashr":
+        if n_genes == 1:  # R's mashr fails on it
+            return "native", ["discovery by the embedded engine: R's mashr takes two genes or more"]
+        if cfg.null_correlation == "per_gene":
+            return "native", [
+                "discovery by the embedded engine: R's mashr takes minutes where each gene has its own error "
+                "correlation; discovery.engine=rscript asks for it all the same"
+            ]
     answer = rscript_has(cfg.command, cfg.method)
     if answer.version is not None:
         return "rscript", [f"discovery by R's {cfg.method} {answer.version}"]

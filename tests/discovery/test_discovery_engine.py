@@ -335,3 +335,13 @@ def _runs(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return os.path.exists(f"/proc/{pid}")
+
+
+def test_auto_leaves_an_error_correlation_for_each_gene_to_the_embedded_engine():
+    command = [*FAKE, "good"]
+    engine, why = choose_engine(DiscoveryConfig(command=command, null_correlation="per_gene"), n_genes=40)
+    assert engine == "native"
+    assert "R's mashr takes minutes" in why[0]
+    asked = DiscoveryConfig(command=command, null_correlation="per_gene", engine="rscript")
+    assert choose_engine(asked, n_genes=40)[0] == "rscript"
+    assert choose_engine(DiscoveryConfig(command=command), n_genes=40)[0] == "rscript"
