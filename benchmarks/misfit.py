@@ -2,7 +2,8 @@
 
 `redraw` takes a simulated screen, changes how its guides act and how its cells are made, and draws labels
 anew. The truth theta, (L, F*, D), stays what the simulator drew: the mean effect of a gene's guides over
-their law, except that under ``failing`` it is the effect of a guide that works, as under ``inactive_guide_share``.
+their law, except that under ``failing`` it is the effect of a guide that works, as under
+``inactive_guide_share``.
 """
 
 from __future__ import annotations
