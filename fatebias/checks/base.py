@@ -87,11 +87,16 @@ def named_numbers(report: Mapping[str, Any], prefix: str) -> dict[str, float]:
     return {f"{prefix}_{k}": float(v) for k, v in report.items() if isinstance(v, (int, float))}
 
 
-def share_with_interval(name: str, count: int, n: int) -> dict[str, float | None]:
-    """Return a share and its 95 % interval (Clopper and Pearson 1934) under `name`; None where n is 0."""
-    from scipy.stats import binomtest
+def share_with_interval(name: str, count: int, n: int, copies: int = 1) -> dict[str, float | None]:
+    """Return a share and its 95 % interval (Clopper and Pearson 1934) under `name`; None where n is 0.
+
+    Of n that are `copies` looks at the same, the interval counts one look.
+    """
+    from scipy.stats import beta
 
     if n == 0:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    interval = binomtest(count, n).proportion_ci(0.95)
-    return {name: count / n, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
+    one, of = count / copies, n / copies
+    low = beta.ppf(0.025, one, of - one + 1) if one > 0 else 0.0
+    high = beta.ppf(0.975, one + 1, of - one) if one < of else 1.0
+    return {name: count / n, f"{name}_low": float(low), f"{name}_high": float(high)}

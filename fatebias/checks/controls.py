@@ -75,7 +75,7 @@ class Controls(NtcCheck):
             "pseudo_genes": n,
             "draws": n_draws,
             "called": called,
-            **share_with_interval("rate", called, n),
+            **share_with_interval("rate", called, n, n_draws),
             **spread_with_interval("z_sd", scores, n_draws),
             **spread_with_interval("day_difference_sd", np.concatenate(apart), n_draws),
             "ntc_guides": len(screen.ntc_guide_names),

@@ -67,6 +67,7 @@ def test_each_draw_groups_the_guides_anew_and_spreads_have_intervals(whole, tmp_
     assert not (twice[columns].to_numpy()[:4] == twice[columns].to_numpy()[4:]).any()
     report = RunRecord(drawn).content["stages"]["controls"]["report"]
     assert (report["draws"], report["pseudo_genes"]) == (2, 8)
+    assert report["rate_high"] == RunRecord(paths).content["stages"]["controls"]["report"]["rate_high"]
     for name in ("z_sd", "day_difference_sd"):
         assert report[f"{name}_low"] < report[name] < report[f"{name}_high"]
 
