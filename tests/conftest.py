@@ -80,7 +80,6 @@ def warm() -> Iterator[Warm]:
         "ssl",
         "submitit",
         "fatebias.app.cli",
-        "fatebias.sweep.__main__",
         "fatebias.sweep.compare",
         "fatebias.sweep.jobs",
         "fatebias.sweep.task",

@@ -19,7 +19,7 @@ from fatebias.checks.resample_tables import bootstrap_table
 from fatebias.checks.resampling import of_bootstrap
 from fatebias.data.load import load_screen
 from fatebias.errors import FatebiasError, OutputError
-from fatebias.estimates.likelihood_weight import weigh_as_fitted
+from fatebias.estimates.day_weights import weigh_as_fitted
 from fatebias.files.atomic import atomic_path
 from fatebias.files.outputs import PLACES
 from fatebias.files.paths import RunPaths, prepare_out_dir

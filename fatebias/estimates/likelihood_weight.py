@@ -11,7 +11,6 @@ weight: the days' factors, of mean 1, go into the cells' weights, their level is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from scipy.stats import chi2, norm
 from fatebias.config import AUTO, Config
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import FEWEST_NTC, pseudo_genes
+from fatebias.estimates.day_weights import weigh_days
 from fatebias.estimates.sandwich import FEWEST_CLUSTERS, Sandwich, fit_broad, linearise
 from fatebias.model.design_matrix import design_of
 
@@ -77,20 +77,6 @@ class WeightReport:
         if self.by_day is None:
             return line
         return f"{line}; by day {', '.join(f'{day} {weight:.3g}' for day, weight in self.by_day.items())}"
-
-
-def weigh_days(screen: Screen, of_day: Array) -> tuple[Screen, float]:
-    """Return a screen whose cells' weights carry those of the days, (D,), and the level taken out of them."""
-    level = float(np.average(of_day[screen.day], weights=screen.weight))
-    return replace(screen, weight=screen.weight * of_day[screen.day] / level), level
-
-
-def weigh_as_fitted(screen: Screen, fit: Mapping[str, Any]) -> Screen:
-    """Return the screen with its days weighted as in a fit, given run.json's entry of that fit."""
-    by_day = fit.get("day_weights")
-    return (
-        screen if by_day is None else weigh_days(screen, np.array([by_day[d] for d in screen.day_labels]))[0]
-    )
 
 
 def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> WeightReport:

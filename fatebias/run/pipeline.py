@@ -23,6 +23,7 @@ from fatebias.checks.base import Check
 from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
 from fatebias.errors import DiscoveryError, OutputError
+from fatebias.estimates.day_weights import weigh_as_fitted
 from fatebias.files.atomic import atomic_text, digest, sha256_file
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 from fatebias.files.record import STOPPED, RunRecord
@@ -160,8 +161,6 @@ class _Run:
 
     def _check(self, check: Check) -> None:
         """Do one check of the fit, where it is asked for and the screen allows it."""
-        from fatebias.estimates.likelihood_weight import weigh_as_fitted
-
         if check.name not in self.config.stages or not check.wanted(self.config):
             return
         absent = [stage for stage in check.needs if not self._noted(stage)]

@@ -11,16 +11,13 @@ import pytest
 import yaml
 
 from fatebias.api.results import settings_of_fit
-from fatebias.config import Config, DiscoveryConfig, ExportConfig
+from fatebias.api.settings import make_config
+from fatebias.config import Config
 from fatebias.errors import ConfigError
 from fatebias.run import pipeline
 from fatebias.run.continued import continue_from
 
-CALIBRATED = Config(
-    likelihood_weight="auto",
-    export=ExportConfig(estimates="unshrunken", guides="mixture", baseline="auto"),
-    discovery=DiscoveryConfig(null_correlation="per_gene"),
-)
+CALIBRATED = make_config("calibrated")
 
 
 def continued(composed, *words: str) -> Config:
@@ -37,7 +34,9 @@ def test_what_the_command_does_not_name_is_that_of_the_fit(composed):
 
 def test_what_the_command_names_wins(composed):
     found = continued(composed, "discovery.contrasts=[NEU]", "discovery.null_correlation=simple")
-    assert found.discovery == DiscoveryConfig(contrasts=["NEU"], null_correlation="simple")
+    assert found.discovery == dataclasses.replace(
+        CALIBRATED.discovery, contrasts=["NEU"], null_correlation="simple"
+    )
     assert found.export.estimates == "unshrunken"
 
 
