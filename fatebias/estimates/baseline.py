@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 # An error in the common level moves all genes at once, which mash takes for evidence: it must be small beside
 # a gene's own error. In SDs; with four guides a gene about what two NTC guides give.
 LARGEST_LEVEL = 0.5
+FARTHEST = 3.0  # SDs from the centre up to which a gene counts among those that define it
+MOST_ROUNDS = 20
 
 
 @dataclass(frozen=True)
@@ -33,26 +35,57 @@ def choose_baseline(theta: Array, covariance: Array, index: NDArray[np.integer],
 
     ``theta`` is (L, F*, D); ``covariance``, (size, size), is that of all coefficients, among which theta has
     the places ``index``, (L, F*, D). ``asked`` is ``export.baseline``: ntc, genes, or auto, which takes genes
-    where the error of the common level is not small beside a gene's own.
+    where the error of the common level is not small beside a gene's own. The average gene is that of the
+    genes that differ least from each other.
     """
     shape, places = (*index.shape, *index.shape[1:]), index.reshape(len(index), -1)
     own = covariance[places[:, :, None], places[:, None, :]]  # (L, E, E)
     plain = Baseline(theta, own.reshape(shape), np.zeros(theta.shape[1:]))
     if asked == "ntc" or len(theta) == 1:
         return plain
-    averaged = np.column_stack([covariance[:, place].mean(axis=1) for place in places.T])  # (size, E)
-    with_level = averaged[places]  # (L, E, E) of a gene's effects with the level
-    level = with_level.mean(axis=0)
-    centred = own - with_level - np.swapaxes(with_level, 1, 2) + level
+    flat = theta.reshape(len(theta), -1)  # (L, E)
+    centred, _ = _centred(covariance, places, own, np.ones(len(theta), dtype=bool))
+    like_most = _like_most(flat, np.sqrt(np.diagonal(centred, axis1=1, axis2=2)))
+    centred, level = _centred(covariance, places, own, like_most)
     of_gene = np.median(np.diagonal(centred, axis1=1, axis2=2))
     # the genes' own errors are in their mean, too
-    common = max(np.median(np.diagonal(level)) - of_gene / (len(theta) - 1), 0.0)
+    common = max(np.median(np.diagonal(level)) - of_gene / max(like_most.sum() - 1, 1), 0.0)
     ratio = np.sqrt(common / of_gene)
     if asked == "auto" and ratio < LARGEST_LEVEL:
         return plain
-    average = theta.mean(axis=0)
+    average = theta[like_most].mean(axis=0)
     why = "as export.baseline=genes asks"
     if asked == "auto":
         why = f"NTC guides say too little of the common level (its error is {ratio:.2g} times a gene's own)"
-    note = f"effects are against the average gene, not against NTC cells: {why}"
+    note = (
+        f"effects are against the average of the {like_most.sum()} of {len(theta)} genes that differ least, "
+        f"not against NTC cells: {why}"
+    )
     return Baseline(theta - average, centred.reshape(shape), average, (note,))
+
+
+def _centred(
+    covariance: Array, places: NDArray[np.integer], own: Array, chosen: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """Return covariances of effects less the chosen genes' mean, (L, E, E), and of that mean, (E, E)."""
+    averaged = np.column_stack([covariance[:, place].mean(axis=1) for place in places[chosen].T])  # (size, E)
+    with_level = averaged[places]  # (L, E, E) of a gene's effects with the level
+    level = with_level[chosen].mean(axis=0)
+    return own - with_level - np.swapaxes(with_level, 1, 2) + level, level
+
+
+def _like_most(effects: Array, sd: Array) -> NDArray[np.bool_]:
+    """Choose the genes whose effects, (L, E), are within 3 SDs of the centre of the chosen ones, (L,).
+
+    A few strong effects of one sign would move the mean of a small panel, and with it every other gene. At
+    least half of the genes are chosen.
+    """
+    centre = np.median(effects, axis=0)
+    chosen = np.zeros(len(effects), dtype=bool)
+    for _ in range(MOST_ROUNDS):
+        away = np.abs((effects - centre) / sd).max(axis=1)
+        new = away <= max(FARTHEST, float(np.median(away)))
+        if (new == chosen).all():
+            break
+        chosen, centre = new, effects[new].mean(axis=0)
+    return chosen

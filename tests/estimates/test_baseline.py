@@ -16,7 +16,8 @@ def genes(level_sd, n_genes=5, n_fates=2, n_days=3, seed=0):
     common = np.zeros((width + 4, n_fates * n_days))
     for places in place.reshape(n_genes, -1):
         common[places] = level_sd * np.eye(n_fates * n_days)
-    return rng.normal(size=place.shape), covariance + common @ common.T, place
+    effects = 1e-3 * rng.normal(size=place.shape)  # of no gene beyond the errors
+    return effects, covariance + common @ common.T, place
 
 
 def test_the_average_leaves_estimates_and_covariance_exactly():
@@ -31,8 +32,32 @@ def test_the_average_leaves_estimates_and_covariance_exactly():
         np.testing.assert_allclose(found.covariance[gene].reshape(6, 6), whole[own, own], atol=1e-12)
     np.testing.assert_allclose(found.mean + found.level, theta)
     assert found.notes == (
-        "effects are against the average gene, not against NTC cells: as export.baseline=genes asks",
+        "effects are against the average of the 5 of 5 genes that differ least, not against NTC cells: "
+        "as export.baseline=genes asks",
     )
+
+
+def test_a_few_strong_effects_of_one_sign_do_not_move_the_others():
+    theta, covariance, place = genes(0.7, n_genes=12)
+    theta[:3] -= 2.0
+    found = choose_baseline(theta, covariance, place, "genes")
+    quiet = theta[3:].mean(axis=0)
+    np.testing.assert_allclose(found.mean, theta - quiet)
+    assert "9 of 12 genes" in found.notes[0]
+    order = place.reshape(12, -1).ravel()
+    weights = np.repeat([0.0, 1 / 9], [3, 9])
+    centring = np.kron(np.eye(12) - np.ones((12, 1)) * weights, np.eye(6))
+    whole = centring @ covariance[np.ix_(order, order)] @ centring.T
+    for gene in range(12):
+        own = slice(6 * gene, 6 * gene + 6)
+        np.testing.assert_allclose(found.covariance[gene].reshape(6, 6), whole[own, own], atol=1e-12)
+
+
+def test_half_of_the_genes_define_the_level_where_most_have_effects():
+    theta, covariance, place = genes(0.7, n_genes=12)
+    theta += np.arange(12)[:, None, None]
+    found = choose_baseline(theta, covariance, place, "genes")
+    assert "6 of 12 genes" in found.notes[0]
 
 
 @pytest.mark.parametrize(("level_sd", "against_genes"), [(0.7, True), (0.02, False)])
