@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from fatebias.api.settings import make_config
 from fatebias.config import Config, DataConfig, DiscoveryConfig, InferenceConfig, TrackingConfig
 from fatebias.run import pipeline
 
@@ -25,17 +26,24 @@ def run(
     data = DataConfig(
         source="anndata", adata_path=str(folder / name), guide_map_csv=str(folder / guide_map), **settings
     )
-    paths = pipeline.run(
-        Config(
-            data=data,
-            likelihood_weight=likelihood_weight,
-            inference=InferenceConfig(progress=False),
-            discovery=DiscoveryConfig(engine="native"),
-            tracking=TrackingConfig(backend="off"),
-            out_dir=str(out_dir),
-        )
+    config = Config(
+        data=data,
+        likelihood_weight=likelihood_weight,
+        inference=InferenceConfig(progress=False),
+        discovery=DiscoveryConfig(engine="native"),
+        tracking=TrackingConfig(backend="off"),
+        out_dir=str(out_dir),
     )
-    return pd.read_csv(paths.hits), out_dir
+    return pd.read_csv(pipeline.run(config).hits), out_dir
+
+
+PAPALEXI = {
+    "fates": ["IFN_low", "IFN_high", "cycling"],
+    "ref_fate": "IFN_low",
+    "contrast_fate": "IFN_high",
+    "D": 4,
+    "R": 3,
+}
 
 
 def larry(out_dir: Path, version: str, contrast: str) -> tuple[pd.DataFrame, Path]:
@@ -78,11 +86,7 @@ def test_the_interferon_gamma_receptor_pathway_leads_by_far(tmp_path, guides):
         tmp_path,
         "b1_papalexi_thp1.h5ad",
         "b1_guide_map.csv",
-        fates=["IFN_low", "IFN_high", "cycling"],
-        ref_fate="IFN_low",
-        contrast_fate="IFN_high",
-        D=4,
-        R=3,
+        **PAPALEXI,
         **guides,
     )
     top = ranked.head(4)
@@ -95,3 +99,25 @@ def test_the_interferon_gamma_receptor_pathway_leads_by_far(tmp_path, guides):
     z = pd.DataFrame({d: summary[f"betahat_d{d}"] / summary[f"se_d{d}"] for d in range(4)})
     assert (z.loc[top["gene"]].abs() > 7).all(axis=None)
     assert (z.drop(index=top["gene"]).abs() < 2.5).all(axis=None)
+
+
+def test_calibrated_calls_that_pathway_and_no_other_gene(tmp_path):
+    """With 9 NTC guides effects are against the average gene, which four strong ones must not move."""
+    config = make_config(
+        "calibrated",
+        inference={"progress": False},
+        tracking="off",
+        out_dir=str(tmp_path),
+        data={
+            "source": "anndata",
+            "adata_path": str(Path(FOLDER or "", "b1_papalexi_thp1.h5ad")),
+            "guide_map_csv": str(Path(FOLDER or "", "b1_guide_map.csv")),
+            "guide_key": "guide_assigned",
+            **PAPALEXI,
+        },
+    )
+    paths = pipeline.run(config)
+    ranked = pd.read_csv(paths.hits)
+    assert set(ranked.loc[ranked["hit_anyday"], "gene"]) == {"JAK2", "STAT1", "IFNGR2", "IFNGR1"}
+    assert ranked["lfsr_min"].iloc[4:].min() > 0.5
+    assert not pd.read_csv(paths.controls)["hit_anyday"].any()
