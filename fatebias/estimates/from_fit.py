@@ -17,6 +17,12 @@ from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
 
+NO_SPREAD = 1e-3  # logits
+ONE_GUIDE = (
+    "each gene has one guide: its effect is that guide's, since one guide cannot tell how far others of the "
+    "gene would differ"
+)
+
 
 def contrast_estimates(
     screen: Screen, cfg: Config, posterior: Posterior, weight: float | None = None
@@ -47,6 +53,9 @@ def gene_estimates(
     if export.estimates == "posterior":
         return _robust(screen, cfg, flat, posterior.scales_mean**-2.0, weight, posterior.theta_mean)
     spread = posterior.scales_mean[:, -1]
+    alone = export.guides == "mixture" and bool((np.bincount(design.rows.guide_gene) < 2).all())
+    if alone:  # an SD that nothing tells from the effects would take them for deviations
+        spread = np.full_like(spread, NO_SPREAD)
     fit = fit_broad(design, cfg.priors, weight, spread, mean=flat)
     if export.se == "sandwich":
         return _robust(screen, cfg, fit.mean, fit.scale_precision, weight, fit.mean[design.theta_index])
@@ -59,7 +68,7 @@ def gene_estimates(
     if export.guides == "normal":
         return GeneEstimates(base.mean, base.covariance, notes=base.notes)
     found = fit_guide_mixture(design, fit.mean, base, weight, spread)
-    notes = (*base.notes, *found.notes(screen.fates[1:]))
+    notes = (*base.notes, *([ONE_GUIDE] if alone else []), *found.notes(screen.fates[1:]))
     return GeneEstimates(found.mean, found.covariance, notes=notes, guides=found.guides)
 
 

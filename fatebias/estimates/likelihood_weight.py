@@ -32,6 +32,8 @@ PILOT_ROUNDS = 2  # the first at weight 1, the second at the weight that the fir
 SURE = 0.99
 # A day whose labels hardly scatter at all, as where every cell is committed, still counts no more than this.
 LEAST_DISPERSION = 1e-3
+# Degrees of freedom that the dispersion of all days lends to that of each.
+BORROWED = 100.0
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,23 @@ def choose(
 
 
 def dispersion_by_day(cells: Sandwich, screen: Screen) -> Array:
-    """Return the Pearson dispersion of each day, (D,)."""
-    found = [cells.dispersion(screen.day == d) for d in range(screen.D)]
-    return np.maximum(found, LEAST_DISPERSION)
+    """Return the Pearson dispersion of each day, (D,), a day with few cells drawn to that of all days.
+
+    Free effects by gene and day can follow the labels of a few cells exactly. What counts is the degrees of
+    freedom that a day has left; the dispersion of all days together is as good as 100 further ones.
+    """
+    n_fates = cells.pi.shape[1]
+    total = n_fates * np.bincount(screen.day, minlength=screen.D).astype(np.float64)
+    left = np.maximum(total - cells.spent(screen.day), 0)
+    raw = [
+        np.average(cells.pearson[screen.day == d], weights=cells.cell_weight[screen.day == d])
+        for d in range(screen.D)
+    ]
+    squares = np.array(raw) * total
+    pooled = squares.sum() / max(left.sum(), 0.05 * total.sum())
+    own = np.log(np.maximum(squares / np.maximum(left, 0.05 * total), LEAST_DISPERSION))
+    share = left / (left + BORROWED)
+    return np.asarray(np.exp(share * own + (1 - share) * np.log(max(pooled, LEAST_DISPERSION))))
 
 
 def scatter_table(cells: Sandwich, screen: Screen) -> dict[str, dict[str, dict[str, float]]]:
@@ -178,7 +194,10 @@ def dispersion_weight(cells: Sandwich, screen: Screen, day_by_day: bool) -> Weig
     ``day_by_day`` takes the mean over cells of one over the dispersion of their day.
     """
     whole = cells.dispersion()
-    of_day = dispersion_by_day(cells, screen)
+    if day_by_day:
+        of_day = dispersion_by_day(cells, screen)
+    else:
+        of_day = np.array([cells.dispersion(screen.day == d) for d in range(screen.D)])
     by_day = {label: round(float(each), 6) for label, each in zip(screen.day_labels, of_day, strict=True)}
     return WeightEstimate(
         weigh_days(screen, 1 / of_day)[1] if day_by_day else 1 / whole,

@@ -87,6 +87,17 @@ class Sandwich:
         """Effective number of parameters, the trace of the smoother."""
         return float(self.weight * np.einsum("ij,ij->", self.covariance, self.information))
 
+    def spent(self, day: NDArray[np.integer]) -> Array:
+        """Return the effective number of parameters that each day's cells pay for, (D,).
+
+        Those of theta belong to their day; the others are shared by all days in proportion to their cells.
+        """
+        by_coefficient = self.weight * np.einsum("ij,ij->i", self.covariance, self.information)
+        n_days = self.design.rows.n_days
+        of_theta = by_coefficient[self.design.theta_index].sum(axis=(0, 1))
+        others = by_coefficient.sum() - of_theta.sum()
+        return np.asarray(of_theta + others * np.bincount(day, minlength=n_days) / len(day))
+
     @property
     def residual_factor(self) -> float:
         """Factor that corrects squared residuals, too small since the fit has followed the noise."""

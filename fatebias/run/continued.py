@@ -10,8 +10,9 @@ from fatebias.api.settings import GROUPS, keys, make_config, option
 from fatebias.config import Config
 from fatebias.errors import ConfigError
 
-# Another value of these is another fit.
-MAKE_THE_FIT = ("priors", "model", "export", "likelihood_weight")
+# Another value of these is another fit. Where the files are may differ: a fit is judged elsewhere, too.
+MAKE_THE_FIT = ("data", "priors", "model", "export", "likelihood_weight")
+PLACES_OF_FILES = ("data.adata_path", "data.guide_map_csv")
 OF_THE_RUN = ("tracking", "out_dir", "stages", "resume")
 
 
@@ -30,7 +31,7 @@ def continue_from(config: Config, overrides: Sequence[str], fitted: Mapping[str,
         asked, found = _get(config, key), _get(result, key)
         if asked == found:
             continue
-        if key.partition(".")[0] in MAKE_THE_FIT:
+        if key.partition(".")[0] in MAKE_THE_FIT and key not in PLACES_OF_FILES:
             raise ConfigError(
                 f"{key} asks for another fit than the one in out_dir",
                 where=key,

@@ -22,7 +22,7 @@ from fatebias.api.results import config_yaml
 from fatebias.checks.base import Check
 from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
-from fatebias.errors import DiscoveryError, OutputError
+from fatebias.errors import DataError, DiscoveryError, OutputError
 from fatebias.estimates.day_weights import weigh_as_fitted
 from fatebias.files.atomic import atomic_text, digest, sha256_file
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
@@ -178,6 +178,7 @@ class _Run:
             log.info(KEPT, check.name)
             return
         fitted = self._noted("fit")
+        self._same_screen(screen, fitted)
         if check.as_fitted:
             screen = weigh_as_fitted(screen, fitted)
         weight = check.weight(fitted)
@@ -187,6 +188,17 @@ class _Run:
             entry["words"] = check.summary_line(entry["report"])
         for line in entry["words"].splitlines():
             log.info("%s", line)
+
+    def _same_screen(self, screen: Screen, fitted: Mapping[str, Any]) -> None:
+        """Refuse to check a fit with other data than it was made of."""
+        found = fitted.get("screen", {}).get("fingerprint")
+        if found is not None and found != screen.fingerprint():
+            raise DataError(
+                "the screen is not the one that was fitted",
+                where=self.paths.root,
+                found=f"{self.config.data.adata_path or self.config.data.source}, read with these settings",
+                fix="give the data of the fit, or fit again: add fit to stages",
+            )
 
     def _keys(self, names: Sequence[str]) -> dict[str, str]:
         """Return the digests of the finished stages among `names`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from fatebias.config import (
     SimulateConfig,
     TrackingConfig,
 )
+from fatebias.errors import DataError
 from fatebias.files.record import RunRecord
 from fatebias.run import pipeline
 
@@ -99,6 +101,19 @@ def test_real_genes_are_the_same_without_controls(whole, tmp_path):
     assert not other.controls.exists()
     for name in ("gene_summary", "mash_out", "hits"):
         assert getattr(paths, name).read_bytes() == getattr(other, name).read_bytes()
+
+
+def test_a_fit_is_not_checked_with_other_data(whole, tmp_path):
+    cfg, paths = whole
+    shutil.copytree(paths.root, tmp_path / "copy")
+    simulate = dataclasses.replace(cfg.data.simulate, seed=7)
+    other = dataclasses.replace(cfg.data, simulate=simulate)
+    (tmp_path / "copy" / "screen.h5ad").unlink()
+    with pytest.raises(DataError, match="not the one that was fitted"):
+        pipeline.run(
+            dataclasses.replace(cfg, data=other, stages=["controls"], out_dir=str(tmp_path / "copy"))
+        )
+    assert (tmp_path / "copy" / "controls.csv").read_bytes() == paths.controls.read_bytes()
 
 
 def test_controls_that_are_done_are_kept(whole):

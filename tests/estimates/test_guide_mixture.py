@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
+from fatebias.api.settings import make_config
 from fatebias.config import (
     Config,
     DataConfig,
@@ -96,7 +97,8 @@ def test_effects_of_guides_are_mixed_with_the_chance_that_they_are_inactive(quar
 def test_an_only_guide_has_no_probability_of_being_inactive():
     _, live, _, _, _ = analysed(guides_per_gene=1, n_cells=2000, dead_guide_share=0.25)
     assert np.isnan(live.guides.inactive).all()
-    alone, noise = live.notes
+    one, alone, noise = live.notes
+    assert "each gene has one guide" in one
     assert alone == "30 guides are their gene's only one: whether they are inactive cannot be estimated"
     assert noise.startswith("whether guides vary from day to day cannot be estimated")
 
@@ -257,3 +259,18 @@ def test_a_run_names_the_dead(tmp_path):
     guides = pd.read_csv(tmp_path / "guide_summary.csv")
     assert guides["p_inactive"].between(0, 1).all()
     assert "guides may be inactive" in (tmp_path / "run.json").read_text()
+
+
+def test_with_one_guide_a_gene_no_spread_of_guides_hides_the_effects():
+    simulate = SimulateConfig(
+        n_cells=3000, n_genes=12, guides_per_gene=1, n_days=2, concentration=40.0, design="persistent",
+        effect_min=0.8, sigma_guide=0.0, seed=2,
+    )  # fmt: skip
+    cfg = dataclasses.replace(make_config("calibrated", inference="laplace"), likelihood_weight=41.0)
+    screen, truth = simulate_screen(simulate, cfg.data, cfg.priors)
+    fit = fit_screen(screen, cfg, 41.0)
+    posterior = posterior_moments(fit.draw, 200, screen.guide_gene)
+    given = gene_estimates(screen, cfg, posterior, 41.0)
+    se = np.sqrt(np.einsum("lfdfd->lfd", given.covariance))
+    assert np.median(se) < 0.15
+    assert any("each gene has one guide" in note for note in given.notes)

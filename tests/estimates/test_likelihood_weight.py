@@ -10,6 +10,7 @@ import pytest
 from fatebias.config import Config, DataConfig, ExportConfig, InferenceConfig, SimulateConfig
 from fatebias.data.collapse import collapse
 from fatebias.data.simulation.simulate import simulate_screen
+from fatebias.data.synthetic import subset
 from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.estimates.likelihood_weight import WeightEstimate, choose, estimate_weight
 from fatebias.estimates.sandwich import (
@@ -70,6 +71,16 @@ def test_each_day_weighs_what_its_labels_are_worth(noise_by_day_and_fate):
     for d, label in enumerate(screen.day_labels):
         found = weighed.weight[screen.day == d] * level
         np.testing.assert_allclose(found, report.by_day[label])
+
+
+def test_a_day_of_few_cells_has_about_the_weight_of_the_others():
+    """Free effects by gene and day follow the labels of twenty cells, which then seem not to scatter."""
+    screen, cfg = simulated(n_cells=3000, n_genes=20, n_days=3, concentration=40.0)
+    few = np.flatnonzero(screen.day == 2)[20:]
+    screen = subset(screen, ~np.isin(np.arange(screen.N), few))
+    by_day = list(estimate_weight(screen, cfg).by_day.values())
+    assert by_day[2] == pytest.approx(41, rel=0.25)
+    assert by_day[:2] == pytest.approx([41, 41], rel=0.1)
 
 
 def test_a_number_is_one_weight_for_all_days(noise_by_day_and_fate):

@@ -55,6 +55,7 @@ def test_naming_the_preset_of_the_fit_again_changes_nothing(composed):
     ("word", "found", "allowed"),
     [
         ("likelihood_weight=0.5", "0.5", "auto"),
+        ("data.contrast_fate=NEU", "NEU", "MES"),
         ("export=posterior", "posterior", "unshrunken"),
         ("priors=weak", "5.0", "2.5"),
     ],
