@@ -83,7 +83,7 @@ def count_interval(counts: ArrayLike, sure: float = 0.95) -> tuple[float, float]
     """Return the interval of the expected sum of counts, one count a screen.
 
     Garwood's interval of a Poisson count, widened where counts scatter more than Poisson from screen to
-    screen: false calls come by the gene, several days at once.
+    screen: a gene that is called falsely is so on several days at once.
     """
     each = np.asarray(counts, dtype=float)
     total, n = each.sum(), len(each)

@@ -28,7 +28,6 @@ class Check(ABC):
     by_default: bool = False  # nobody asked for it, so a screen that does not allow it is no reason to warn
     needs: tuple[str, ...] = ("fit",)  # stages that must be done before
     follows: tuple[str, ...] = ("fit", "discover")  # stages that it judges: done again, they outdate it
-
     as_fitted: bool = True  # days are weighted as in the fit
 
     @abstractmethod

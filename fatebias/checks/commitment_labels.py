@@ -13,6 +13,7 @@ from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.data.synthetic import sharpness
 from fatebias.errors import DataError
+from fatebias.estimates.day_weights import weigh_days
 from fatebias.estimates.likelihood_weight import WeightReport, estimate_weight
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import Posterior, flat_means, posterior_moments
@@ -119,9 +120,7 @@ def weighted(screen: Screen, cfg: Config) -> tuple[Screen, float]:
     found, by_day = weight_from_cells(screen, cfg)
     whole = found.estimates["dispersion"].parts["dispersion"]
     of_day = found.weight * whole / np.maximum(by_day, whole / MOST_FOR_A_DAY)
-    level = float(np.average(of_day[screen.day], weights=screen.weight))
-    screen = dataclasses.replace(screen, weight=screen.weight * of_day[screen.day] / level)
-    return screen, level
+    return weigh_days(screen, of_day)
 
 
 def weight_from_cells(screen: Screen, cfg: Config) -> tuple[WeightReport, Array]:

@@ -86,7 +86,7 @@ class Discovery:
     @cached_property
     def ranked(self) -> pd.DataFrame:
         """The table with hits first, the surest at the top (``hits_ranked.csv``)."""
-        return rank(self.table, self.rule, log_lfsr=self.joint.log_lfsr())
+        return rank(self.table, self.rule, log_lfsr=self.joint.log_lfsr)
 
     @cached_property
     def calls(self) -> pd.DataFrame:
@@ -166,7 +166,7 @@ def discover_summary(
     notes = [*result.notes, *notes]
     for note in notes:
         log.warning(note)
-    log_lfsr = joint.log_lfsr()
+    log_lfsr = joint.log_lfsr
     rule = call_rule(cfg)
     table = with_calls(_table(summary, result, joint, log_lfsr, cfg), rule, log_lfsr=log_lfsr)
     called = active(table, rule)
@@ -263,7 +263,7 @@ def discover_contrasts(
         covariance = given.covariance
         flips = flip[:, fates.index(each.fate), fates.index(each.against)]
         if i == 0 and own is not None:
-            summary, rows = own, _rows_of(own, genes)
+            summary, rows = own, rows_of(own, genes)
             covariance, flips = covariance[rows], flips[rows]
         else:
             summary = summary_of(genes, given.betahat, given.se)
@@ -273,7 +273,8 @@ def discover_contrasts(
         yield each, discover_summary(summary, cfg, v=v, flips=flips, notes=notes, folder=folder)
 
 
-def _rows_of(summary: GeneSummary, genes: Sequence[str]) -> list[int]:
+def rows_of(summary: GeneSummary, genes: Sequence[str]) -> list[int]:
+    """Return the place of each of the summary's genes among `genes`."""
     row = {gene: i for i, gene in enumerate(genes)}
     unknown = [gene for gene in summary.genes if gene not in row]
     if unknown:

@@ -102,8 +102,9 @@ def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> W
             weighed, weight = weigh_days(screen, 1 / dispersion_by_day(cells, screen))
         else:
             weight = 1 / cells.dispersion()
+    by_day = dispersion_by_day(cells, screen) if day_by_day else None
     estimates = {
-        "dispersion": dispersion_weight(cells, screen, day_by_day),
+        "dispersion": dispersion_weight(cells, screen, by_day),
         "information": information_weight(cells),
     }
     method = "auto" if by_cells else cfg.calibration.method
@@ -111,11 +112,11 @@ def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> W
         estimates["controls"] = controls_weight(weighed, cfg, weight)
     report = choose(estimates, method, cells.n_clusters, screen.cluster_source)
     report = replace(report, scatter=scatter_table(cells, screen))
-    if not day_by_day:
+    if by_day is None:
         return report
     whole = estimates["dispersion"].weight
     assert whole is not None
-    of_day = report.weight / whole / dispersion_by_day(cells, screen)
+    of_day = report.weight / whole / by_day
     return replace(report, by_day=dict(zip(screen.day_labels, of_day.tolist(), strict=True)))
 
 
@@ -159,11 +160,7 @@ def dispersion_by_day(cells: Sandwich, screen: Screen) -> Array:
     n_fates = cells.pi.shape[1]
     total = n_fates * np.bincount(screen.day, minlength=screen.D).astype(np.float64)
     left = np.maximum(total - cells.spent(screen.day), 0)
-    raw = [
-        np.average(cells.pearson[screen.day == d], weights=cells.cell_weight[screen.day == d])
-        for d in range(screen.D)
-    ]
-    squares = np.array(raw) * total
+    squares = cells.dispersions(screen.day) / cells.residual_factor * total
     pooled = squares.sum() / max(left.sum(), 0.05 * total.sum())
     own = np.log(np.maximum(squares / np.maximum(left, 0.05 * total), LEAST_DISPERSION))
     share = left / (left + BORROWED)
@@ -188,22 +185,20 @@ def scatter_table(cells: Sandwich, screen: Screen) -> dict[str, dict[str, dict[s
     }
 
 
-def dispersion_weight(cells: Sandwich, screen: Screen, day_by_day: bool) -> WeightEstimate:
+def dispersion_weight(cells: Sandwich, screen: Screen, by_day: Array | None) -> WeightEstimate:
     """Return one over the Pearson dispersion, with that of each day; for Dirichlet(c pi) labels c + 1.
 
-    ``day_by_day`` takes the mean over cells of one over the dispersion of their day.
+    Where days have weights of their own, from ``by_day`` (`dispersion_by_day`), it is their level.
     """
     whole = cells.dispersion()
-    if day_by_day:
-        of_day = dispersion_by_day(cells, screen)
-    else:
-        of_day = np.array([cells.dispersion(screen.day == d) for d in range(screen.D)])
-    by_day = {label: round(float(each), 6) for label, each in zip(screen.day_labels, of_day, strict=True)}
+    of_day = cells.dispersions(screen.day) if by_day is None else by_day
     return WeightEstimate(
-        weigh_days(screen, 1 / of_day)[1] if day_by_day else 1 / whole,
+        1 / whole if by_day is None else weigh_days(screen, 1 / by_day)[1],
         parts={
             "dispersion": whole,
-            "dispersion_by_day": by_day,
+            "dispersion_by_day": {
+                label: round(float(each), 6) for label, each in zip(screen.day_labels, of_day, strict=True)
+            },
             "effective_parameters": round(cells.n_effective, 1),
         },
     )

@@ -117,6 +117,10 @@ class Sandwich:
         pearson = self.pearson if chosen is None else self.pearson[chosen]
         return float(np.average(pearson, weights=weight) * self.residual_factor)
 
+    def dispersions(self, group: NDArray[np.integer]) -> Array:
+        """Return the Pearson dispersion of each group of cells, (groups,)."""
+        return np.array([self.dispersion(group == g) for g in range(int(group.max()) + 1)])
+
     def scatter(self, group: NDArray[np.integer]) -> tuple[Array, Array]:
         """Return how labels scatter against what single draws of a fate would, by group and pair of fates.
 
@@ -131,7 +135,7 @@ class Sandwich:
         for f in range(n_fates):
             for g in range(n_fates):
                 seen = self.residual_factor * weight * apart[:, f] * apart[:, g]
-                expected = weight * pi[:, f] * ((f == g) - pi[:, g])
+                expected = weight * self._unit(f, g)
                 total = np.bincount(group, expected)
                 ratio[:, f, g] = np.bincount(group, seen) / np.where(total == 0, 1, total)
                 if f == g:
@@ -220,8 +224,7 @@ class Sandwich:
         alike it is H^-1.
         """
         ratio, _ = self.scatter(day)
-        whole = np.array([self.dispersion(day == d) for d in range(len(ratio))])
-        values, vectors = np.linalg.eigh(ratio / whole[:, None, None])
+        values, vectors = np.linalg.eigh(ratio / self.dispersions(day)[:, None, None])
         relative = (vectors * np.maximum(values, 0)[:, None, :]) @ np.swapaxes(vectors, 1, 2)
         seen = self.regression.squares(lambda f, g: self.cell_weight * relative[day, f, g] * self._unit(f, g))
         meat = self.weight * seen

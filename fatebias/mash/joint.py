@@ -223,8 +223,9 @@ class JointPosterior:
         within = self.v[..., days, days]
         return within[genes] if within.ndim == 3 else within
 
+    @cached_property
     def log_lfsr(self) -> Array:
-        """Return the log of the local false sign rate of every effect, (L, D)."""
+        """Log of the local false sign rate of every effect, (L, D)."""
         return np.column_stack([mixture.log_lfsr for mixture in self.mixtures()])
 
     def mixtures(self, genes: slice = slice(None)) -> list[Mixture]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fatebias import names
 from fatebias.api.settings import read_config
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.core import discover_summary
+from fatebias.discovery.core import discover_summary, rows_of
 from fatebias.discovery.correlation import error_correlation
 from fatebias.discovery.input import GeneSummary, read_summary
 from fatebias.estimates.estimates import read_fit
@@ -93,7 +93,7 @@ def _least(folder: Path, priors: tuple[Prior, ...]) -> Array:
     if v is None and settings.method == "mashr" and settings.null_correlation == "simple":
         v = estimate_null_correlation(effects.bhat, effects.shat).v
     v = np.eye(effects.n_days) if v is None else v
-    lfsr = np.exp(JointPosterior(effects.bhat, effects.shat, v, priors).log_lfsr())
+    lfsr = np.exp(JointPosterior(effects.bhat, effects.shat, v, priors).log_lfsr)
     return np.asarray(lfsr.min(axis=1))
 
 
@@ -106,8 +106,7 @@ def _given(folder: Path) -> tuple[GeneSummary, DiscoveryConfig, Array | None]:
     covariance = None
     if paths.posterior.is_file():
         saved = read_fit(paths.posterior, "permutation_fdr.csv")
-        place = [saved.gene_names.index(gene) for gene in effects.genes]
         own = np.eye(len(saved.fates) - 1)[saved.fates[1:].index(saved.contrast)]
-        covariance = saved.estimates.contrast(own).covariance[place]
+        covariance = saved.estimates.contrast(own).covariance[rows_of(effects, saved.gene_names)]
     correlation = error_correlation(settings, fit.get("se", "posterior"), covariance)
     return effects, settings, None if correlation is None else correlation.v

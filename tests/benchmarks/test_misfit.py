@@ -38,7 +38,7 @@ def effects_of(law, n_genes=200, n_reps=2, **settings):
 
 
 def test_without_a_change_the_logits_are_those_of_the_simulator():
-    screen, truth = drawn(concentration=1e12, dead_guide_share=0.2)
+    screen, truth = drawn(concentration=1e12, inactive_guide_share=0.2)
     expected = np.log(screen.p[:, 1:] / screen.p[:, :1])
     effects = GuideLaw().effects(truth, screen.R, RNG(0))
     np.testing.assert_allclose(logits(screen, truth, effects), expected, atol=1e-3)

@@ -180,3 +180,8 @@ def test_the_key_of_0_1_for_inactive_guides_is_still_read(composed):
     config = composed("export=unshrunken", "export.dead_guides=true")
     assert config.export.guides == "mixture"
     assert config.export.dead_guides is None
+
+
+def test_the_key_of_0_1_for_the_share_of_inactive_guides_is_still_read(composed):
+    simulate = composed("data=simulated", "data.simulate.dead_guide_share=0.25").data.simulate
+    assert (simulate.inactive_guide_share, simulate.dead_guide_share) == (0.25, None)

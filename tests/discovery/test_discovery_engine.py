@@ -237,7 +237,7 @@ def test_table_and_report_of_the_r_engine(in_csv, tmp_path):
     # The lfsr are those of the mixture that R fitted, not R's own, which may be rounded to 0.
     prior = Prior.of(np.array([0.5, 0.5]), np.stack([np.zeros((3, 3)), 4 * np.eye(3)]))
     bhat, se = (table.filter(like=prefix).to_numpy() for prefix in ("betahat_d", "se_d"))
-    expected = JointPosterior(bhat, se, np.eye(3), (prior,)).log_lfsr()
+    expected = JointPosterior(bhat, se, np.eye(3), (prior,)).log_lfsr
     np.testing.assert_allclose(table.filter(like="lfsr_d"), np.exp(expected))
     assert report.n_hits == (expected < np.log(0.05)).any(axis=1).sum()
     assert left_over(tmp_path) == ["gene_summary_for_mash.csv", "out.csv"]

@@ -63,8 +63,8 @@ def test_log_lfsr_is_the_log_of_the_lfsr_and_continues_below_the_least_number():
     [mixture] = joint.mixtures()
     up, down = mixture.above(0.0)
     plain = mixture.zero + np.minimum(up, down)
-    np.testing.assert_allclose(np.exp(joint.log_lfsr()), plain, rtol=1e-10, atol=1e-300)
-    least = joint.log_lfsr()[:, 0]
+    np.testing.assert_allclose(np.exp(joint.log_lfsr), plain, rtol=1e-10, atol=1e-300)
+    least = joint.log_lfsr[:, 0]
     assert np.exp(least[2]) == 0
     assert least[3] < least[2] < -700
 
@@ -73,7 +73,7 @@ def test_an_lfsr_of_1_is_exactly_1(screen):
     """No effect is possible on day 1: rounding must not make that day the surest."""
     _, bhat, shat = screen(30, 2)
     prior = Prior.of(np.array([0.3, 0.3, 0.4]), np.array([np.diag([w, 0.0]) for w in (0.0, 0.1, 1.0)]))
-    log_lfsr = JointPosterior(bhat, shat, np.eye(2), (prior,)).log_lfsr()
+    log_lfsr = JointPosterior(bhat, shat, np.eye(2), (prior,)).log_lfsr
     assert (log_lfsr <= 0).all()
     np.testing.assert_allclose(log_lfsr[:, 1], 0, atol=1e-12)
 

@@ -30,7 +30,7 @@ def of_r(case: str, ours: Discovery) -> JointPosterior:
 @pytest.mark.parametrize("golden", CASES, indirect=True)
 def test_order_best_day_and_hits_are_the_same_under_the_weights_of_r(golden, request):
     ours = discover_summary(golden.summary, DiscoveryConfig(engine="native", **golden.settings))
-    log_lfsr = of_r(request.node.callspec.params["golden"], ours).log_lfsr()
+    log_lfsr = of_r(request.node.callspec.params["golden"], ours).log_lfsr
     by_day = {f"lfsr_d{d}": lfsr for d, lfsr in enumerate(np.exp(log_lfsr).T)}
     moments = {
         f"{name}{d}": golden.by_day(name)[:, d]

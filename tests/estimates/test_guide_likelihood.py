@@ -12,7 +12,7 @@ SD = np.array([0.4, 0.7])
 
 
 def one_guide(seed=0, width=6):
-    """Return a likelihood and the estimate and covariance that it stands for."""
+    """Return a likelihood and the estimate and covariance that it was made from."""
     rng = np.random.default_rng(seed)
     root = rng.normal(size=(width, width))
     precision, estimate = root @ root.T + np.eye(width), rng.normal(size=width)

@@ -65,7 +65,7 @@ def analysed(**simulate):
 
 @pytest.fixture(scope="module")
 def quarter():
-    return analysed(sigma_guide=0.2, dead_guide_share=0.25, effect_min=0.5, seed=3)
+    return analysed(sigma_guide=0.2, inactive_guide_share=0.25, effect_min=0.5, seed=3)
 
 
 def z_scores(given, theta):
@@ -95,7 +95,7 @@ def test_effects_of_guides_are_mixed_with_the_chance_that_they_are_inactive(quar
 
 
 def test_an_only_guide_has_no_probability_of_being_inactive():
-    _, live, _, _, _ = analysed(guides_per_gene=1, n_cells=2000, dead_guide_share=0.25)
+    _, live, _, _, _ = analysed(guides_per_gene=1, n_cells=2000, inactive_guide_share=0.25)
     assert np.isnan(live.guides.inactive).all()
     one, alone, noise = live.notes
     assert "each gene has one guide" in one
@@ -115,7 +115,7 @@ def test_where_all_guides_work_nothing_changes():
 
 def test_guides_that_lack_a_changing_course_are_not_noise_by_day():
     _, live, theta, _, _ = analysed(
-        design="sign_flip", dead_guide_share=0.25, effect_min=0.5, n_cells=5000, seed=2
+        design="sign_flip", inactive_guide_share=0.25, effect_min=0.5, n_cells=5000, seed=2
     )
     said = [float(sd) for sd in re.findall(r"0\.\d\d", live.notes[-1])]
     assert max(said, default=0) < 0.1
@@ -243,7 +243,7 @@ def test_centred_guides_are_refused():
 @pytest.mark.slow
 def test_a_run_names_the_dead(tmp_path):
     simulate = SimulateConfig(
-        n_cells=3000, n_genes=10, concentration=50.0, dead_guide_share=0.25, design="persistent"
+        n_cells=3000, n_genes=10, concentration=50.0, inactive_guide_share=0.25, design="persistent"
     )
     cfg = Config(
         data=DataConfig(source="simulated", simulate=simulate),

@@ -116,7 +116,7 @@ def test_hits_stand_beside_those_of_shuffles(written, tmp_path):
     assert (row["hits"], row["shuffles"], row["hits_in_shuffles"], row["most_in_shuffles"]) == (2, 2, 0.5, 1)
     assert row["fdr"] == 0.25
     prior = mash(effects[0], np.full((200, 2), 0.6)).joint.priors
-    held = [JointPosterior(bhat, np.full((200, 2), 0.6), np.eye(2), prior).log_lfsr() for bhat in effects[1:]]
+    held = [JointPosterior(bhat, np.full((200, 2), 0.6), np.eye(2), prior).log_lfsr for bhat in effects[1:]]
     count = np.mean([(np.exp(each).min(axis=1) < 0.05).sum() for each in held])
     assert row["hits_in_shuffles_held"] == pytest.approx(count, rel=1e-5)
     alone = [mash(bhat, np.full((200, 2), 0.6)).lfsr.min(axis=1) for bhat in effects[1:]]

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from fatebias.config import DataConfig, PriorsConfig
+from fatebias.config import PriorsConfig
 from fatebias.data.load import load_screen
 from fatebias.errors import DataError
+from tests.integration.real.screens import FOLDER, LARRY, NEEDED, PAPALEXI, data_of
 
-FOLDER = os.environ.get("FATEBIAS_REAL_DATA")
-pytestmark = pytest.mark.skipif(
-    not FOLDER, reason="FATEBIAS_REAL_DATA does not name the folder of real screens"
-)
-
-LARRY = {
-    "fates": ["Monocyte", "Neutrophil", "Baso"],
-    "ref_fate": "Monocyte",
-    "contrast_fate": "Baso",
-    "D": 3,
-    "R": 2,
-}
-PAPALEXI = {
-    "fates": ["IFN_low", "IFN_high", "cycling"],
-    "ref_fate": "IFN_low",
-    "contrast_fate": "IFN_high",
-    "D": 4,
-    "R": 3,
-}
+pytestmark = NEEDED
 
 
 def load(name, guide_map, **settings):
-    folder = Path(FOLDER or "")
-    data = DataConfig(
-        source="anndata", adata_path=str(folder / name), guide_map_csv=str(folder / guide_map), **settings
-    )
-    return load_screen(data, PriorsConfig(), folder)
+    return load_screen(data_of(name, guide_map, **settings), PriorsConfig(), FOLDER)
 
 
 def test_larry_reads_the_same_from_both_versions_of_cellrank():
@@ -58,7 +34,7 @@ def test_larry_fates_are_found_by_name():
     assert screen.fates == ("Monocyte", "Neutrophil", "Baso")
     assert screen.summary["fates"]["columns_in_file"] == ["Neutrophil", "Monocyte", "Baso"]
     assert screen.summary["fates"]["named_by"] == "obs['term_states_fwd']"
-    with h5py.File(Path(FOLDER or "") / "a1_larry_cr233.h5ad") as root:
+    with h5py.File(FOLDER / "a1_larry_cr233.h5ad") as root:
         stored = root["obsm/lineages_fwd"][()]
     np.testing.assert_allclose(screen.p, stored[:, [1, 0, 2]], atol=1e-3)
 

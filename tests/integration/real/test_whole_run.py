@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from fatebias.api.settings import make_config
-from fatebias.config import Config, DataConfig, DiscoveryConfig, InferenceConfig, TrackingConfig
+from fatebias.config import Config, DiscoveryConfig, InferenceConfig, TrackingConfig
 from fatebias.run import pipeline
+from tests.integration.real.screens import LARRY, NEEDED, PAPALEXI, data_of
 
-FOLDER = os.environ.get("FATEBIAS_REAL_DATA")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not FOLDER, reason="FATEBIAS_REAL_DATA does not name the folder of real screens"),
-]
+pytestmark = [pytest.mark.slow, NEEDED]
 
 
 def run(
     out_dir: Path, name: str, guide_map: str, likelihood_weight: object = 1.0, **settings: object
 ) -> tuple[pd.DataFrame, Path]:
-    folder = Path(FOLDER or "")
-    data = DataConfig(
-        source="anndata", adata_path=str(folder / name), guide_map_csv=str(folder / guide_map), **settings
-    )
     config = Config(
-        data=data,
+        data=data_of(name, guide_map, **settings),
         likelihood_weight=likelihood_weight,
         inference=InferenceConfig(progress=False),
         discovery=DiscoveryConfig(engine="native"),
@@ -37,26 +29,9 @@ def run(
     return pd.read_csv(pipeline.run(config).hits), out_dir
 
 
-PAPALEXI = {
-    "fates": ["IFN_low", "IFN_high", "cycling"],
-    "ref_fate": "IFN_low",
-    "contrast_fate": "IFN_high",
-    "D": 4,
-    "R": 3,
-}
-
-
 def larry(out_dir: Path, version: str, contrast: str) -> tuple[pd.DataFrame, Path]:
-    return run(
-        out_dir,
-        f"a1_larry_{version}.h5ad",
-        "a1_guide_map.csv",
-        fates=["Monocyte", "Neutrophil", "Baso"],
-        ref_fate="Monocyte",
-        contrast_fate=contrast,
-        D=3,
-        R=2,
-    )
+    screen = LARRY | {"contrast_fate": contrast}
+    return run(out_dir, f"a1_larry_{version}.h5ad", "a1_guide_map.csv", **screen)
 
 
 @pytest.mark.parametrize(("contrast", "gene"), [("Baso", "Gata2"), ("Neutrophil", "Cebpe")])
@@ -108,13 +83,7 @@ def test_calibrated_calls_that_pathway_and_no_other_gene(tmp_path):
         inference={"progress": False},
         tracking="off",
         out_dir=str(tmp_path),
-        data={
-            "source": "anndata",
-            "adata_path": str(Path(FOLDER or "", "b1_papalexi_thp1.h5ad")),
-            "guide_map_csv": str(Path(FOLDER or "", "b1_guide_map.csv")),
-            "guide_key": "guide_assigned",
-            **PAPALEXI,
-        },
+        data=data_of("b1_papalexi_thp1.h5ad", "b1_guide_map.csv", guide_key="guide_assigned", **PAPALEXI),
     )
     paths = pipeline.run(config)
     ranked = pd.read_csv(paths.hits)
