@@ -222,6 +222,7 @@ class InferenceConfig:
     method: str = "svi"
     variational: str = "structured"
     warm_start: str = "laplace"
+    scales: str = "integrated"
     batch_size: int | None = None
     lr: float = 0.001
     clip_norm: float = 10.0
@@ -241,6 +242,7 @@ class InferenceConfig:
         _one_of("inference.method", self.method, ("svi", "laplace", "nuts"))
         _one_of("inference.variational", self.variational, ("structured", "normal"))
         _one_of("inference.warm_start", self.warm_start, ("laplace", "none"))
+        _one_of("inference.scales", self.scales, ("integrated", "fixed"))
         for name in ("num_steps", "max_rounds", "num_chains", "num_warmup", "num_samples", "patience"):
             if getattr(self, name) < 1:
                 raise _refuse(f"inference.{name}", getattr(self, name), "a whole number, 1 or more")

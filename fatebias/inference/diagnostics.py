@@ -26,6 +26,7 @@ R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400.0
 SETTLED_NATS = 1.0
 DIVERGENT_LIMIT = 0.01
+LEAST_POINTS_USED = 4.0
 
 
 def loss_drift(trace: LossTrace) -> dict[str, float]:
@@ -169,6 +170,11 @@ def convergence_warnings(diagnostics: Mapping[str, Any]) -> tuple[str, ...]:
         found.append(
             f"Pareto k-hat is above {K_HAT_LIMIT} for {diagnostics['k_hat_above_0.7']} genes "
             f"(highest {diagnostics['k_hat_max']:.2f}): their posterior is not normal; compare inference=nuts"
+        )
+    if diagnostics.get("scale_points_used", LEAST_POINTS_USED) < LEAST_POINTS_USED:
+        found.append(
+            f"the scales' posterior rests on {diagnostics['scale_points_used']:.1f} of "
+            f"{diagnostics['scale_points']} points; compare inference.scales=fixed and inference=nuts"
         )
     if diagnostics.get("r_hat_max", 1.0) > R_HAT_LIMIT:
         found.append(

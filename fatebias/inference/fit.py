@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, lo
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
 from fatebias.inference.result import Draws, Fit, LossTrace
+from fatebias.inference.scale_posterior import ScalePosterior, integrate_scales
 from fatebias.inference.svi import run_svi
 from fatebias.model.design_matrix import DesignMatrix, cell_design_of, design_of
 from fatebias.model.effects import centre_within_genes
@@ -119,7 +121,7 @@ def _laplace_only(
     begun = time.perf_counter()
     diagnostics = _laplace_figures(laplace) | gene_k_hats(design, laplace, None, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
-    draw = partial(_structured_draws, design, family)
+    draw = _structured_draws(design, family, laplace, cfg, weight, seconds, diagnostics)
     return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
@@ -147,11 +149,9 @@ def _svi(
     structured = None
     if cfg.inference.variational == "structured":
         structured = StructuredFamily(design, init, _generator(cfg.seed, device), device)
-        family: object = structured
-        draw: Callable[[int], Draws] = partial(_structured_draws, design, structured)
+        family: Any = structured
     else:
         family = mean_field_family(model, design, None if laplace is None else init)
-        draw = partial(mean_field_draws, family, design)
     begun = time.perf_counter()
     trace = run_svi(
         model, family, tensors, cfg.inference, seed=cfg.seed, on_step=on_step, checkpoint=checkpoint
@@ -165,6 +165,10 @@ def _svi(
         if structured is not None:
             diagnostics |= gene_k_hats(design, laplace, structured, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
+    if structured is None:
+        draw: Callable[[int], Draws] = partial(mean_field_draws, family, design)
+    else:
+        draw = _structured_draws(design, structured, laplace, cfg, weight, seconds, diagnostics)
     return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
@@ -191,8 +195,41 @@ def _laplace_figures(laplace: LaplaceFit) -> dict[str, float | int | bool]:
     }
 
 
-def _structured_draws(design: DesignMatrix, family: StructuredFamily, n_draws: int) -> Draws:
-    flat, scales = family.draw(n_draws)
+def _structured_draws(
+    design: DesignMatrix,
+    family: StructuredFamily,
+    laplace: LaplaceFit | None,
+    cfg: Config,
+    weight: float,
+    seconds: dict[str, float],
+    diagnostics: dict[str, Any],
+) -> Callable[[int], Draws]:
+    """Return what draws effects and scales, the scales integrated out where there is a Laplace solution."""
+    if laplace is None or cfg.inference.scales == "fixed":
+        return lambda n_draws: _draws(design, *family.draw(n_draws))
+    begun = time.perf_counter()
+    n_draws = cfg.inference.num_posterior_draws
+    scales = integrate_scales(design, laplace, cfg.priors, weight, n_draws, cfg.seed)
+    diagnostics |= {"scale_points": len(scales.weight), "scale_points_used": scales.points_used}
+    seconds["scales"] = time.perf_counter() - begun
+    return _Stored(design, family, scales)
+
+
+class _Stored:
+    """Returns the draws of integrated scales in order, from the first again after the last."""
+
+    def __init__(self, design: DesignMatrix, family: StructuredFamily, scales: ScalePosterior) -> None:
+        self.design, self.family, self.scales = design, family, scales
+        self.order = itertools.cycle(range(len(scales.point)))
+
+    def __call__(self, n_draws: int) -> Draws:
+        chosen = list(itertools.islice(self.order, n_draws))
+        effects = self.family.moved(torch.from_numpy(self.scales.moves[chosen]))
+        scales = np.exp(self.scales.log_scale[self.scales.point[chosen]])
+        return _draws(self.design, effects, torch.from_numpy(scales))
+
+
+def _draws(design: DesignMatrix, flat: torch.Tensor, scales: torch.Tensor) -> Draws:
     theta, delta, shared = design.split(flat.cpu().numpy())
     if design.centred:
         gene = torch.from_numpy(design.rows.guide_gene)

@@ -149,13 +149,19 @@ class StructuredFamily:
     @torch.no_grad()
     def draw(self, n_draws: int) -> tuple[Tensor, Tensor]:
         """Return S draws of effects, (S, size), and of tau, each sigma_time, sigma_guide, (S, F*, D + 1)."""
-        loc, raw_blocks, raw_shared, scale_loc, scale_log_sd = self.parameters()
-        effects = self._transform(loc, raw_blocks, raw_shared, self.noise.fresh(n_draws)[0])
-        flat = torch.empty_like(effects).index_copy_(1, self.parts, effects)
+        *_, scale_loc, scale_log_sd = self.parameters()
+        flat = self.moved(self.noise.fresh(n_draws)[0])
         normal = torch.randn(
             n_draws, *scale_loc.shape, generator=self.noise.generator, dtype=torch.float64, device=flat.device
         )
         return flat, torch.exp(scale_loc + scale_log_sd.exp() * normal)
+
+    @torch.no_grad()
+    def moved(self, noise: Tensor) -> Tensor:
+        """Return the effects that noise in flat order makes, (S, size): what was learned moves the noise."""
+        loc, raw_blocks, raw_shared, *_ = self.parameters()
+        effects = self._transform(loc, raw_blocks, raw_shared, noise.to(loc))
+        return torch.empty_like(effects).index_copy_(1, self.parts, effects)
 
     @torch.no_grad()
     def block_moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -54,6 +54,7 @@ def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
         ),
         ({"svi_steps": 1, "loss_final": 3.0}, "too few steps"),
         ({"loss_drift": 28.8, "loss_drift_error": 12.5, "loss_final": 3.0}, "still fell by 28.8"),
+        ({"scale_points_used": 2.1, "scale_points": 64}, "rests on 2.1 of 64 points"),
         ({"r_hat_max": 1.2}, "R-hat up to 1.200"),
         ({"ess_min": 12.0}, "effective sample size down to 12"),
         ({"nuts_divergent_share": 0.1, "nuts_divergences": 50}, "NUTS diverged in 50 draws"),

@@ -24,7 +24,7 @@ from fatebias.run import pipeline
 
 def config(out_dir, **discovery):
     simulate = SimulateConfig(
-        n_cells=3000, n_genes=16, guides_per_gene=2, n_ntc_guides=4, concentration=5.0, design="sign_flip",
+        n_cells=5000, n_genes=16, guides_per_gene=2, n_ntc_guides=4, concentration=5.0, design="sign_flip",
         effect_min=0.8,
     )  # fmt: skip
     return Config(
