@@ -25,7 +25,11 @@ def register() -> None:
     from omegaconf import OmegaConf
 
     # conf/config.yaml lists the schema first, so it types every group
-    ConfigStore.instance().store(name="schema", node=Config)
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    # Hydra copies its store, with every plugin's settings, for each question about a group, a second in
+    # `--help` alone. It only reads the copies.
+    store.__deepcopy__ = lambda memo: store  # type: ignore[attr-defined]
     OmegaConf.register_new_resolver("fatebias.folder", _folder, replace=True)
     OmegaConf.register_new_resolver("fatebias.command", _command, replace=True)
     OmegaConf.register_new_resolver("fatebias.options", _options_text, replace=True)

@@ -17,6 +17,9 @@ from tests.warm import Warm
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+# What a test starts finds its modules compiled.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 ROOT = Path(__file__).parents[1]
 RUN_PY = ROOT / "run.py"
 FAKE_RUN_PY = ROOT / "tests" / "fake_pipeline.py"
