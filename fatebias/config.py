@@ -128,6 +128,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Check the fates against each other, and that data=anndata names its files."""
         _one_of("data.source", self.source, ("demo", "simulated", "anndata", "memory"))
+        _take_files_given(self)
         _one_of("data.unmapped_guides", self.unmapped_guides, ("refuse", "ignore"))
         _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop"))
         _check_cell_weights(self)
@@ -163,6 +164,20 @@ class DataConfig:
                         fix="python run.py data=anndata data.adata_path=screen.h5ad "
                         "data.guide_map_csv=guides.csv",
                     )
+
+
+def _take_files_given(data: DataConfig) -> None:
+    """Read the files that are named, whatever group of settings was chosen; a simulation reads none."""
+    named = [name for name in ("adata_path", "guide_map_csv") if getattr(data, name) is not None]
+    if named and data.source == "simulated":
+        raise ConfigError(
+            "data=simulated reads no file",
+            where=f"data.{named[0]}",
+            found=getattr(data, named[0]),
+            fix="data=anndata reads your files; leave them out to simulate",
+        )
+    if named and data.source == "demo":
+        data.source = "anndata"
 
 
 def _check_cell_weights(data: DataConfig) -> None:
