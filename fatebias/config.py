@@ -15,6 +15,7 @@ from typing import Any
 from fatebias.contrasts import parse_contrasts
 from fatebias.errors import ConfigError
 
+CHECK = "check"  # reads and judges the screen, and stops
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
 # With fewer refits the errors of a bootstrap are too rough to use.
@@ -446,8 +447,10 @@ class Config:
             raise _refuse("device", self.device, ("auto", "cpu", "cuda", "cuda:N"))
         if not self.stages:
             raise _refuse("stages", "none", STAGES)
+        if CHECK in self.stages and len(self.stages) > 1:
+            raise _refuse("stages", self.stages, f"[{CHECK}] by itself, or without it {list(STAGES)}")
         for stage in self.stages:
-            _one_of("stages", stage, STAGES)
+            _one_of("stages", stage, (*STAGES, CHECK))
         if len(set(self.stages)) != len(self.stages):
             raise _refuse("stages", self.stages, "each stage once")
         _check_together(self)
