@@ -166,7 +166,7 @@ def after_mash(table: pd.DataFrame, theta: Array, identified: bool) -> dict[str,
 
 def oracle_calls(given: ContrastEstimates, theta: Array, design: Design, cfg: Config) -> dict[str, int]:
     """Return what the oracle calls at the same lfsr from the same estimates, by gene and day."""
-    best = oracle(given.betahat, given.covariance, design.simulate)
+    best = oracle(given.betahat, given.covariance, design.simulate, likelihood=given.likelihood)
     called = best.lfsr < cfg.discovery.mash_lfsr_thresh
     right = called & (best.sign == np.sign(theta))
     return {"oracle_called": int(called.sum()), "oracle_true": int(right.sum())}

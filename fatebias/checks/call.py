@@ -13,7 +13,7 @@ import pandas as pd
 from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.discovery.core import discover_table
-from fatebias.discovery.correlation import error_correlation
+from fatebias.discovery.correlation import error_correlation, exact_likelihood
 from fatebias.estimates.estimates import ContrastEstimates
 from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.inference.fit import fit_screen
@@ -53,5 +53,7 @@ def call_given(screen: Screen, cfg: Config, given: ContrastEstimates) -> pd.Data
     """Shrink and call estimates whose errors have a known covariance, as `call_exported`."""
     correlation = error_correlation(cfg.discovery, cfg.export.se, given.covariance)
     v = None if correlation is None else correlation.v
+    likelihood = exact_likelihood(cfg.discovery, cfg.export.se, given.likelihood)
     settings = dataclasses.replace(cfg.discovery, engine="native")
-    return discover_table(screen.gene_names, given.betahat, given.se, settings, v=v).table
+    found = discover_table(screen.gene_names, given.betahat, given.se, settings, v=v, likelihood=likelihood)
+    return found.table

@@ -17,7 +17,7 @@ from fatebias import names
 from fatebias.config import DiscoveryConfig
 from fatebias.contrasts import Contrast, parse_contrast, parse_contrasts
 from fatebias.discovery.calls import call_table, large
-from fatebias.discovery.correlation import error_correlation
+from fatebias.discovery.correlation import error_correlation, exact_likelihood
 from fatebias.discovery.engine import call_rule, check_correlation, choose_engine, run_engine
 from fatebias.discovery.input import GeneSummary, summary_of
 from fatebias.discovery.ranking import CallRule, active, rank, with_calls
@@ -25,11 +25,17 @@ from fatebias.discovery.result import EngineResult
 from fatebias.errors import DiscoveryError, some
 from fatebias.estimates.estimates import GeneEstimates
 from fatebias.files.outputs import PLACES
+from fatebias.mash.effect_likelihood import EffectLikelihood
 from fatebias.mash.joint import JointPosterior
 
 Array = NDArray[np.float64]
 
 log = logging.getLogger(__name__)
+
+OTHER_ESTIMATES = (
+    f"estimates are not those of {PLACES['posterior']}: each gene's error is taken as one normal, without "
+    "guesses about its guides"
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ def discover_table(
     cfg: DiscoveryConfig,
     *,
     v: Array | None = None,
+    likelihood: EffectLikelihood | None = None,
     folder: Path | None = None,
 ) -> Discovery:
     """Shrink daywise effects and call genes.
@@ -118,6 +125,9 @@ def discover_table(
     v
         Correlation of errors between days in place of ``cfg.null_correlation``: (D, D) for all genes, or
         (L, D, D); symmetric, 1 on the diagonal, positive definite. Mash only.
+    likelihood
+        What the data say of the effects where that is several normals a gene, as in `fatebias.mash.mash`.
+        Embedded engine only.
     folder
         Where the R engine exchanges its files, in a temporary folder; None for the system's own.
 
@@ -141,7 +151,7 @@ def discover_table(
     >>> list(found.ranked["gene"])[0]
     'KLF4'
     """
-    return discover_summary(summary_of(genes, bhat, shat), cfg, v=v, folder=folder)
+    return discover_summary(summary_of(genes, bhat, shat), cfg, v=v, likelihood=likelihood, folder=folder)
 
 
 def discover_summary(
@@ -149,6 +159,7 @@ def discover_summary(
     cfg: DiscoveryConfig,
     *,
     v: Array | None = None,
+    likelihood: EffectLikelihood | None = None,
     flips: Array | None = None,
     notes: Sequence[str] = (),
     folder: Path | None = None,
@@ -160,9 +171,9 @@ def discover_summary(
     engine, why = choose_engine(cfg, len(summary.genes))
     for note in why:
         log.info(note)
-    result = run_engine(engine, summary, cfg, v, folder)
+    result = run_engine(engine, summary, cfg, v, likelihood, folder)
     own_v = np.eye(summary.n_days) if result.v is None else result.v
-    joint = JointPosterior(summary.bhat, summary.shat, own_v, result.priors)
+    joint = JointPosterior(summary.bhat, summary.shat, own_v, result.priors, result.exact)
     notes = [*result.notes, *notes]
     for note in notes:
         log.warning(note)
@@ -260,17 +271,31 @@ def discover_contrasts(
     flip = estimates.flip
     for i, each in enumerate(all_contrasts(cfg, fates, contrast)):
         given = estimates.contrast(each.weights(fates))
-        covariance = given.covariance
+        covariance, likelihood = given.covariance, exact_likelihood(cfg, se, given.likelihood)
+        notes: list[str] = []
         flips = flip[:, fates.index(each.fate), fates.index(each.against)]
         if i == 0 and own is not None:
             summary, rows = own, rows_of(own, genes)
             covariance, flips = covariance[rows], flips[rows]
+            if likelihood is not None:
+                same = same_estimates(own, given.betahat[rows])
+                likelihood, notes = (likelihood.at(rows), notes) if same else (None, [OTHER_ESTIMATES])
         else:
             summary = summary_of(genes, given.betahat, given.se)
         correlation = error_correlation(cfg, se, covariance)
         v, note = (None, None) if correlation is None else (correlation.v, correlation.note)
-        notes = [note] if note else []
-        yield each, discover_summary(summary, cfg, v=v, flips=flips, notes=notes, folder=folder)
+        notes += [note] if note else []
+        yield (
+            each,
+            discover_summary(
+                summary, cfg, v=v, likelihood=likelihood, flips=flips, notes=notes, folder=folder
+            ),
+        )
+
+
+def same_estimates(own: GeneSummary, betahat: Array) -> bool:
+    """Return whether a table has the estimates of the fit beside it, but for digits."""
+    return own.bhat.shape == betahat.shape and np.allclose(own.bhat, betahat, rtol=1e-4, atol=1e-6)
 
 
 def rows_of(summary: GeneSummary, genes: Sequence[str]) -> list[int]:

@@ -69,7 +69,9 @@ def gene_estimates(
         return GeneEstimates(base.mean, base.covariance, notes=base.notes)
     found = fit_guide_mixture(design, fit.mean, base, weight, spread)
     notes = (*base.notes, *([ONE_GUIDE] if alone else []), *found.notes(screen.fates[1:]))
-    return GeneEstimates(found.mean, found.covariance, notes=notes, guides=found.guides)
+    return GeneEstimates(
+        found.mean, found.covariance, notes=notes, guides=found.guides, likelihood=found.likelihood
+    )
 
 
 def _robust(

@@ -107,6 +107,8 @@ def test_a_saved_fit_is_read_back(fitted, folder):
     ):
         assert getattr(again, name) == getattr(fitted, name), name
     np.testing.assert_array_equal(again.posterior.theta_joint, fitted.posterior.theta_joint)
+    assert fitted.estimates.likelihood is not None  # the guesses about guides are kept
+    np.testing.assert_array_equal(again.estimates.likelihood.mean, fitted.estimates.likelihood.mean)
     first, second = (fb.discover(each, engine="native").table for each in (fitted, again))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
