@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import shlex
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +19,9 @@ from fatebias.api.settings import unknown_setting
 from fatebias.config import Config
 from fatebias.errors import ConfigError, explain
 from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
+
+# Groups of which several options go together, later ones winning: experiment=[calibrated,permutation].
+COMBINED = ("experiment",)
 
 
 def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> None:
@@ -30,11 +34,11 @@ def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> 
 
     parser = OverridesParser.create()
     keys = set(schema_keys())
-    for word in words:
+    for place, word in enumerate(words):
         try:
             override = parser.parse_override(word)
         except HydraException as error:
-            raise _unreadable(word, error) from error
+            raise _split_list(words[place:]) or _unreadable(word, error) from error
         key = override.key_or_group
         if override.is_delete() or override.package is not None or re.match(r"hydra(?![^./])", key):
             continue
@@ -46,6 +50,15 @@ def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> 
 
 
 def _check_choice(word: str, group: str, value: object, options: Collection[str]) -> None:
+    if group in COMBINED and isinstance(value, list):
+        for each in value:
+            if each not in options:
+                raise ConfigError(
+                    f"there is no option {each} in the group {group}",
+                    where=f"command line, {word}",
+                    allowed=list(options),
+                )
+        return
     if not isinstance(value, str):
         sweep = ",".join(map(str, value)) if isinstance(value, list) else None
         raise ConfigError(
@@ -54,6 +67,22 @@ def _check_choice(word: str, group: str, value: object, options: Collection[str]
             allowed=list(options),
             fix=f"to compare several, sweep over them: -m {group}={sweep}" if sweep else None,
         )
+
+
+def _split_list(words: Sequence[str]) -> ConfigError | None:
+    """Return what to type where the shell has cut a list at its spaces: ``data.fates=[EC, MES]``."""
+    _, _, value = words[0].partition("=")
+    if not value.startswith("[") or value.endswith("]"):
+        return None
+    end = next((i for i, word in enumerate(words) if word.endswith("]")), None)
+    if end is None:
+        return None
+    whole = " ".join(words[: end + 1])
+    return ConfigError(
+        "a list was cut at its spaces",
+        where=f"command line, {whole}",
+        fix=f"quote it for the shell: {shlex.quote(whole)}",
+    )
 
 
 def _unreadable(word: str, error: Exception) -> ConfigError:

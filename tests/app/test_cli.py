@@ -140,6 +140,26 @@ def test_a_sweep_writes_one_numbered_folder_a_run(terminal, tmp_path):
     assert [run["config"]["out_dir"] for run in runs] == [str(tmp_path / "out" / str(n)) for n in range(6)]
 
 
+def test_options_may_follow_settings(terminal, tmp_path):
+    done = terminal("priors=weak", "-m", "seed=0,1", "out_dir=both", real=False)
+    assert done.returncode == 0, done.stderr
+    assert [given(tmp_path / "both" / member)["config"]["seed"] for member in "01"] == [0, 1]
+
+
+def test_options_that_exclude_each_other_are_one_message(terminal):
+    done = terminal("--multirun", "--cfg", "job", real=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("options that do not go together\n  found: Only one of --run")
+
+
+def test_several_experiments_compose_the_later_over_the_earlier(terminal):
+    done = terminal("experiment=[calibrated,permutation]", "--cfg", "hydra", "-p", "hydra.sweeper.params")
+    assert done.returncode == 0, done.stderr
+    assert "range(0,21)" in done.stdout
+    done = terminal("experiment=[calibrated,permutation]", "--cfg", "job", "-p", "export.guides")
+    assert done.stdout.strip() == "mixture"
+
+
 def test_a_sweep_without_out_dir_writes_under_multirun(terminal, tmp_path):
     done = terminal("-m", "seed=0,1", real=False)
     assert done.returncode == 0, done.stderr

@@ -39,7 +39,8 @@ def bare() -> DictConfig:
         ("stages=[]", "where: stages\n  found: none\n  allowed: fit, discover"),
         (
             "stages=[discovery]",
-            "found: discovery\n  allowed: fit, discover, commitment, controls, spike_in, heldout, resample, check\n"
+            "found: discovery\n"
+            "  allowed: fit, discover, commitment, controls, spike_in, heldout, resample, check\n"
             "  fix: did you mean stages=discover",
         ),
         ("stages=[fit,fit]", "where: stages\n  found: fit, fit\n  allowed: each stage once"),
