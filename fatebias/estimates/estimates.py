@@ -5,8 +5,9 @@ Nothing here needs torch, so that discovery can run from the files of a fit alon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,8 @@ class GeneEstimates:
     drawn_flip: Array | None = None  # (L, F, F) `flip` from posterior draws; None takes normal draws
     notes: tuple[str, ...] = ()  # what the reader must know
     guides: GuideEstimates | None = None  # where guides may be inactive, else None
+    diagnostics: dict[str, Any] = field(default_factory=dict)  # of their own fit, where they have one
+    warnings: tuple[str, ...] = ()  # what these figures say against it
 
     @property
     def flip(self) -> Array:

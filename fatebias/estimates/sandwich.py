@@ -25,6 +25,7 @@ BROAD = 5.0
 # With fewer clusters behind a gene no factor makes its error trustworthy.
 FEWEST_TO_CORRECT = 5.0
 PILOT_GUIDE_SCALE = 0.5
+BROAD_ROUNDS = 8  # Newton steps: with scales held, five or six reach the mode
 
 
 def broad_scales(design: DesignMatrix, sigma_guide: Array | float = PILOT_GUIDE_SCALE) -> InitialValues:
@@ -41,11 +42,12 @@ def fit_broad(
     weight: float,
     sigma_guide: Array | float = PILOT_GUIDE_SCALE,
     mean: Array | None = None,
+    max_rounds: int = BROAD_ROUNDS,
 ) -> LaplaceFit:
     """Return the fit of gene effects by gene and day without the random walk's shrinkage."""
     held = broad_scales(design, sigma_guide)
     start = InitialValues(held.scale_precision, held.held, mean)
-    return fit_laplace(design, priors, likelihood_weight=weight, max_rounds=8, start=start)
+    return fit_laplace(design, priors, likelihood_weight=weight, max_rounds=max_rounds, start=start)
 
 
 @dataclass(frozen=True)
