@@ -12,6 +12,7 @@ from fatebias.config import AUTO, Config, weight_asked
 from fatebias.data.screen import Screen
 from fatebias.estimates.baseline import choose_baseline
 from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
+from fatebias.estimates.few_clusters import robust_theta
 from fatebias.estimates.guide_mixture import fit_guide_mixture
 from fatebias.estimates.sandwich import BROAD_ROUNDS, FEWEST_CLUSTERS, fit_broad, linearise
 from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, laplace_figures
@@ -115,5 +116,4 @@ def _robust(
             f"robust errors take each cell by itself: {cells.n_clusters} clusters ({screen.cluster_source}) "
             f"are fewer than {FEWEST_CLUSTERS}",
         )
-    covariance = cells.robust(index.reshape(len(index), -1), for_few=True)
-    return GeneEstimates(mean, covariance.reshape(*index.shape, *index.shape[1:]), notes=note)
+    return GeneEstimates(mean, robust_theta(cells).reshape(*index.shape, *index.shape[1:]), notes=note)
