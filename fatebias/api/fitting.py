@@ -97,6 +97,8 @@ def fit(screen: Screen, *, preset: str | None = None, progress: bool = True, **s
     config.inference.progress = progress and config.inference.progress
     with _ONE_FIT, _random_state_kept():
         result = fit_with(screen, config)
+    for note in result.notes:
+        log.warning("%s", note)
     for warning in result.warnings:
         log.warning("NOT CONVERGED: %s", warning)
     return result
@@ -132,8 +134,6 @@ def fit_with(
     estimates = gene_estimates(screen, config, posterior, weight, judge=True)
     own = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
     notes = (*suggested.notes, *estimates.notes)
-    for note in notes:
-        log.warning("%s", note)
     trace = fitted.trace
     return FitResult(
         effects=gene_table(own.betahat, own.se, screen.gene_names),

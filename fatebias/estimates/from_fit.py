@@ -82,7 +82,8 @@ def _of_broad_fit(
         covariance = cells.by_fate(screen.day)
     else:
         covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()
-    base = choose_baseline(fit.mean[design.theta_index], covariance, design.theta_index, cfg.export.baseline)
+    theta, n_ntc = fit.mean[design.theta_index], len(screen.ntc_guide_names)
+    base = choose_baseline(theta, covariance, design.theta_index, cfg.export.baseline, n_ntc)
     if cfg.export.guides == "normal":
         return GeneEstimates(base.mean, base.covariance, notes=base.notes)
     found = fit_guide_mixture(design, fit.mean, base, weight, spread)
