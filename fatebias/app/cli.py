@@ -6,6 +6,7 @@ import argparse
 import errno
 import logging
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -90,12 +91,14 @@ def options_first(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def _is_read(stream: TextIO) -> bool:
-    try:
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python flushes once more when it ends
-        return False
-    return True
+    """Say whether what is written still has a reader; without one, write to nowhere from here on."""
+    # Asked of the pipe: after a failed write nothing may be left to flush, and a flush then succeeds.
+    pipe = select.poll()
+    pipe.register(stream.fileno(), select.POLLOUT)
+    if not any(events & (select.POLLERR | select.POLLHUP) for _, events in pipe.poll(0)):
+        return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python flushes once more when it ends
+    return False
 
 
 def _message(error: Exception, groups: dict[str, dict[str, str]]) -> str | None:

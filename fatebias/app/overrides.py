@@ -6,17 +6,13 @@ takes that although nothing reads it. Here each ends in one message with the key
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 import shlex
-import types
-import typing
 from collections.abc import Collection, Mapping, Sequence
 
+from fatebias.api.settings import allowed_values, unknown_setting
 from fatebias.api.settings import keys as schema_keys
-from fatebias.api.settings import unknown_setting
-from fatebias.config import Config
 from fatebias.errors import ConfigError, explain
 from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
 
@@ -117,7 +113,12 @@ def composition_message(error: Exception, groups: Collection[str]) -> str | None
     if isinstance(cause, ValidationError):
         where = f"{file[1]}.yaml" if file else f"command line, {word}"
         found = str(cause).partition("\n")[0].rstrip(".")
-        return explain(f"{key} has a value of the wrong kind", where=where, found=found, allowed=_kind(key))
+        return explain(
+            f"{key} has a value of the wrong kind",
+            where=where,
+            found=found,
+            allowed=allowed_values(key, a_list="a list in brackets, such as [a,b]"),
+        )
     where = f"{file[1]}.yaml" if file else f"command line, {key}"
     settings = getattr(cause, "object_type", None)
     if isinstance(settings, type) and issubclass(settings, LocalSettings):
@@ -143,24 +144,3 @@ def _no_option(missing: str, options: Sequence[str]) -> str:
     near = difflib.get_close_matches(option, options, n=1)
     fix = f"did you mean {group}={near[0]}?" if near else None
     return explain(f"there is no option {option} in the group {group}", allowed=options, fix=fix)
-
-
-def _kind(key: str) -> str | None:
-    node: typing.Any = Config
-    for part in key.split("."):
-        node = typing.get_type_hints(node).get(part) if dataclasses.is_dataclass(node) else None
-    return _in_words(node)
-
-
-def _in_words(kind: typing.Any) -> str | None:
-    if isinstance(kind, types.UnionType):
-        return " or ".join(filter(None, map(_in_words, typing.get_args(kind))))
-    words = {
-        float: "a number",
-        int: "a whole number",
-        bool: "true or false",
-        str: "text",
-        list[str]: "a list in brackets, such as [a,b]",
-        types.NoneType: "null",
-    }
-    return words.get(kind)

@@ -6,8 +6,9 @@ Nothing here needs torch, so that discovery can run from the files of a fit alon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,8 @@ class GeneEstimates:
     guides: GuideEstimates | None = None  # where guides may be inactive, else None
     # Of the effects (F* x D), fate by fate, of which mean and covariance are the moments; None: one normal.
     likelihood: EffectLikelihood | None = None
+    diagnostics: dict[str, Any] = field(default_factory=dict)  # of their own fit, where they have one
+    warnings: tuple[str, ...] = ()  # what these figures say against it
 
     @property
     def flip(self) -> Array:

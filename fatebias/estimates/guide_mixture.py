@@ -72,12 +72,12 @@ class GuideMixtureFit:
                 f"{alone} guides are their gene's only one: whether they are inactive cannot be estimated"
             )
         if len(several):
-            low, high = np.quantile(self.spread, [0.1, 0.9])
+            low, high = (f"{sd:.2f}" for sd in np.quantile(self.spread, [0.1, 0.9]))
+            spread = f"{low} in" if low == high else f"{low} to {high} in"
             notes += [
                 f"guides may be inactive: an estimated {self.share:.1%} of {len(several)} are, "
                 f"{int((several > SURE).sum())} of them surely",
-                f"active guides vary around their gene with SD {low:.2f} to {high:.2f} in logits "
-                "(10 to 90 % of genes)",
+                f"active guides vary around their gene with SD {spread} logits (10 to 90 % of genes)",
             ]
         return (*notes, self.noise.summary_line(fates))
 

@@ -17,7 +17,12 @@ from fatebias.config import Config, weight_asked
 from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError
 from fatebias.inference.checkpoint import Checkpoint
-from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, loss_drift
+from fatebias.inference.diagnostics import (
+    convergence_warnings,
+    gene_k_hats,
+    laplace_figures,
+    loss_drift,
+)
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
 from fatebias.inference.result import Draws, Fit, LossTrace
@@ -119,7 +124,7 @@ def _laplace_only(
         for step, loss in zip(trace.step.tolist(), trace.loss.tolist(), strict=True):
             on_step(step, loss, stamp)
     begun = time.perf_counter()
-    diagnostics = _laplace_figures(laplace) | gene_k_hats(design, laplace, None, weight, cfg.seed)
+    diagnostics = laplace_figures(laplace) | gene_k_hats(design, laplace, None, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
     draw = _structured_draws(design, family, laplace, cfg, weight, seconds, diagnostics)
     return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
@@ -161,7 +166,7 @@ def _svi(
     begun = time.perf_counter()
     diagnostics: dict[str, Any] = loss_drift(trace) | {"svi_steps": len(trace.step)}
     if laplace is not None:
-        diagnostics |= _laplace_figures(laplace)
+        diagnostics |= laplace_figures(laplace)
         if structured is not None:
             diagnostics |= gene_k_hats(design, laplace, structured, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
@@ -183,16 +188,6 @@ def _variational_init(laplace: LaplaceFit) -> VariationalInit:
 
 def _generator(seed: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device=device).manual_seed(seed)
-
-
-def _laplace_figures(laplace: LaplaceFit) -> dict[str, float | int | bool]:
-    return {
-        "laplace_rounds": len(laplace.log_evidence),
-        "laplace_gradient_norm": float(np.sqrt(max(laplace.decrement, 0.0))),
-        "laplace_scale_change": laplace.scale_change,
-        "laplace_converged": laplace.converged,
-        "laplace_log_evidence": laplace.log_evidence[-1],
-    }
 
 
 def _structured_draws(

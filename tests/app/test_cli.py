@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +57,18 @@ def test_help_names_every_group_every_option_what_it_is_and_three_examples(termi
             assert comment in done.stdout
     assert "schema" not in done.stdout
     assert sum(line.startswith("  python run.py") for line in done.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]])
+def test_a_reader_that_has_left_is_no_error(tmp_path, words):
+    """As under ``| head -1``, where the first line is read and the rest is not."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, str(RUN_PY), *words], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_help_marks_what_the_command_has_chosen(terminal):

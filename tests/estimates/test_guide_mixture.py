@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,11 @@ from fatebias.config import (
 )
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import ConfigError
+from fatebias.estimates.estimates import GuideEstimates
 from fatebias.estimates.from_fit import gene_estimates
 from fatebias.estimates.guide_evidence import SIZES, SPREADS, Shares, sets_of_active
 from fatebias.estimates.guide_likelihood import GuideLikelihood
-from fatebias.estimates.guide_mixture import _GeneGuesses, average_over_guesses
+from fatebias.estimates.guide_mixture import GuideMixtureFit, _GeneGuesses, average_over_guesses
 from fatebias.estimates.sandwich import BROAD
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
@@ -317,3 +319,11 @@ def test_with_one_guide_a_gene_no_spread_of_guides_hides_the_effects():
     se = np.sqrt(np.einsum("lfdfd->lfd", given.covariance))
     assert np.median(se) < 0.15
     assert any("each gene has one guide" in note for note in given.notes)
+
+
+@pytest.mark.parametrize(("spread", "words"), [((0.1, 0.3), "0.12 to 0.28"), ((0.151, 0.152), "0.15")])
+def test_a_spread_that_is_the_same_in_all_genes_is_said_as_one_figure(spread, words):
+    guides = GuideEstimates(np.zeros(4), np.zeros((4, 2, 3)), np.ones((4, 2, 3)))
+    noise = SimpleNamespace(summary_line=str)
+    fit = GuideMixtureFit(np.zeros(0), np.zeros(0), guides, np.array(spread), 0.1, noise)
+    assert f"with SD {words} in logits (10 to 90 % of genes)" in fit.notes(["MES", "NEU"])[1]
