@@ -325,5 +325,5 @@ def test_with_one_guide_a_gene_no_spread_of_guides_hides_the_effects():
 def test_a_spread_that_is_the_same_in_all_genes_is_said_as_one_figure(spread, words):
     guides = GuideEstimates(np.zeros(4), np.zeros((4, 2, 3)), np.ones((4, 2, 3)))
     noise = SimpleNamespace(summary_line=str)
-    fit = GuideMixtureFit(np.zeros(0), np.zeros(0), guides, np.array(spread), 0.1, noise)
+    fit = GuideMixtureFit(np.zeros(0), np.zeros(0), guides, np.array(spread), 0.1, noise, None)
     assert f"with SD {words} in logits (10 to 90 % of genes)" in fit.notes(["MES", "NEU"])[1]
