@@ -44,7 +44,7 @@ def fitted_estimates(
 ) -> ContrastEstimates:
     """Return what a fit by ``inference=laplace``, whatever the run's method, gives mash."""
     laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
-    fit = fit_screen(screen, laplace, weight, start=start)
+    fit = fit_screen(screen, laplace, weight, start=start, judge=False)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     return contrast_estimates(screen, laplace, posterior, weight)
 

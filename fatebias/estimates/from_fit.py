@@ -58,9 +58,8 @@ def gene_estimates(
     if export.estimates == "posterior":
         return _robust(screen, cfg, flat, posterior.scales_mean**-2.0, weight, posterior.theta_mean)
     spread = posterior.scales_mean[:, -1]
-    if export.guides == "mixture" and _one_guide_each(
-        design
-    ):  # an SD that nothing tells from the effects would take them for deviations
+    # With one guide a gene, an SD that nothing tells from the effects would take them for deviations.
+    if export.guides == "mixture" and _one_guide_each(design):
         spread = np.full_like(spread, NO_SPREAD)
     rounds = max(BROAD_ROUNDS, cfg.inference.max_rounds)
     fit = fit_broad(design, cfg.priors, weight, spread, mean=flat, max_rounds=rounds)
