@@ -352,6 +352,7 @@ class DiscoveryConfig:
     covariances: str = "canonical"
     rank_one: str = "keep"
     null_correlation: str = "simple"
+    fates: str = "alone"
     mash_lfsr_thresh: float = 0.05
     lfsr_thresh: float = 0.05
     qvalue_thresh: float | None = None
@@ -372,6 +373,7 @@ class DiscoveryConfig:
         _one_of(
             "discovery.null_correlation", self.null_correlation, ("simple", "identity", "fit", "per_gene")
         )
+        _one_of("discovery.fates", self.fates, ("alone", "together"))
         _one_of("discovery.anyday_correction", self.anyday_correction, ("none", "bonferroni"))
         _positive("discovery.effect_size_eps", self.effect_size_eps, zero=True)
         if len(set(self.contrasts)) != len(self.contrasts):

@@ -55,6 +55,7 @@ class Controls(NtcCheck):
         from fatebias.pl.save import save_png
 
         tables, z, apart = [], [], []
+        contrast = np.eye(screen.n_fates_star)[screen.contrast_index]
         n_parts, n_draws = config.calibration.control_splits, config.calibration.control_draws
         for draw in range(n_draws):
             for part in range(n_parts):
@@ -63,8 +64,9 @@ class Controls(NtcCheck):
                 table = call_given(split, config, given)
                 own = table[names.GENE].str.startswith(PSEUDO_GENE).to_numpy()
                 tables.append(table[own].assign(**{names.PART: part, names.DRAW: draw}))
-                z.append(given.betahat[own] / given.se[own])
-                apart.append(day_differences(given.betahat[own], given.covariance[own]))
+                effects = given.contrast(contrast)
+                z.append(effects.betahat[own] / effects.se[own])
+                apart.append(day_differences(effects.betahat[own], effects.covariance[own]))
         table = pd.concat(tables, ignore_index=True)
         with atomic_path(paths.controls) as draft:
             table.to_csv(draft, index=False)

@@ -5,7 +5,7 @@ Nothing here needs torch, so that discovery can run from the files of a fit alon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,16 @@ class GeneEstimates:
         Of the two days for which it is greatest; the reference first, zero on the diagonal.
         """
         return normal_flip(self.mean, self.covariance) if self.drawn_flip is None else self.drawn_flip
+
+    def at(self, genes: Sequence[int]) -> GeneEstimates:
+        """Return those of some genes, in the order of these; guides are left out."""
+        return GeneEstimates(
+            self.mean[genes],
+            self.covariance[genes],
+            None if self.drawn_flip is None else self.drawn_flip[genes],
+            self.notes,
+            likelihood=None if self.likelihood is None else self.likelihood.at(genes),
+        )
 
     def contrast(self, weights: Array) -> ContrastEstimates:
         """Return the effects on a weighted sum of the non-reference fates, weights of shape (F*,)."""

@@ -77,6 +77,13 @@ class Prior:
         """Of the components, (P, D, D); all zeros is the point mass at no effect."""
         return self.scales[:, None, None] ** 2 * self.patterns[self.pattern]
 
+    def through(self, view: Array) -> Prior:
+        """Return the mixture over weighted sums of the effects, view (D', D); equal components become one."""
+        covariances = view @ self.covariances @ view.T
+        _, first, same = np.unique(covariances.round(12), axis=0, return_index=True, return_inverse=True)
+        weights = np.bincount(same.ravel(), self.weights).astype(np.float64)
+        return Prior.of(weights, covariances[first])
+
 
 def posterior_mixture(bhat: Array, shat: Array, v: Array, prior: Prior) -> Mixture:
     """Apply Bayes' theorem to every gene; bhat and shat (L, D), v (D, D) or (L, D, D)."""

@@ -70,6 +70,19 @@ def whiten_normals(likelihood: EffectLikelihood) -> Whitened:
     )
 
 
+def normal_log_density(likelihood: EffectLikelihood, covariance: Array) -> Array:
+    """Return the log density of each row under effects N(0, covariance), (M,); all zeros: no effect.
+
+    For one covariance at one size, where `directions` would be of no further use.
+    """
+    root = np.linalg.cholesky(likelihood.covariance + covariance)
+    apart = np.linalg.solve(root, likelihood.mean[..., None])[..., 0]
+    log_det = np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
+    weight = likelihood.log_some if covariance.any() else likelihood.log_none
+    constant = 0.5 * likelihood.mean.shape[1] * math.log(2 * math.pi)
+    return np.asarray(weight - log_det - 0.5 * (apart**2).sum(axis=1) - constant)
+
+
 def directions(data: Whitened, u: Array) -> Directions:
     """Decompose one pattern, (D, D), positive semi-definite, for every row."""
     factor = _factor(u)  # (D, m)

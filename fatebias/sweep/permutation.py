@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.api.settings import read_config
-from fatebias.discovery.core import Discovery, discover_contrasts, discover_summary
+from fatebias.discovery.core import discover_contrasts, discover_summary
 from fatebias.discovery.input import read_summary
+from fatebias.discovery.outcome import Discovery
 from fatebias.estimates.estimates import read_fit
 from fatebias.files.paths import RunPaths
 from fatebias.files.record import RunRecord
