@@ -122,6 +122,7 @@ class DataConfig:
     commitment_key: str | None = None
     permutation: int = 0
     Kmax: int = 20
+    min_cells: int = 1
     D: int | None = None
     R: int | None = None
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
@@ -151,7 +152,7 @@ class DataConfig:
             _check_fate_columns(self)
         if self.guide_threshold is not None:
             _positive("data.guide_threshold", self.guide_threshold, zero=True)
-        for name, least in (("Kmax", 1), ("D", 1), ("R", 1)):
+        for name, least in (("Kmax", 1), ("min_cells", 1), ("D", 1), ("R", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise _refuse(f"data.{name}", value, f"a whole number, {least} or more")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import threading
@@ -111,6 +112,7 @@ def fit_with(
     import numpy as np
     import pandas as pd
 
+    from fatebias.estimates.days import gene_days
     from fatebias.estimates.from_fit import gene_estimates
     from fatebias.estimates.likelihood_weight import estimate_weight
     from fatebias.estimates.marginal import marginal_effects, marginal_table
@@ -132,8 +134,11 @@ def fit_with(
     begun = time.perf_counter()
     posterior = posterior_moments(fitted.draw, config.inference.num_posterior_draws, screen.guide_gene)
     estimates = gene_estimates(screen, config, posterior, weight, judge=True)
+    days = gene_days(screen, config.data.min_cells)
+    estimates = dataclasses.replace(estimates, days=days)
     own = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
-    notes = (*suggested.notes, *estimates.notes)
+    lacking = days.note(screen.gene_names)
+    notes = (*suggested.notes, *estimates.notes, *([] if lacking is None else [lacking]))
     trace = fitted.trace
     return FitResult(
         effects=gene_table(own.betahat, own.se, screen.gene_names),

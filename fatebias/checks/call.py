@@ -43,7 +43,10 @@ def fitted_estimates(
     screen: Screen, cfg: Config, weight: float, start: InitialValues | None = None
 ) -> GeneEstimates:
     """Return what a fit by ``inference=laplace``, whatever the run's method, gives mash."""
-    laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
+    inference = dataclasses.replace(cfg.inference, method="laplace")
+    if cfg.export.estimates == "unshrunken":  # of which the scales are but a start
+        inference = dataclasses.replace(inference, scales="fixed")
+    laplace = dataclasses.replace(cfg, inference=inference)
     fit = fit_screen(screen, laplace, weight, start=start, judge=False)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     return gene_estimates(screen, laplace, posterior, weight)

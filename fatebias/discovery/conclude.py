@@ -15,9 +15,10 @@ from fatebias.config import DiscoveryConfig
 from fatebias.discovery.calls import large
 from fatebias.discovery.engine import call_rule
 from fatebias.discovery.input import GeneSummary
-from fatebias.discovery.outcome import Discovery, DiscoveryReport
+from fatebias.discovery.outcome import Discovery, DiscoveryReport, seen_log_lfsr
 from fatebias.discovery.ranking import active, with_calls
 from fatebias.discovery.result import EngineResult
+from fatebias.estimates.days import Days
 from fatebias.mash.joint import JointPosterior
 
 Array = NDArray[np.float64]
@@ -33,15 +34,19 @@ def concluded(
     flips: Array | None,
     notes: Sequence[str],
     begun: float,
+    days: Days | None = None,
 ) -> Discovery:
-    """Return table, calls and report of what an engine found; `by`: the engine, and why that one."""
+    """Return table, calls and report of what an engine found; `by`: the engine, and why that one.
+
+    A gene is not called on a day without cells of it: its lfsr there is 1.
+    """
     engine, why = by
     own_v = np.eye(summary.n_days) if result.v is None else result.v
     joint = JointPosterior(summary.bhat, summary.shat, own_v, result.priors, result.exact)
     notes = [*result.notes, *notes]
     for note in notes:
         log.warning(note)
-    log_lfsr = joint.log_lfsr
+    log_lfsr = seen_log_lfsr(joint, days)
     rule = call_rule(cfg)
     table = with_calls(_table(summary, result, joint, log_lfsr, cfg), rule, log_lfsr=log_lfsr)
     called = active(table, rule)
@@ -60,7 +65,7 @@ def concluded(
         n_calls=int(called.sum()),
         expected_false=float(np.exp(log_lfsr[called]).sum()),
     )
-    return Discovery(table, joint, report, cfg, flips)
+    return Discovery(table, joint, report, cfg, flips, days)
 
 
 def _table(

@@ -19,6 +19,7 @@ from fatebias.discovery.input import GeneSummary, summary_of
 from fatebias.discovery.outcome import Discovery
 from fatebias.discovery.together import fit_together
 from fatebias.errors import DiscoveryError, some
+from fatebias.estimates.days import Days
 from fatebias.estimates.estimates import GeneEstimates
 from fatebias.files.outputs import PLACES
 from fatebias.mash.effect_likelihood import EffectLikelihood
@@ -94,6 +95,7 @@ def discover_summary(
     flips: Array | None = None,
     notes: Sequence[str] = (),
     folder: Path | None = None,
+    days: Days | None = None,
 ) -> Discovery:
     """Shrink and call checked effects, one contrast alone; `notes` join those of the report."""
     begun = time.perf_counter()
@@ -103,7 +105,7 @@ def discover_summary(
     for note in why:
         log.info(note)
     result = run_engine(engine, summary, cfg, v, likelihood, folder)
-    return concluded(summary, result, cfg, (engine, why), flips, notes, begun)
+    return concluded(summary, result, cfg, (engine, why), flips, notes, begun, days)
 
 
 def all_contrasts(cfg: DiscoveryConfig, fates: Sequence[str], own: str) -> list[Contrast]:
@@ -172,10 +174,12 @@ def discover_contrasts(
         given = estimates.contrast(each.weights(fates))
         covariance, likelihood = given.covariance, exact_likelihood(cfg, se, given.likelihood)
         notes: list[str] = []
+        days = estimates.days
         changes = None if flip is None else flip[:, fates.index(each.fate), fates.index(each.against)]
         if i == 0 and own is not None:
             summary, rows = own, rows_of(own, genes)
             covariance, changes = covariance[rows], None if changes is None else changes[rows]
+            days = None if days is None else days.at(rows)
             if likelihood is not None:
                 same = same_estimates(own, given.betahat[rows])
                 likelihood, notes = (likelihood.at(rows), notes) if same else (None, [OTHER_ESTIMATES])
@@ -187,7 +191,14 @@ def discover_contrasts(
         yield (
             each,
             discover_summary(
-                summary, cfg, v=v, likelihood=likelihood, flips=changes, notes=notes, folder=folder
+                summary,
+                cfg,
+                v=v,
+                likelihood=likelihood,
+                flips=changes,
+                notes=notes,
+                folder=folder,
+                days=days,
             ),
         )
 
@@ -226,7 +237,7 @@ def _together(
             summary = own
         changes = None if flip is None else flip[:, fates.index(each.fate), fates.index(each.against)]
         result = fit.of(each.weights(fates))
-        yield each, concluded(summary, result, cfg, (fit.engine, fit.why), changes, (), begun)
+        yield each, concluded(summary, result, cfg, (fit.engine, fit.why), changes, (), begun, estimates.days)
 
 
 def same_estimates(own: GeneSummary, betahat: Array) -> bool:

@@ -14,6 +14,7 @@ from fatebias.config import DiscoveryConfig
 from fatebias.discovery.calls import call_table
 from fatebias.discovery.engine import call_rule
 from fatebias.discovery.ranking import CallRule, rank
+from fatebias.estimates.days import Days
 from fatebias.mash.joint import JointPosterior
 
 Array = NDArray[np.float64]
@@ -57,6 +58,8 @@ class Discovery:
         The settings of ``discovery`` used.
     flips
         Probability of a sign change over days before shrinkage, (L,); None where it is unknown.
+    days
+        Their labels, and on which of them a gene has cells; None where they are known by number alone.
     """
 
     table: pd.DataFrame
@@ -64,6 +67,12 @@ class Discovery:
     report: DiscoveryReport
     settings: DiscoveryConfig
     flips: Array | None = None
+    days: Days | None = None
+
+    @cached_property
+    def log_lfsr(self) -> Array:
+        """Log of the lfsr, (L, D); 0 on days without cells of the gene."""
+        return seen_log_lfsr(self.joint, self.days)
 
     @property
     def rule(self) -> CallRule:
@@ -72,12 +81,22 @@ class Discovery:
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
-        """The table with hits first, the surest at the top (``hits_ranked.csv``)."""
-        return rank(self.table, self.rule, log_lfsr=self.joint.log_lfsr)
+        """The table with hits first, the surest at the top (``hits_ranked.csv``); ``best_day`` as a label."""
+        ranked = rank(self.table, self.rule, log_lfsr=self.log_lfsr)
+        return ranked if self.days is None else self.days.labelled(ranked)
 
     @cached_property
     def calls(self) -> pd.DataFrame:
         """Days, peak, course and sign changes, in the order of `ranked` (``gene_calls.csv``)."""
         cfg = self.settings
-        table = call_table(self.table, self.joint, self.rule, cfg.effect_size_eps, cfg.seed, self.flips)
+        table = call_table(
+            self.table, self.joint, self.rule, cfg.effect_size_eps, cfg.seed, self.flips, self.days
+        )
         return table.set_index(names.GENE).loc[self.ranked[names.GENE]].reset_index()
+
+
+def seen_log_lfsr(joint: JointPosterior, days: Days | None) -> Array:
+    """Return the log of the lfsr, (L, D); 0 on days without cells of the gene."""
+    if days is None or days.unseen is None:
+        return joint.log_lfsr
+    return np.where(days.unseen, 0.0, joint.log_lfsr)

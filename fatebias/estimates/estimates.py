@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fatebias.contrasts import Contrast
 from fatebias.errors import DiscoveryError
+from fatebias.estimates.days import Days
 from fatebias.inference.posterior import sign_changes
 from fatebias.mash.effect_likelihood import EffectLikelihood, Rows
 
@@ -60,6 +61,7 @@ class GeneEstimates:
     likelihood: EffectLikelihood | None = None
     diagnostics: dict[str, Any] = field(default_factory=dict)  # of their own fit, where they have one
     warnings: tuple[str, ...] = ()  # what these figures say against it
+    days: Days | None = None  # their labels, and on which of them each gene has cells
 
     @property
     def flip(self) -> Array:
@@ -77,6 +79,7 @@ class GeneEstimates:
             None if self.drawn_flip is None else self.drawn_flip[genes],
             self.notes,
             likelihood=None if self.likelihood is None else self.likelihood.at(genes),
+            days=None if self.days is None else self.days.at(genes),
         )
 
     def contrast(self, weights: Array) -> ContrastEstimates:
@@ -140,6 +143,13 @@ def _likelihood(arrays: Mapping[str, Array]) -> EffectLikelihood | None:
     return EffectLikelihood(mean, covariance, log_none, log_some, rows, elsewhere)
 
 
+def _days(arrays: Mapping[str, Array]) -> Days:
+    labels = tuple(arrays["day_labels"].tolist())
+    if "gene_cells" not in arrays:  # of an earlier version
+        return Days(labels)
+    return Days(labels, arrays["gene_cells"].astype(np.int64), int(arrays["min_cells"]))
+
+
 def read_fit(path: Path, because: str) -> SavedFit:
     """Return what ``posterior.npz`` keeps of a fit; ``because`` says in the message what needs it.
 
@@ -153,6 +163,7 @@ def read_fit(path: Path, because: str) -> SavedFit:
                     arrays["export_covariance"],
                     arrays["export_flip"],
                     likelihood=_likelihood(arrays),
+                    days=_days(arrays),
                 ),
                 (str(arrays["reference_fate"]), *arrays["effect_fates"].tolist()),
                 str(arrays["contrast"]),

@@ -65,6 +65,8 @@ def posterior_arrays(posterior: Posterior, given: GeneEstimates, screen: Screen)
     arrays |= {f"export_{name}": getattr(given, name) for name in ("mean", "covariance", "flip")}
     if given.likelihood is not None:
         arrays |= likelihood_arrays(given.likelihood)
+    if given.days is not None and given.days.cells is not None:
+        arrays |= {"gene_cells": given.days.cells, "min_cells": np.array(given.days.least)}
     arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
     return {"gene_of_guide": screen.gene_of_guide, **arrays}
 

@@ -19,6 +19,7 @@ from fatebias.discovery.core import all_contrasts, discover_contrasts, discover_
 from fatebias.discovery.input import read_summary
 from fatebias.discovery.outcome import Discovery
 from fatebias.errors import DiscoveryError
+from fatebias.estimates.days import Days, plain_days
 from fatebias.estimates.estimates import SavedFit, read_fit
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
@@ -53,7 +54,9 @@ def discover(
         set_aside(paths, [folder for folder in sorted(paths.contrasts.iterdir()) if folder not in kept])
     own = read_summary(paths.gene_summary)
     if saved is None:
-        found = discover_summary(own, cfg, folder=paths.root)
+        labels = tuple(map(str, day_labels))
+        days = Days(labels) if len(labels) == own.n_days else plain_days(own.n_days)
+        found = discover_summary(own, cfg, folder=paths.root, days=days)
         _write(found, paths, own.table, day_labels, fate, against)
         return dataclasses.asdict(found.report)
     run = discover_contrasts(

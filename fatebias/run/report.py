@@ -63,7 +63,7 @@ def _weight(fit: Mapping[str, Any]) -> list[str]:
 
 def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
     ranked = read_table(paths.hits)
-    labels = record["stages"].get("fit", {}).get("screen", {}).get("day_labels")
+    labels = [str(each) for each in record["stages"].get("fit", {}).get("screen", {}).get("day_labels", [])]
     hits = int(ranked[names.HIT_ANYDAY].sum())
     width = max(4, *(len(str(gene)) for gene in ranked[names.GENE].head(SHOWN_GENES)))
     lines = [
@@ -71,10 +71,10 @@ def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
         f"  {'gene':<{width}}  best day   effect      sd      lfsr",
     ]
     for row in ranked.head(SHOWN_GENES).to_dict("records"):
-        day = int(row[names.BEST_DAY])
+        label = row[names.BEST_DAY]
+        day = labels.index(label) if labels else int(label.removeprefix("d"))
         effect, sd = (row.get(f"{part}{day}", float("nan")) for part in (names.POSTMEAN, names.POSTSD))
         mark = "*" if row[names.HIT_ANYDAY] else " "
-        label = labels[day] if labels and day < len(labels) else f"d{day}"
         figures = f"{effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"
         lines.append(f"{mark} {row[names.GENE]!s:<{width}}  {label:>8} {figures}")
     found = record["stages"]["discover"].get("report", {})
