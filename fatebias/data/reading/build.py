@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from fatebias.config import DataConfig
 from fatebias.data.assignment import pad
 from fatebias.data.reading.clusters import GRAPH_BLOCKS, REPLICATE_AND_DAY, column_clusters, graph_blocks
-from fatebias.data.reading.covariates import Levels, day_levels, replicate_levels
+from fatebias.data.reading.covariates import replicate_levels
+from fatebias.data.reading.days import day_levels
 from fatebias.data.reading.fates import fate_probabilities
 from fatebias.data.reading.guides import Assignments, assignments
+from fatebias.data.reading.labels import Levels
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.summary import Account, summarise_screen
 from fatebias.data.reading.weights import (
@@ -101,8 +103,10 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         dropped=dropped,
         genes_without_cells=tuple(sorted(set(genes) - set(gene_names))),
         notes=(*fates.notes, *days.notes, *guides.notes),
+        days_ordered_by=days.ordered_by,
         warnings=(
             *fates.warnings,
+            *days.warnings,
             *guides.warnings,
             *_crowding(crowded, data),
             *shuffled,
