@@ -113,6 +113,7 @@ class DataConfig:
     rep_key: str = "rep"
     day_key: str = "day"
     day_order: list[str] | None = None
+    meant_labels: list[str] = field(default_factory=list)
     bad_cells: str = "refuse"
     cell_weights: str = "none"
     weights: str | None = None

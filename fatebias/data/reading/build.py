@@ -121,7 +121,7 @@ def _clusters(
     """Group kept cells that may share noise, and name what groups them."""
     if raw.cluster is not None:
         where = raw.at("obs", data.cluster_key or "")
-        return column_clusters(raw.cluster[kept], where), f"obs[{data.cluster_key!r}]"
+        return column_clusters(raw.cluster[kept], where, data.meant_labels), f"obs[{data.cluster_key!r}]"
     if raw.graph is not None:
         return graph_blocks(raw.graph[kept][:, kept], group), GRAPH_BLOCKS
     return np.unique(group, return_inverse=True)[1].ravel().astype(np.int32), REPLICATE_AND_DAY

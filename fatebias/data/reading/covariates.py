@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def replicate_levels(column: pd.Series[Any], where: str, data: DataConfig) -> Levels:
     """Order replicates by name, numbers within names by value."""
-    codes, labels, _ = as_text(column, where)
+    codes, labels, _ = as_text(column, where, data.meant_labels)
     order = sorted(labels, key=natural)
     check_count("R", "replicates", data.R, tuple(order), where)
     return Levels(reorder(codes, labels, order), tuple(order))

@@ -20,7 +20,7 @@ ALLOWED = (
 
 def day_levels(column: pd.Series[Any], where: str, data: DataConfig) -> Levels:
     """Order days by ``data.day_order``, an ordered categorical, or the number and unit in each label."""
-    codes, labels, unused = as_text(column, where)
+    codes, labels, unused = as_text(column, where, [*data.meant_labels, *(data.day_order or ())])
     warnings: tuple[str, ...] = ()
     ordered = getattr(column, "cat", None)
     if data.day_order is not None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.config import DataConfig
+from fatebias.data.reading.labels import means_missing
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
 
@@ -80,7 +81,9 @@ def _name_columns(raw: RawScreen, data: DataConfig) -> tuple[tuple[str, ...], st
                 fix=settle,
             )
         return tuple(data.fate_columns), "data.fate_columns"
-    states = () if raw.terminal is None else tuple(str(state) for state in raw.terminal.categories)
+    states: tuple[str, ...] = ()
+    if raw.terminal is not None:  # a category "nan" is that of the cells which are not terminal
+        states = tuple(str(state) for state in raw.terminal.categories if not means_missing(str(state)))
     if len(states) == count:
         settle += f"; the terminal states, in their own order, are {', '.join(states)}"
     for origin, found in raw.fate_names:
@@ -95,6 +98,15 @@ def _name_columns(raw: RawScreen, data: DataConfig) -> tuple[tuple[str, ...], st
             raise DataError("the fate columns have numbers for names", where=where, found=found, fix=settle)
         if len(set(found)) != count:
             raise DataError("fate columns share a name", where=where, found=found, fix=settle)
+        missing = [name for name in found if means_missing(name)]
+        if missing:
+            raise DataError(
+                f"the name of a fate column means a missing value: {some(missing)}",
+                where=where,
+                found=found,
+                allowed="a name for every fate",
+                fix=f"{settle}, with the name that is meant in place of {some(missing)}",
+            )
         return found, origin
     if raw.terminal is None:
         raise DataError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fatebias import names
+from fatebias.data.reading.gene_names import check_gene_names
 from fatebias.errors import DataError, some
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class GuideMap:
     source: str  # the file's path or "the guide map (DataFrame)", for messages
     gene_of: dict[str, str]  # guide to gene as written, "" where the map leaves the gene of an NTC blank
     ntc: frozenset[str]  # the non-targeting guides
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,13 @@ def read_guide_map(guides: Path | pd.DataFrame) -> GuideMap:
     table = [(row[place[0]], row[place[1]], row[place[2]]) for _, row in rows.fields]
     _check_guides(table, rows)
     _check_genes(table, rows.source)
-    return GuideMap(rows.source, {guide: gene for guide, gene, _ in table}, _controls(table, rows.source))
+    ntc = _controls(table, rows.source)
+    rows_of: dict[str, list[int]] = {}
+    for (number, _), (guide, gene, _) in zip(rows.fields, table, strict=True):
+        if guide not in ntc:
+            rows_of.setdefault(gene, []).append(number)
+    warnings = check_gene_names(rows_of, rows.counted, f"{rows.source}: column {names.MAP_GENE}")
+    return GuideMap(rows.source, {guide: gene for guide, gene, _ in table}, ntc, warnings)
 
 
 # pandas.read_csv would refuse a row with a field too many, which is harmless, and take a row with a field

@@ -83,7 +83,7 @@ def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
         missing_guides=tuple(name for name in gene_of if name not in present),
         unmapped=unmapped,
         notes=tuple(notes),
-        warnings=_control_warnings(raw, controls, targeting),
+        warnings=(*raw.guide_map.warnings, *_control_warnings(raw, controls, targeting)),
     )
 
 

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias.errors import DataError, some
+from fatebias.errors import DataError, setting, some
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # More labels than any screen has days or replicates: the column means something else.
 MOST_LABELS = 100
-# How a missing value reads after the column was turned into text.
-MISSING_TEXT = frozenset({"", "nan", "none", "<na>", "nat"})
+# How a missing value reads as text, whichever program wrote it: R, pandas, SQL, a spreadsheet, a form.
+MISSING_TEXT = frozenset(
+    {
+        "",
+        "na",
+        "n/a",
+        "#n/a",
+        "<na>",
+        "na_character_",
+        "nan",
+        "nat",
+        "none",
+        "null",
+        "missing",
+        "-",
+        "--",
+        ".",
+        "?",
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,24 +50,15 @@ class Levels:
     warnings: tuple[str, ...] = ()
 
 
-def as_text(column: pd.Series[Any], where: str) -> tuple[NDArray[np.intp], list[str], list[str]]:
+def as_text(
+    column: pd.Series[Any], where: str, meant: Collection[str] = ()
+) -> tuple[NDArray[np.intp], list[str], list[str]]:
     """Code a column by its labels as text; return codes, labels and categories without a cell."""
     import pandas as pd
 
     codes, values = pd.factorize(column, use_na_sentinel=True)
     labels = [text(value) for value in np.asarray(values)]
-    missing = codes < 0
-    for code, label in enumerate(labels):
-        if label.strip().lower() in MISSING_TEXT:
-            missing |= codes == code
-    if missing.any():
-        raise DataError(
-            f"{int(missing.sum())} of {missing.size} cells have no value",
-            where=where,
-            found=f"missing in rows {some(np.flatnonzero(missing)[:5].tolist())}",
-            allowed="a value in every cell",
-            fix="fill in the column or remove those cells",
-        )
+    refuse_missing(codes, labels, where, meant)
     # Several values may share a text: 1 and '1' in an object column.
     merged, labels_array = pd.factorize(np.asarray(labels, dtype=object))
     codes, labels = merged[codes], [str(label) for label in labels_array]
@@ -63,6 +73,38 @@ def as_text(column: pd.Series[Any], where: str) -> tuple[NDArray[np.intp], list[
     _refuse_lookalikes(labels, where)
     categories = [text(value) for value in getattr(getattr(column, "cat", None), "categories", ())]
     return codes, labels, [category for category in categories if category not in labels]
+
+
+def refuse_missing(
+    codes: NDArray[np.intp],
+    labels: Sequence[str],
+    where: str,
+    meant: Collection[str] = (),
+    what: str = "value",
+    fix: str = "fill in the column or remove those cells",
+) -> None:
+    """Refuse cells without a label (a code below 0), and labels that mean missing unless they are `meant`."""
+    missing = codes < 0
+    as_label = [label for label in labels if means_missing(label) and label not in meant]
+    for label in as_label:
+        missing |= codes == labels.index(label)
+    if not missing.any():
+        return
+    if as_label:
+        fix += f"; where {some(as_label)} is a label of its own: {setting('data.meant_labels', as_label)}"
+    written = f", written as {some(as_label)}" if as_label else ""
+    raise DataError(
+        f"{int(missing.sum())} of {missing.size} cells have no {what}",
+        where=where,
+        found=f"missing{written} in rows {some(np.flatnonzero(missing)[:5].tolist())}",
+        allowed=f"a {what} for every cell",
+        fix=fix,
+    )
+
+
+def means_missing(label: str) -> bool:
+    """Whether a text stands for a missing value."""
+    return label.strip().casefold() in MISSING_TEXT
 
 
 def text(value: Any) -> str:
