@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from fatebias.config import DataConfig
+from fatebias.data.reading.ambient import ambient_counts
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
 
@@ -171,6 +172,8 @@ def _present(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.int64], NDArr
                 allowed="whole numbers, or a threshold above which a guide counts as present",
                 fix="data.guide_threshold=0.5 if these are assignment probabilities",
             )
+    if data.guide_threshold is None:
+        _refuse_raw_counts(matrix, where)
     above = entries > (data.guide_threshold or 0)
     notes = []
     stored = entries[entries > 0]
@@ -186,6 +189,26 @@ def _present(raw: RawScreen, data: DataConfig) -> tuple[NDArray[np.int64], NDArr
         )
     cell = np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))[above]
     return cell, matrix.indices[above].astype(np.int64), notes
+
+
+def _refuse_raw_counts(matrix: csr_matrix, where: str) -> None:
+    found = ambient_counts(matrix)
+    if found is None:
+        return
+    held = f"{found.single:.1%} of its entries are 1; {found.held:.1f} guides a cell if each counts"
+    if found.threshold is None:
+        held += ", and no threshold parts ambient ones from guides"
+        fix = "call the guides first and store them as 0/1, or data.guide_threshold=N"
+    else:
+        held += f", {found.held_above:.1f} above {found.threshold} UMIs"
+        fix = f"data.guide_threshold={found.threshold}, by a mixture of both parts (docs/input.md)"
+    raise DataError(
+        "the guide matrix looks like raw UMI counts, of which the ambient ones are no guides",
+        where=where,
+        found=held,
+        allowed="called guides, or a threshold above which a guide counts as present",
+        fix=f"{fix}; data.guide_threshold=0 counts every one",
+    )
 
 
 def _check_overlap(columns: list[str], known: NDArray[np.bool_], raw: RawScreen, data: DataConfig) -> None:
