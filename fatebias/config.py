@@ -109,6 +109,8 @@ class DataConfig:
     guide_key: str = "guide"
     guide_threshold: float | None = None
     unmapped_guides: str = "refuse"
+    guide_calls: str | None = None
+    two_targets: str = "refuse"
     covar_key: str = "covar"
     rep_key: str = "rep"
     day_key: str = "day"
@@ -130,6 +132,7 @@ class DataConfig:
         """Check the fates against each other, and that data=anndata names its files."""
         _one_of("data.source", self.source, ("demo", "simulated", "anndata", "memory"))
         _one_of("data.unmapped_guides", self.unmapped_guides, ("refuse", "ignore"))
+        _one_of("data.two_targets", self.two_targets, ("refuse", "first", "both", "drop"))
         _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop"))
         _check_cell_weights(self)
         if self.permutation < 0:

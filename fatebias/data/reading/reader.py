@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fatebias.config import DataConfig
 from fatebias.data.reading.anndata_file import Store, open_store
@@ -14,12 +15,13 @@ from fatebias.data.reading.elements import (
     dense_matrix,
     frame_columns,
     frame_index,
-    frame_series,
     sparse_matrix,
 )
 from fatebias.data.reading.fates import terminal_key
+from fatebias.data.reading.guide_calls import read_calls
 from fatebias.data.reading.guide_map import GuideMap, read_guide_map
 from fatebias.data.reading.raw import RawScreen
+from fatebias.data.reading.replicate import read_replicates
 from fatebias.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,35 +35,32 @@ GUIDE_NAMES = "guide_names"
 def read_raw(source: Path | AnnData, guides: Path | pd.DataFrame, data: DataConfig) -> RawScreen:
     """Read the elements that a screen needs; nothing but the guide map is checked yet."""
     with open_store(source) as store:
-        return _read_store(store, read_guide_map(guides), data)
+        return _read_store(store, read_guide_map(guides, data.two_targets), data)
 
 
 def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen:
     cells = store.cells()
-    for part, key, setting in (
+    for part, key, name in (
         ("obsm", data.fate_prob_key, "fate_prob_key"),
-        ("obsm", data.guide_key, "guide_key"),
-        ("obsm", data.covar_key, "covar_key"),
+        *((("obsm", data.guide_key, "guide_key"),) if data.guide_calls is None else ()),
         ("obs", data.day_key, "day_key"),
         *((("obs", data.weights, "weights"),) if data.weights else ()),
         *((("obs", data.cluster_key, "cluster_key"),) if data.cluster_key else ()),
         *((("obs", data.commitment_key, "commitment_key"),) if data.commitment_key else ()),
     ):
-        _check_key(store, part, key, setting)
+        _check_key(store, part, key, name)
     fates = store.raw_element(data.fate_prob_key)
-    guides = store.raw_element(data.guide_key)
-    columns, columns_from = _guide_columns(store, guides, data)
+    rep, rep_at = read_replicates(store, data)
     raw = RawScreen(
         source=store.source,
         cells=cells,
         fate_values=dense_matrix(fates, f"{store.source}: obsm[{data.fate_prob_key!r}]"),
         fate_names=_fate_names(store, fates, data),
         terminal=_terminal_states(store, data),
-        guides=sparse_matrix(guides, f"{store.source}: obsm[{data.guide_key!r}]"),
-        guide_columns=columns,
-        guide_columns_from=columns_from,
+        **_guides(store, cells, guide_map, data),
         day=as_series(store.value("obs", data.day_key)),
-        rep=_replicates(store, data),
+        rep=rep,
+        rep_at=rep_at,
         weight=as_series(store.value("obs", data.weights)) if data.weights else None,
         guide_map=guide_map,
         cluster=as_series(store.value("obs", data.cluster_key)) if data.cluster_key else None,
@@ -70,6 +69,29 @@ def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScree
     )
     _check_lengths(store, raw, data)
     return raw
+
+
+def _guides(store: Store, cells: NDArray[Any], guide_map: GuideMap, data: DataConfig) -> dict[str, Any]:
+    """Read the guides of a `RawScreen`: text calls where they are configured, else the matrix."""
+    if data.guide_calls is not None:
+        calls = read_calls(store, cells, data, tuple(guide_map.gene_of))
+        return {
+            "guides": calls.matrix,
+            "guides_at": calls.where,
+            "guide_columns": calls.columns,
+            "guide_columns_from": "the calls",
+            "guides_called": True,
+            "guide_notes": calls.notes,
+        }
+    where = f"{store.source}: obsm[{data.guide_key!r}]"
+    element = store.raw_element(data.guide_key)
+    columns, columns_from = _guide_columns(store, element, data)
+    return {
+        "guides": sparse_matrix(element, where),
+        "guides_at": where,
+        "guide_columns": columns,
+        "guide_columns_from": columns_from,
+    }
 
 
 def _check_key(store: Store, part: str, key: str, setting: str) -> None:
@@ -134,28 +156,6 @@ def _guide_columns(store: Store, guides: Any, data: DataConfig) -> tuple[tuple[A
     )
 
 
-def _replicates(store: Store, data: DataConfig) -> pd.Series[Any]:
-    covar = store.raw_element(data.covar_key)
-    where = f"{store.source}: obsm[{data.covar_key!r}]"
-    columns = frame_columns(covar)
-    if columns is None:
-        raise DataError(
-            "the covariates have no column names",
-            where=where,
-            found="a matrix",
-            allowed=f"a DataFrame with a column {data.rep_key!r}",
-            fix=f"adata.obsm[{data.covar_key!r}] = adata.obs[[{data.rep_key!r}]]",
-        )
-    if data.rep_key not in columns:
-        raise DataError(
-            f"the covariates have no column {data.rep_key!r}",
-            where=where,
-            found=columns,
-            fix="data.rep_key=COLUMN with one of these",
-        )
-    return next(column for _, column in frame_series(covar, where, only=data.rep_key))
-
-
 def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
     """Check that every part has the same cells in the same order."""
     n_cells = raw.cells.size
@@ -163,8 +163,8 @@ def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
         raise DataError("the screen has no cells", where=store.source, fix="check how it was subset")
     lengths = {
         raw.at("obsm", data.fate_prob_key): raw.fate_values.shape[0],
-        raw.at("obsm", data.guide_key): raw.guides.shape[0],
-        raw.at("obsm", data.covar_key): raw.rep.size,
+        raw.guides_at: raw.guides.shape[0],
+        raw.rep_at: raw.rep.size,
         raw.at("obs", data.day_key): raw.day.size,
     }
     for where, length in lengths.items():
@@ -175,7 +175,10 @@ def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
                 allowed=f"{n_cells} rows",
                 fix="write the file again: adata.write_h5ad(PATH)",
             )
-    for key in (data.fate_prob_key, data.guide_key, data.covar_key):
+    used = [data.fate_prob_key]
+    used += [data.guide_key] if data.guide_calls is None else []
+    used += [data.covar_key] if raw.rep_at.startswith(raw.at("obsm", data.covar_key)) else []
+    for key in used:
         index = frame_index(store.raw_element(key), raw.at("obsm", key))
         if index is not None and not np.array_equal(index.astype(str), raw.cells.astype(str)):
             raise DataError(
