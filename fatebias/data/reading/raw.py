@@ -23,6 +23,7 @@ class RawScreen:
     fate_values: NDArray[Any]  # (N, columns) obsm[fate_prob_key] as stored
     fate_names: tuple[tuple[str, tuple[str, ...]], ...]  # origin and column names, the most trusted first
     terminal: pd.Categorical | None  # (N,) terminal state of each cell, where obs has that categorical
+    terminal_key: str  # the obs column of `terminal`, or where it would be
     guides: csr_matrix  # (N, guide columns) duplicates summed
     guides_at: str  # where they were found, for messages
     guide_columns: tuple[Any, ...]  # names of the guide columns as found

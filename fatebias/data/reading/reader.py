@@ -17,7 +17,7 @@ from fatebias.data.reading.elements import (
     frame_index,
     sparse_matrix,
 )
-from fatebias.data.reading.fates import terminal_key
+from fatebias.data.reading.fate_names import CELLRANK_1, terminal_keys
 from fatebias.data.reading.guide_calls import read_calls
 from fatebias.data.reading.guide_map import GuideMap, read_guide_map
 from fatebias.data.reading.raw import RawScreen
@@ -51,12 +51,14 @@ def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScree
         _check_key(store, part, key, name)
     fates = store.raw_element(data.fate_prob_key)
     rep, rep_at = read_replicates(store, data)
+    terminal, terminal_key = _terminal_states(store, data)
     raw = RawScreen(
         source=store.source,
         cells=cells,
         fate_values=dense_matrix(fates, f"{store.source}: obsm[{data.fate_prob_key!r}]"),
         fate_names=_fate_names(store, fates, data),
-        terminal=_terminal_states(store, data),
+        terminal=terminal,
+        terminal_key=terminal_key,
         **_guides(store, cells, guide_map, data),
         day=as_series(store.value("obs", data.day_key)),
         rep=rep,
@@ -94,13 +96,16 @@ def _guides(store: Store, cells: NDArray[Any], guide_map: GuideMap, data: DataCo
     }
 
 
-def _check_key(store: Store, part: str, key: str, setting: str) -> None:
+def _check_key(store: Store, part: str, key: str, name: str) -> None:
     present = store.keys(part)
     if key in present:
         return
-    fix = f"data.{setting}=KEY with one of these"
+    fix = f"data.{name}=KEY with one of these"
     if part == "obsm" and key in store.keys("obs"):
         fix = f"obs has a column {key!r}: adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
+    older = [each for each in CELLRANK_1 if each in present]
+    if name == "fate_prob_key" and older:
+        fix = f"data.fate_prob_key={older[0]}, which is CellRank 1's"
     raise DataError(
         f"{part}[{key!r}] is absent",
         where=f"{store.source}: {part}",
@@ -124,12 +129,14 @@ def _fate_names(store: Store, fates: Any, data: DataConfig) -> tuple[tuple[str, 
     return tuple(found)
 
 
-def _terminal_states(store: Store, data: DataConfig) -> pd.Categorical | None:
-    key = terminal_key(data.fate_prob_key)
-    if key not in store.keys("obs"):
-        return None
-    column = as_series(store.value("obs", key))
-    return column.array if hasattr(column, "cat") else None
+def _terminal_states(store: Store, data: DataConfig) -> tuple[pd.Categorical | None, str]:
+    """Return the terminal state of each cell, None where no column has them, and the column's key."""
+    keys = terminal_keys(data.fate_prob_key)
+    for key in keys:
+        if key in store.keys("obs"):
+            column = as_series(store.value("obs", key))
+            return (column.array if hasattr(column, "cat") else None), key
+    return None, keys[0]
 
 
 def _graph(store: Store, data: DataConfig) -> csr_matrix | None:

@@ -86,6 +86,7 @@ def simulate_raw(
         fate_values=p,
         fate_names=(("the simulator", truth.fates),),
         terminal=None,
+        terminal_key="",
         guides=matrix,
         guides_at="the simulator",
         guide_columns=guides,
