@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias.data.reading.elements import is_old_frame, plain, read_element, without_warnings
+from fatebias.data.reading.elements import is_old_frame, plain, read_element
+from fatebias.data.reading.open_file import not_anndata, open_root
 from fatebias.errors import DataError
 
 if TYPE_CHECKING:
@@ -93,13 +94,9 @@ def open_store(source: Path | AnnData) -> Iterator[Store]:
         _check_object(source)
         yield MemoryStore(source)
         return
-    root = _open_file(source)
-    try:
+    with open_root(source) as root:
         _check_layout(root, source)
         yield FileStore(root, str(source))
-    finally:
-        if hasattr(root, "close"):
-            root.close()
 
 
 def _check_object(source: Any) -> None:
@@ -114,41 +111,10 @@ def _check_object(source: Any) -> None:
         )
 
 
-def _open_file(path: Path) -> Any:
-    if not path.exists():
-        raise DataError(
-            "no such file", where=path, fix="data.adata_path=PATH to an .h5ad file or .zarr folder"
-        )
-    with without_warnings():
-        try:
-            return _open_zarr(path) if path.is_dir() else _open_h5ad(path)
-        except (PermissionError, BlockingIOError) as error:
-            raise DataError(
-                "the file cannot be opened",
-                where=path,
-                found=error,
-                fix="give yourself the right to read it, or wait until no other program writes to it",
-            ) from error
-        except Exception as error:  # h5py and zarr raise whatever their layers below do
-            raise _not_anndata(path, f"it cannot be opened: {error}") from error
-
-
-def _open_h5ad(path: Path) -> Any:
-    import h5py
-
-    return h5py.File(path, "r")
-
-
-def _open_zarr(path: Path) -> Any:
-    import zarr
-
-    return zarr.open_group(str(path), mode="r")
-
-
 def _check_layout(root: Any, path: Path) -> None:
     here = sorted(root)
     if "obs" not in here:
-        raise _not_anndata(path, f"it holds {', '.join(here) or 'nothing'}")
+        raise not_anndata(path, f"it holds {', '.join(here) or 'nothing'}")
     attributes = getattr(root["obs"], "attrs", {})
     if "_index" not in attributes or "column-order" not in attributes:
         raise DataError(
@@ -158,13 +124,3 @@ def _check_layout(root: Any, path: Path) -> None:
             fix=f"read it with anndata and write it again: "
             f"import anndata; anndata.read_h5ad({str(path)!r}).write_h5ad({str(path)!r})",
         )
-
-
-def _not_anndata(path: Path, found: str) -> DataError:
-    return DataError(
-        "not an AnnData file",
-        where=path,
-        found=found,
-        allowed="an .h5ad file or .zarr folder that anndata wrote",
-        fix="data.adata_path=screen.h5ad",
-    )
