@@ -100,6 +100,8 @@ class DataConfig:
     source: str = "demo"
     adata_path: str | None = None
     guide_map_csv: str | None = None
+    modality: str | None = None
+    guide_modality: str | None = None
     fate_prob_key: str = "lineages_fwd"
     fates: list[str] = field(default_factory=lambda: ["EC", "MES", "NEU"])
     ref_fate: str = "EC"
@@ -161,15 +163,13 @@ class DataConfig:
             if value is not None and value < least:
                 raise _refuse(f"data.{name}", value, f"a whole number, {least} or more")
         if self.source == "anndata":
-            for name in ("adata_path", "guide_map_csv"):
-                if getattr(self, name) is None:
-                    raise ConfigError(
-                        f"data=anndata needs data.{name}",
-                        where=f"data.{name}",
-                        found="nothing",
-                        fix="python run.py data=anndata data.adata_path=screen.h5ad "
-                        "data.guide_map_csv=guides.csv",
-                    )
+            if self.adata_path is None:  # some screens bring their guide map with them
+                raise ConfigError(
+                    "data=anndata needs data.adata_path",
+                    where="data.adata_path",
+                    found="nothing",
+                    fix="data=anndata data.adata_path=screen.h5ad data.guide_map_csv=guides.csv",
+                )
 
 
 def _check_cell_weights(data: DataConfig) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias.config import DataConfig
-from fatebias.data.reading.anndata_file import Store
 from fatebias.data.reading.elements import as_series
 from fatebias.data.reading.guide_columns import SURE
+from fatebias.data.reading.guide_matrix import GuideMatrix
 from fatebias.data.reading.labels import means_missing, text
+from fatebias.data.reading.stores import Store
 from fatebias.data.reading.table_file import TableRows, read_table
 from fatebias.errors import DataError, setting, some
 
@@ -30,19 +29,10 @@ NO_CALL = frozenset({"no call", "no calls", "negative", "unassigned", "no guide"
 FEW_FOUND = 0.5
 
 
-@dataclass(frozen=True, eq=False)
-class GuideCalls:
-    """Called guides as a matrix with named columns."""
-
-    matrix: csr_matrix  # (N, guides) UMIs where a threshold asks for them, else 1
-    columns: tuple[str, ...]
-    where: str
-    notes: tuple[str, ...]
-
-
-def read_calls(store: Store, cells: NDArray[Any], data: DataConfig, known: Sequence[str]) -> GuideCalls:
-    """Read ``data.guide_calls``, an obs column or else a file; `known` are the guides of the map."""
-    source = data.guide_calls or ""
+def read_calls(
+    store: Store, cells: NDArray[Any], source: str, threshold: float | None, known: Sequence[str]
+) -> GuideMatrix:
+    """Read calls from an obs column or else a file, those above `threshold` UMIs; `known` are in the map."""
     if source in store.keys("obs"):
         where = f"{store.source}: obs[{source!r}]"
         calls = _texts(store, source)
@@ -60,8 +50,8 @@ def read_calls(store: Store, cells: NDArray[Any], data: DataConfig, known: Seque
             "protospacer_calls_per_cell.csv",
             fix="data.guide_calls=COLUMN, or data.guide_calls=protospacer_calls_per_cell.csv",
         )
-    matrix, columns = _matrix(calls, umis, cell, cells.size, data, known, where)
-    return GuideCalls(matrix, columns, where, notes)
+    matrix, columns = _matrix(calls, umis, cell, cells.size, threshold, known, where)
+    return GuideMatrix(matrix, where, columns, "the calls", True, notes)
 
 
 def _texts(store: Store, key: str) -> list[str]:
@@ -135,7 +125,7 @@ def _matrix(
     umis: Sequence[str] | None,
     cell: NDArray[np.intp],
     n_cells: int,
-    data: DataConfig,
+    threshold: float | None,
     known: Sequence[str],
     where: str,
 ) -> tuple[csr_matrix, tuple[str, ...]]:
@@ -155,8 +145,8 @@ def _matrix(
     row = np.repeat(cell, [len(guides) for guides in held])
     column = np.array([number[guide] for guides in held for guide in guides], dtype=np.int64)
     value = np.ones(len(row))
-    if data.guide_threshold is not None:
-        value = _umis(umis, held, where, data)
+    if threshold is not None:
+        value = _umis(umis, held, where, threshold)
     if not names:
         raise DataError(
             "no cell has a guide call",
@@ -170,7 +160,7 @@ def _matrix(
 
 
 def _umis(
-    umis: Sequence[str] | None, held: Sequence[list[str]], where: str, data: DataConfig
+    umis: Sequence[str] | None, held: Sequence[list[str]], where: str, threshold: float
 ) -> NDArray[Any]:
     """Return the UMIs of each call, from text such as 3|5."""
     parts = [] if umis is None else [list(filter(None, SURE.split(each.strip()))) for each in umis]
@@ -184,7 +174,7 @@ def _umis(
         fits = False
     if not fits:
         raise DataError(
-            f"data.guide_threshold={data.guide_threshold:g} asks for UMIs, which the guide calls lack",
+            f"data.guide_threshold={threshold:g} asks for UMIs, which the guide calls lack",
             where=where,
             found=f"no column {UMIS[0]} with a number for each guide, as 3|5",
             allowed=f"a column {UMIS[0]} beside the calls",

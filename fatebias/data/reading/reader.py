@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.anndata_file import Store, open_store
+from fatebias.data.reading.anndata_file import open_store
 from fatebias.data.reading.elements import (
     as_series,
     dense_matrix,
@@ -18,10 +17,12 @@ from fatebias.data.reading.elements import (
     sparse_matrix,
 )
 from fatebias.data.reading.fate_names import CELLRANK_1, terminal_keys
-from fatebias.data.reading.guide_calls import read_calls
-from fatebias.data.reading.guide_map import GuideMap, read_guide_map
+from fatebias.data.reading.guide_map import GuideMap
+from fatebias.data.reading.guide_source import OBSM, read_guides, read_map, source_of_guides
+from fatebias.data.reading.modalities import ChosenParts, choose_parts
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.replicate import read_replicates
+from fatebias.data.reading.stores import Store
 from fatebias.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,20 +30,24 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy.sparse import csr_matrix
 
-GUIDE_NAMES = "guide_names"
+
+def read_raw(source: Path | AnnData, guides: Path | pd.DataFrame | None, data: DataConfig) -> RawScreen:
+    """Read the elements that a screen needs; nothing but the guide map is checked yet.
+
+    Without `guides` the guide map is what the screen itself says of its guides.
+    """
+    with open_store(source) as opened:
+        parts = choose_parts(opened, data)
+        return _read_parts(parts, read_map(parts, guides, data), data)
 
 
-def read_raw(source: Path | AnnData, guides: Path | pd.DataFrame, data: DataConfig) -> RawScreen:
-    """Read the elements that a screen needs; nothing but the guide map is checked yet."""
-    with open_store(source) as store:
-        return _read_store(store, read_guide_map(guides, data.two_targets), data)
-
-
-def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen:
-    cells = store.cells()
+def _read_parts(parts: ChosenParts, guide_map: GuideMap, data: DataConfig) -> RawScreen:
+    store = parts.store
+    cells = store.names()
+    kind = source_of_guides(parts, data)
     for part, key, name in (
         ("obsm", data.fate_prob_key, "fate_prob_key"),
-        *((("obsm", data.guide_key, "guide_key"),) if data.guide_calls is None else ()),
+        *((("obsm", data.guide_key, "guide_key"),) if kind == OBSM else ()),
         ("obs", data.day_key, "day_key"),
         *((("obs", data.weights, "weights"),) if data.weights else ()),
         *((("obs", data.cluster_key, "cluster_key"),) if data.cluster_key else ()),
@@ -52,14 +57,21 @@ def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScree
     fates = store.raw_element(data.fate_prob_key)
     rep, rep_at = read_replicates(store, data)
     terminal, terminal_key = _terminal_states(store, data)
+    fate_values = dense_matrix(fates, f"{store.source}: obsm[{data.fate_prob_key!r}]")
+    guides = read_guides(parts, kind, cells, guide_map, data)
     raw = RawScreen(
         source=store.source,
         cells=cells,
-        fate_values=dense_matrix(fates, f"{store.source}: obsm[{data.fate_prob_key!r}]"),
+        fate_values=fate_values,
         fate_names=_fate_names(store, fates, data),
         terminal=terminal,
         terminal_key=terminal_key,
-        **_guides(store, cells, guide_map, data),
+        guides=guides.matrix,
+        guides_at=guides.where,
+        guide_columns=guides.columns,
+        guide_columns_from=guides.columns_from,
+        guides_called=guides.called,
+        guide_notes=guides.notes,
         day=as_series(store.value("obs", data.day_key)),
         rep=rep,
         rep_at=rep_at,
@@ -69,31 +81,8 @@ def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScree
         graph=_graph(store, data),
         commitment=as_series(store.value("obs", data.commitment_key)) if data.commitment_key else None,
     )
-    _check_lengths(store, raw, data)
+    _check_lengths(store, raw, data, kind == OBSM)
     return raw
-
-
-def _guides(store: Store, cells: NDArray[Any], guide_map: GuideMap, data: DataConfig) -> dict[str, Any]:
-    """Read the guides of a `RawScreen`: text calls where they are configured, else the matrix."""
-    if data.guide_calls is not None:
-        calls = read_calls(store, cells, data, tuple(guide_map.gene_of))
-        return {
-            "guides": calls.matrix,
-            "guides_at": calls.where,
-            "guide_columns": calls.columns,
-            "guide_columns_from": "the calls",
-            "guides_called": True,
-            "guide_notes": calls.notes,
-        }
-    where = f"{store.source}: obsm[{data.guide_key!r}]"
-    element = store.raw_element(data.guide_key)
-    columns, columns_from = _guide_columns(store, element, data)
-    return {
-        "guides": sparse_matrix(element, where),
-        "guides_at": where,
-        "guide_columns": columns,
-        "guide_columns_from": columns_from,
-    }
 
 
 def _check_key(store: Store, part: str, key: str, name: str) -> None:
@@ -147,23 +136,7 @@ def _graph(store: Store, data: DataConfig) -> csr_matrix | None:
     return sparse_matrix(store.value("obsp", data.connectivities_key), where)
 
 
-def _guide_columns(store: Store, guides: Any, data: DataConfig) -> tuple[tuple[Any, ...], str]:
-    columns = frame_columns(guides)
-    if columns is not None:
-        return columns, "the DataFrame's columns"
-    for key in (f"{data.guide_key}_names", GUIDE_NAMES):
-        if key in store.keys("uns"):
-            return tuple(np.ravel(store.value("uns", key)).tolist()), f"uns[{key!r}]"
-    raise DataError(
-        "the names of the guide columns are unknown",
-        where=f"{store.source}: obsm[{data.guide_key!r}]",
-        found=f"a matrix without column names; uns has {', '.join(store.keys('uns')) or 'nothing'}",
-        allowed=f"a DataFrame, or a matrix with uns[{GUIDE_NAMES!r}]",
-        fix=f"adata.uns[{GUIDE_NAMES!r}] = [...] with the guide names in the order of the columns",
-    )
-
-
-def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
+def _check_lengths(store: Store, raw: RawScreen, data: DataConfig, guides_in_obsm: bool) -> None:
     """Check that every part has the same cells in the same order."""
     n_cells = raw.cells.size
     if n_cells == 0:
@@ -183,7 +156,7 @@ def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
                 fix="write the file again: adata.write_h5ad(PATH)",
             )
     used = [data.fate_prob_key]
-    used += [data.guide_key] if data.guide_calls is None else []
+    used += [data.guide_key] if guides_in_obsm else []
     used += [data.covar_key] if raw.rep_at.startswith(raw.at("obsm", data.covar_key)) else []
     for key in used:
         index = frame_index(store.raw_element(key), raw.at("obsm", key))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.anndata_file import Store
 from fatebias.data.reading.elements import as_series, frame_columns, frame_series
 from fatebias.data.reading.labels import Levels, as_text, check_count, natural, reorder
+from fatebias.data.reading.stores import Store
 from fatebias.errors import DataError
 
 if TYPE_CHECKING:
