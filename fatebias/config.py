@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from fatebias.contrasts import parse_contrasts
-from fatebias.errors import ConfigError
+from fatebias.errors import ConfigError, setting
 
 CHECK = "check"  # reads and judges the screen, and stops
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
@@ -101,19 +101,25 @@ class DataConfig:
     source: str = "demo"
     adata_path: str | None = None
     guide_map_csv: str | None = None
+    modality: str | None = None
+    guide_modality: str | None = None
     fate_prob_key: str = "lineages_fwd"
     fates: list[str] = field(default_factory=lambda: ["EC", "MES", "NEU"])
     ref_fate: str = "EC"
     contrast_fate: str = "MES"
     fate_columns: list[str] | None = None
     other_fates: str = "refuse"
+    merge_fates: Any = None  # dict[str, list[str]]; Hydra adds no keys to a typed one from the command line
     guide_key: str = "guide"
     guide_threshold: float | None = None
     unmapped_guides: str = "refuse"
+    guide_calls: str | None = None
+    two_targets: str = "refuse"
     covar_key: str = "covar"
     rep_key: str = "rep"
     day_key: str = "day"
     day_order: list[str] | None = None
+    meant_labels: list[str] = field(default_factory=list)
     bad_cells: str = "refuse"
     cell_weights: str = "none"
     weights: str | None = None
@@ -132,7 +138,8 @@ class DataConfig:
         _one_of("data.source", self.source, ("demo", "simulated", "anndata", "memory"))
         _take_files_given(self)
         _one_of("data.unmapped_guides", self.unmapped_guides, ("refuse", "ignore"))
-        _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop"))
+        _one_of("data.two_targets", self.two_targets, ("refuse", "first", "both", "drop"))
+        _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop", "renormalise"))
         _check_cell_weights(self)
         if self.permutation < 0:
             raise _refuse("data.permutation", self.permutation, "0 (as read), or the number of a shuffle")
@@ -148,6 +155,8 @@ class DataConfig:
             )
         if self.other_fates not in ("refuse", "drop", *self.fates):
             raise _refuse("data.other_fates", self.other_fates, ["refuse", "drop", *self.fates])
+        if self.merge_fates is not None:
+            self.merge_fates = _merge_fates(self.merge_fates)
         if self.fate_columns is not None:
             _check_fate_columns(self)
         if self.guide_threshold is not None:
@@ -157,15 +166,13 @@ class DataConfig:
             if value is not None and value < least:
                 raise _refuse(f"data.{name}", value, f"a whole number, {least} or more")
         if self.source == "anndata":
-            for name in ("adata_path", "guide_map_csv"):
-                if getattr(self, name) is None:
-                    raise ConfigError(
-                        f"data=anndata needs data.{name}",
-                        where=f"data.{name}",
-                        found="nothing",
-                        fix="python run.py data=anndata data.adata_path=screen.h5ad "
-                        "data.guide_map_csv=guides.csv",
-                    )
+            if self.adata_path is None:  # some screens bring their guide map with them
+                raise ConfigError(
+                    "data=anndata needs data.adata_path",
+                    where="data.adata_path",
+                    found="nothing",
+                    fix="data=anndata data.adata_path=screen.h5ad data.guide_map_csv=guides.csv",
+                )
 
 
 def _take_files_given(data: DataConfig) -> None:
@@ -193,9 +200,24 @@ def _check_cell_weights(data: DataConfig) -> None:
         )
 
 
+def _merge_fates(groups: object) -> dict[str, list[str]]:
+    """Return the names behind each sum of fates as text."""
+    sums = groups if isinstance(groups, dict) else {}
+    parts = [part for group in sums.values() for part in (group if isinstance(group, list) else [group])]
+    sound = bool(sums) and all(isinstance(group, list) and group for group in sums.values())
+    if not sound or len(set(parts)) != len(parts):
+        raise _refuse(
+            "data.merge_fates",
+            groups,
+            "the fates behind each sum, each fate in one of them",
+            setting("data.merge_fates", {"EC": ["EC_1", "EC_2"], "MES": ["MES_1", "MES_2"]}),
+        )
+    return {str(fate): [str(part) for part in group] for fate, group in sums.items()}
+
+
 def _check_fate_columns(data: DataConfig) -> None:
     columns = data.fate_columns or []
-    absent = [fate for fate in data.fates if fate not in columns]
+    absent = [fate for fate in data.fates if fate not in [*columns, *(data.merge_fates or ())]]
     if absent or len(set(columns)) != len(columns):
         raise _refuse(
             "data.fate_columns",

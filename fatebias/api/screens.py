@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from fatebias.data.screen import Screen
 
 
-def read_screen(source: str | Path | AnnData, guides: str | Path | pd.DataFrame, **settings: Any) -> Screen:
-    """Return the screen in an AnnData file or object, checked and ready to fit.
+def read_screen(
+    source: str | Path | AnnData, guides: str | Path | pd.DataFrame | None = None, **settings: Any
+) -> Screen:
+    """Return the screen in an AnnData or MuData, a file or an object, checked and ready to fit.
 
     Only ``obs``, ``obsm`` and names in ``uns`` are read, never the expression matrix; an object in memory is
     left as it is. Columns of fates are found by name: those of a DataFrame, of a CellRank ``Lineage`` in
@@ -25,9 +27,10 @@ def read_screen(source: str | Path | AnnData, guides: str | Path | pd.DataFrame,
     Parameters
     ----------
     source
-        ``.h5ad`` file, ``.zarr`` folder, or an AnnData in memory, with N cells.
+        ``.h5ad`` or ``.h5mu`` file, ``.zarr`` folder, or an AnnData or MuData in memory, with N cells.
     guides
-        Guide map, CSV or DataFrame, with the columns ``guide_name``, ``gene_name``, ``is_ntc``.
+        Guide map, text table or DataFrame, with the columns ``guide_name``, ``gene_name``, ``is_ntc``. None
+        where the screen says itself what its guides target: a modality of guides, CELLxGENE's ``uns``.
     **settings
         The settings of ``conf/data/anndata.yaml`` by name: ``fates=["EC", "MES", "NEU"]``, ``ref_fate="EC"``,
         ``contrast_fate="MES"``, ``day_key="day"``, ``guide_threshold=4``, ...
@@ -66,7 +69,8 @@ def read_screen(source: str | Path | AnnData, guides: str | Path | pd.DataFrame,
         paths["adata_path"] = str(source)
     if isinstance(guides, (str, Path)):
         paths["guide_map_csv"] = str(guides)
-    kind = "anndata" if len(paths) == 2 else "memory"  # what config.yaml of a saved fit names as the source
+    in_files = "adata_path" in paths and (guides is None or "guide_map_csv" in paths)
+    kind = "anndata" if in_files else "memory"  # what config.yaml of a saved fit names as the source
     data = make_config(data={"source": kind, **paths, **settings}).data
     return read(source, guides, data)
 

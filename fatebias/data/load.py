@@ -28,12 +28,14 @@ class SourceFiles:
     """The files that a screen is read from."""
 
     adata: Path  # .h5ad file or .zarr folder
-    guide_map: Path
+    guide_map: Path | None  # None where the screen says itself what its guides target
     truth: Path | None = None  # known effects of a bundled or simulated screen
 
 
-def read_screen(source: str | Path | AnnData, guides: str | Path | pd.DataFrame, data: DataConfig) -> Screen:
-    """Read a screen from a path or an AnnData object, its guide map from a CSV file or a DataFrame.
+def read_screen(
+    source: str | Path | AnnData, guides: str | Path | pd.DataFrame | None, data: DataConfig
+) -> Screen:
+    """Read a screen from a path or object, its guide map from a text table, a DataFrame or the screen itself.
 
     Files and objects are read alike. Fate columns take their names from ``data.fate_columns``, a DataFrame,
     ``Lineage.names`` (in memory), ``uns[f'{fate_prob_key}_names']`` or the categories of
@@ -58,7 +60,9 @@ def source_files(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> Sourc
     A simulated screen is written to `out_dir`, unless one from the same settings is already there.
     """
     if data.source == "anndata":
-        return SourceFiles(Path(data.adata_path or ""), Path(data.guide_map_csv or ""))
+        return SourceFiles(
+            Path(data.adata_path or ""), Path(data.guide_map_csv) if data.guide_map_csv else None
+        )
     folder = DEMO_DIR if data.source == "demo" else out_dir
     files = SourceFiles(folder / SCREEN_H5AD, folder / GUIDES_CSV, folder / TRUTH_CSV)
     if data.source == "simulated":
@@ -82,6 +86,7 @@ def _write_simulated(files: SourceFiles, data: DataConfig, priors: PriorsConfig)
     if read_made_from(files.adata) == made_from and all(path.is_file() for path in others):
         return
     raw, truth = simulate_raw(data.simulate, data, priors)
+    assert files.guide_map is not None
     write_guide_map(files.guide_map, raw.guide_map)
     write_truth(files.guide_map.with_name(TRUTH_CSV), truth)
     write_h5ad(files.adata, raw, truth, data, made_from)  # last: its presence says that the others are there

@@ -145,7 +145,9 @@ class _Run:
         files = source_files(config.data, config.priors, self.paths.root)
         with self._stage("fit", key, self.paths.stage("fit")) as entry:
             entry |= {"screen": described, "load_seconds": round(self.loading, 3)}
-            sources = {"data": files.adata, "guide_map": files.guide_map}
+            calls = None if config.data.guide_calls is None else Path(config.data.guide_calls)
+            named = {"data": files.adata, "guide_map": files.guide_map, "guide_calls": calls}
+            sources = {name: path for name, path in named.items() if path is not None and path.exists()}
             entry |= fit_stage.fit(screen, config, self.paths, sources, key)
         if "discover" not in config.stages:
             self._set_stale_hits_aside()

@@ -35,6 +35,9 @@ def run_task(cfg: DictConfig) -> None:
     for name in ("adata_path", "guide_map_csv"):
         if (path := getattr(config.data, name)) is not None:
             setattr(config.data, name, str(_absolute(path, started_in)))
+    calls = config.data.guide_calls
+    if calls is not None and _absolute(calls, started_in).is_file():  # else an obs column
+        config.data.guide_calls = str(_absolute(calls, started_in))
     sweep = _sweep(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
     pipeline.run(
         config,

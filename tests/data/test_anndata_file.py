@@ -134,12 +134,6 @@ def test_a_file_without_obsm(parts, write, read):
         read(Path(data.adata_path))
 
 
-def test_a_replicate_left_in_obs(parts, load):
-    with pytest.raises(DataError, match=r"obsm\['rep'\] is absent") as caught:
-        load(parts.but(obs=parts.obs.assign(rep=parts.covar["rep"])), covar_key="rep")
-    assert "adata.obsm['rep'] = adata.obs[['rep']]" in str(caught.value)
-
-
 def test_covariates_without_names(parts, load):
     with pytest.raises(DataError, match="the covariates have no column names"):
         load(parts.but(covar=np.zeros((36, 1))))

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.covariates import day_levels
+from fatebias.data.reading.days import day_levels
 from fatebias.errors import DataError
 
 
@@ -34,8 +34,8 @@ def thirds(first, second, third):
         (pd.Categorical(thirds("d10", "d2", "d1")), ("d1", "d2", "d10")),
         (pd.Categorical(thirds(10, 2, 1)), ("1", "2", "10")),
         (pd.array(thirds(10, 2, 1), dtype="Int64"), ("1", "2", "10")),
-        # An order by letters is a trap, not a wish: the numbers decide.
-        (pd.Categorical(thirds("d10", "d2", "d1"), ["d1", "d10", "d2"], ordered=True), ("d1", "d2", "d10")),
+        # An ordered categorical wins, always; that its numbers say otherwise is told.
+        (pd.Categorical(thirds("d10", "d2", "d1"), ["d1", "d10", "d2"], ordered=True), ("d1", "d10", "d2")),
         (
             pd.Categorical(thirds("late", "mid", "early"), ["early", "mid", "late"], ordered=True),
             ("early", "mid", "late"),

@@ -93,7 +93,7 @@ def test_names_unknown(parts, load):
     message = str(caught.value)
     assert KEY in message
     assert "no uns['lineages_fwd_names'], no categories in obs['term_states_fwd']" in message
-    assert "data.fate_columns=[NAME1,NAME2,NAME3] in the order of the columns" in message
+    assert "'data.fate_columns=[NAME1,NAME2,NAME3]' in the order of the columns" in message
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,8 @@ def test_only_the_case_differs(parts, load):
         DataError, match="'EC', 'MES' are spelt otherwise in the screen: only case or spaces"
     ) as caught:
         load(parts.but(fates=frame))
-    assert "data.fates=[ec, MES,NEU] data.ref_fate=ec data.contrast_fate= MES" in str(caught.value)
+    line = """'data.fates=[ec," MES",NEU]' data.ref_fate=ec 'data.contrast_fate=" MES"'"""
+    assert line in str(caught.value)
 
 
 def test_fates_not_among_the_columns_are_listed(parts, load):

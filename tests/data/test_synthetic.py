@@ -94,7 +94,7 @@ def test_clusters_come_from_the_graph_where_there_is_one(screen):
 
 
 def test_a_cell_without_cluster_is_refused():
-    with pytest.raises(DataError, match="1 cells have no cluster"):
+    with pytest.raises(DataError, match="1 of 3 cells have no cluster"):
         column_clusters(pd.Series(["a", None, "b"]), "file: obs['lane']")
 
 

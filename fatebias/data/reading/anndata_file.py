@@ -1,4 +1,4 @@
-"""Elements of an AnnData object, on disk or in memory, read one by one: never X, layers, var or raw."""
+"""AnnData and MuData as stores to read from: a file, a folder or an object, checked for its layout."""
 
 from __future__ import annotations
 
@@ -7,99 +7,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fatebias.data.reading.elements import is_old_frame, plain, read_element, without_warnings
+from fatebias.data.reading.open_file import not_anndata, open_root
+from fatebias.data.reading.stores import FileStore, MemoryStore, Modalities, Store
 from fatebias.errors import DataError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-IN_MEMORY = "the AnnData object"
-
-
-class MemoryStore:
-    """An AnnData object of the session; only obs, obsm, uns and the neighbour graph in obsp are read."""
-
-    absent_hint = ""
-
-    def __init__(self, adata: AnnData) -> None:
-        self.source = IN_MEMORY
-        self._adata = adata
-
-    def cells(self) -> NDArray[Any]:
-        """Return the names of the cells, (N,)."""
-        return np.asarray(self._adata.obs_names, dtype=object)
-
-    def keys(self, part: str) -> list[str]:
-        """Return the keys of ``obs``, ``obsm``, ``obsp`` or ``uns``."""
-        return [str(key) for key in getattr(self._adata, part)]
-
-    def value(self, part: str, key: str) -> Any:
-        """Return one element as anndata holds it."""
-        return getattr(self._adata, part)[key]
-
-    def raw_element(self, key: str) -> Any:
-        """Return one obsm element."""
-        return self._adata.obsm[key]
-
-
-class FileStore:
-    """The obs, obsm, obsp and uns of an open .h5ad or .zarr, read element by element."""
-
-    absent_hint = "; if it should be there, check that the file was written to its end"
-
-    def __init__(self, root: Any, source: str) -> None:
-        self.source = source
-        self._root = root
-
-    def cells(self) -> NDArray[Any]:
-        """Return the names of the cells, (N,)."""
-        obs = self._root["obs"]
-        return np.asarray(self._read(obs[plain(obs.attrs["_index"])], "obs index"), dtype=object)
-
-    def keys(self, part: str) -> list[str]:
-        """Return the keys of ``obs``, ``obsm``, ``obsp`` or ``uns``."""
-        if part not in self._root:
-            return []
-        group = self._root[part]
-        if part == "obs":
-            return [plain(name) for name in group.attrs["column-order"]]
-        return sorted(group)
-
-    def value(self, part: str, key: str) -> Any:
-        """Return one element as anndata reads it."""
-        if part == "obs" and is_old_frame(self._root["obs"]):
-            return self._read(self._root["obs"], "obs")[key]
-        return self._read(self._root[part][key], f"{part}[{key!r}]")
-
-    def raw_element(self, key: str) -> Any:
-        """Return one obsm element, unread unless its columns cannot be read one by one."""
-        element = self._root["obsm"][key]
-        return self._read(element, f"obsm[{key!r}]") if is_old_frame(element) else element
-
-    def _read(self, element: Any, name: str) -> Any:
-        return read_element(element, f"{self.source}: {name}")
-
-
-Store = MemoryStore | FileStore
-
 
 @contextlib.contextmanager
-def open_store(source: Path | AnnData) -> Iterator[Store]:
-    """Open an .h5ad file, a .zarr folder or an AnnData object for reading by element."""
+def open_store(source: Path | AnnData) -> Iterator[Store | Modalities]:
+    """Open a file, a .zarr folder or an object for reading by element."""
     if not isinstance(source, Path):
         _check_object(source)
-        yield MemoryStore(source)
+        if hasattr(source, "mod"):
+            parts = {str(name): MemoryStore(part, f"mod[{name!r}]") for name, part in source.mod.items()}
+            yield Modalities("the MuData object", MemoryStore(source, "the MuData object"), parts)
+        else:
+            yield MemoryStore(source)
         return
-    root = _open_file(source)
-    try:
+    with open_root(source) as root:
         _check_layout(root, source)
-        yield FileStore(root, str(source))
-    finally:
-        if hasattr(root, "close"):
-            root.close()
+        whole = FileStore(root, str(source))
+        if "mod" not in root:
+            yield whole
+            return
+        groups = root["mod"]
+        files = {name: FileStore(groups[name], f"{source}: mod[{name!r}]") for name in sorted(groups)}
+        yield Modalities(str(source), whole, files)
 
 
 def _check_object(source: Any) -> None:
@@ -114,41 +49,10 @@ def _check_object(source: Any) -> None:
         )
 
 
-def _open_file(path: Path) -> Any:
-    if not path.exists():
-        raise DataError(
-            "no such file", where=path, fix="data.adata_path=PATH to an .h5ad file or .zarr folder"
-        )
-    with without_warnings():
-        try:
-            return _open_zarr(path) if path.is_dir() else _open_h5ad(path)
-        except (PermissionError, BlockingIOError) as error:
-            raise DataError(
-                "the file cannot be opened",
-                where=path,
-                found=error,
-                fix="give yourself the right to read it, or wait until no other program writes to it",
-            ) from error
-        except Exception as error:  # h5py and zarr raise whatever their layers below do
-            raise _not_anndata(path, f"it cannot be opened: {error}") from error
-
-
-def _open_h5ad(path: Path) -> Any:
-    import h5py
-
-    return h5py.File(path, "r")
-
-
-def _open_zarr(path: Path) -> Any:
-    import zarr
-
-    return zarr.open_group(str(path), mode="r")
-
-
 def _check_layout(root: Any, path: Path) -> None:
     here = sorted(root)
     if "obs" not in here:
-        raise _not_anndata(path, f"it holds {', '.join(here) or 'nothing'}")
+        raise not_anndata(path, f"it holds {', '.join(here) or 'nothing'}")
     attributes = getattr(root["obs"], "attrs", {})
     if "_index" not in attributes or "column-order" not in attributes:
         raise DataError(
@@ -158,13 +62,3 @@ def _check_layout(root: Any, path: Path) -> None:
             fix=f"read it with anndata and write it again: "
             f"import anndata; anndata.read_h5ad({str(path)!r}).write_h5ad({str(path)!r})",
         )
-
-
-def _not_anndata(path: Path, found: str) -> DataError:
-    return DataError(
-        "not an AnnData file",
-        where=path,
-        found=found,
-        allowed="an .h5ad file or .zarr folder that anndata wrote",
-        fix="data.adata_path=screen.h5ad",
-    )

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from fatebias.config import DataConfig
 from fatebias.data.assignment import pad
 from fatebias.data.reading.clusters import GRAPH_BLOCKS, REPLICATE_AND_DAY, column_clusters, graph_blocks
-from fatebias.data.reading.covariates import Levels, day_levels, replicate_levels
+from fatebias.data.reading.days import day_levels
 from fatebias.data.reading.fates import fate_probabilities
 from fatebias.data.reading.guides import Assignments, assignments
+from fatebias.data.reading.labels import Levels
 from fatebias.data.reading.raw import RawScreen
+from fatebias.data.reading.replicate import replicate_levels
 from fatebias.data.reading.summary import Account, summarise_screen
 from fatebias.data.reading.weights import (
     commitment_column,
@@ -33,12 +35,11 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
     """Check what was read and lay out the kept cells for the model, with the summary of all drops."""
     fates = fate_probabilities(raw, data)
     days = day_levels(raw.day, raw.at("obs", data.day_key), data)
-    rep_where = f"{raw.at('obsm', data.covar_key)}[{data.rep_key!r}]"
-    reps = replicate_levels(raw.rep, rep_where, data)
+    reps = replicate_levels(raw.rep, raw.rep_at, data)
     stated = weight_column(raw, data)
     guides = assignments(raw, data)
 
-    n_held = np.bincount(guides.cell, minlength=raw.cells.size)
+    n_held = guides.held
     crowded = n_held > data.Kmax
     kept = ~(fates.bad | fates.empty | crowded)
     dropped = {
@@ -48,7 +49,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
     }
     _check_kept(kept, crowded, n_held, raw, data)
     _check_levels(days, kept, raw.at("obs", data.day_key), "day", dropped)
-    _check_levels(reps, kept, rep_where, "replicate", dropped)
+    _check_levels(reps, kept, raw.rep_at, "replicate", dropped)
 
     entry = kept[guides.cell]
     cell, rank = (np.cumsum(kept) - 1)[guides.cell[entry]], guides.rank[entry]
@@ -72,8 +73,8 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         guide_ids=slots.guide_ids,
         mask=slots.mask,
         ntc_slots=slots.ntc_slots,
-        n_guides=slots.n_guides,
-        k_centered=centre_burden(slots.n_guides, day),
+        n_guides=n_held[kept].astype(np.int32),
+        k_centered=centre_burden(n_held[kept], day),
         day=day,
         rep=rep,
         weight=scale_weights(weight, raw, data),
@@ -101,8 +102,10 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         dropped=dropped,
         genes_without_cells=tuple(sorted(set(genes) - set(gene_names))),
         notes=(*fates.notes, *days.notes, *guides.notes),
+        days_ordered_by=days.ordered_by,
         warnings=(
             *fates.warnings,
+            *days.warnings,
             *guides.warnings,
             *_crowding(crowded, data),
             *shuffled,
@@ -117,7 +120,7 @@ def _clusters(
     """Group kept cells that may share noise, and name what groups them."""
     if raw.cluster is not None:
         where = raw.at("obs", data.cluster_key or "")
-        return column_clusters(raw.cluster[kept], where), f"obs[{data.cluster_key!r}]"
+        return column_clusters(raw.cluster[kept], where, data.meant_labels), f"obs[{data.cluster_key!r}]"
     if raw.graph is not None:
         return graph_blocks(raw.graph[kept][:, kept], group), GRAPH_BLOCKS
     return np.unique(group, return_inverse=True)[1].ravel().astype(np.int32), REPLICATE_AND_DAY
@@ -133,7 +136,7 @@ def _check_kept(
     if crowded.all():
         raise DataError(
             f"all {crowded.size} cells hold more than data.Kmax={data.Kmax} guides",
-            where=raw.at("obsm", data.guide_key),
+            where=raw.guides_at,
             found=f"from {n_held.min()} to {n_held.max()} guides a cell",
             allowed=f"at most {data.Kmax} guides",
             fix="if the matrix holds raw counts, data.guide_threshold=N leaves out ambient ones; "
@@ -173,7 +176,7 @@ def _guides_of_genes_with_cells(
     if not held.any():
         raise DataError(
             "no kept cell holds a guide",
-            where=raw.at("obsm", data.guide_key),
+            where=raw.guides_at,
             found=f"data.guide_threshold={data.guide_threshold}",
             fix="lower data.guide_threshold, or name the matrix with the guides: data.guide_key=KEY",
         )
@@ -182,7 +185,7 @@ def _guides_of_genes_with_cells(
     if not seen:
         raise DataError(
             "no kept cell holds a guide that targets a gene",
-            where=raw.at("obsm", data.guide_key),
+            where=raw.guides_at,
             found=f"only the NTC guides {some(guides.ntc_names, 5)}",
             fix="see is_ntc in the guide map and data.guide_threshold",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from fatebias.errors import DataError
+from fatebias.data.reading.labels import refuse_missing, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,20 +23,13 @@ REPLICATE_AND_DAY = "replicate and day"
 GRAPH_BLOCKS = "blocks of the neighbour graph within replicate and day"
 
 
-def column_clusters(column: pd.Series, where: str) -> NDArray[np.int32]:
+def column_clusters(column: pd.Series, where: str, meant: Collection[str] = ()) -> NDArray[np.int32]:
     """Return the cluster of each cell from 0, one for each value of a column, (N,)."""
     import pandas as pd
 
-    codes, _ = pd.factorize(column, sort=True)
-    missing = int((codes < 0).sum())
-    if missing:
-        raise DataError(
-            f"{missing} cells have no cluster",
-            where=where,
-            found="missing values",
-            allowed="a value for every cell",
-            fix="fill in the column, or data.cluster_key=null",
-        )
+    codes, values = pd.factorize(column, sort=True)
+    labels = [text(value) for value in values]
+    refuse_missing(codes, labels, where, meant, "cluster", "fill in the column, or data.cluster_key=null")
     return codes.astype(np.int32)
 
 

@@ -76,12 +76,12 @@ def is_old_frame(element: Any) -> bool:
 
 
 def frame_columns(element: Any) -> tuple[Any, ...] | None:
-    """Return the column names of a DataFrame, on disk or in memory; None for anything else."""
+    """Return the columns of a DataFrame or structured array, on disk or in memory; None for anything else."""
     if hasattr(element, "columns"):
         return tuple(element.columns)
     if _encoding(element) == "dataframe":
         return tuple(plain(name) for name in element.attrs["column-order"])
-    return None
+    return getattr(getattr(element, "dtype", None), "names", None)
 
 
 def frame_index(element: Any, where: str) -> NDArray[Any] | None:
@@ -94,9 +94,14 @@ def frame_index(element: Any, where: str) -> NDArray[Any] | None:
 
 
 def frame_series(element: Any, where: str, only: str | None = None) -> Iterator[tuple[Any, pd.Series[Any]]]:
-    """Yield name and column of a DataFrame (`only` the one named), one in memory at a time if on disk."""
+    """Yield name and column of a table (`only` the one named), one in memory at a time if on disk."""
     import pandas as pd
 
+    if _encoding(element) != "dataframe" and not hasattr(element, "columns"):
+        structured = element if _in_memory(element) else read_element(element, where)
+        for name in (only,) if only is not None else structured.dtype.names:
+            yield name, as_series(structured[name])
+        return
     for place, name in enumerate(frame_columns(element) or ()):
         if only is not None and name != only:
             continue

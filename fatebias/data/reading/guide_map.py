@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fatebias import names
+from fatebias.data.reading.gene_names import check_gene_names
+from fatebias.data.reading.table_file import TableRows, read_table
 from fatebias.errors import DataError, some
 
 if TYPE_CHECKING:
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 COLUMNS = (names.MAP_GUIDE, names.MAP_GENE, names.MAP_NTC)
 TRUTH = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 FRAME = "the guide map (DataFrame)"
+TWO_TARGETS = {
+    "first": "count for the first of them",
+    "both": "have an effect of each, and count once in the burden",
+    "drop": "are left out, as effect and as burden",
+}
+Entry = tuple[int, str, str, str]  # row, guide, gene, flag
 
 
 @dataclass(frozen=True)
@@ -27,25 +33,22 @@ class GuideMap:
     source: str  # the file's path or "the guide map (DataFrame)", for messages
     gene_of: dict[str, str]  # guide to gene as written, "" where the map leaves the gene of an NTC blank
     ntc: frozenset[str]  # the non-targeting guides
+    further_genes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # data.two_targets=both
+    left_out: frozenset[str] = frozenset()  # guides with two targets, data.two_targets=drop
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """A guide map as text, before it is checked."""
-
-    source: str
-    header: list[str]
-    counted: str  # what the numbers of `fields` count: lines of the file, or rows of the DataFrame
-    fields: list[tuple[int, list[str]]]
-
-
-def read_guide_map(guides: Path | pd.DataFrame) -> GuideMap:
-    """Read the columns guide_name, gene_name and is_ntc of a CSV file or DataFrame, and check every row.
+def read_guide_map(guides: Path | pd.DataFrame, two_targets: str = "refuse") -> GuideMap:
+    """Read the columns guide_name, gene_name and is_ntc of a text table or DataFrame, and check every row.
 
     All fields are text: a gene called ``nan`` or ``NA`` keeps its name. In a DataFrame a missing value
     (NaN, None) is a blank field.
     """
-    rows = _read_csv(guides) if isinstance(guides, Path) else _read_frame(guides)
+    if isinstance(guides, Path):
+        rows = read_table(guides, COLUMNS, "the guide map", "data.guide_map_csv")
+    else:
+        rows = _read_frame(guides)
     _check_header(rows)
     place = [rows.header.index(column) for column in COLUMNS]
     short = [number for number, row in rows.fields if len(row) <= max(place)]
@@ -57,46 +60,40 @@ def read_guide_map(guides: Path | pd.DataFrame) -> GuideMap:
             allowed=f"a field for each of {', '.join(rows.header)}",
             fix="fill in the missing fields",
         )
-    table = [(row[place[0]], row[place[1]], row[place[2]]) for _, row in rows.fields]
+    table = [(number, row[place[0]], row[place[1]], row[place[2]]) for number, row in rows.fields]
+    return map_of_entries(table, rows, two_targets)
+
+
+def map_of_entries(table: list[Entry], rows: TableRows, two_targets: str) -> GuideMap:
+    """Check rows of guide, gene and flag, and make them the guide map."""
     _check_guides(table, rows)
+    twice = _several_targets(table, rows, two_targets)
     _check_genes(table, rows.source)
-    return GuideMap(rows.source, {guide: gene for guide, gene, _ in table}, _controls(table, rows.source))
+    ntc = _controls(table, rows.source)
+    rows_of: dict[str, list[int]] = {}
+    for number, guide, gene, _ in table:
+        if guide not in ntc:
+            rows_of.setdefault(gene, []).append(number)
+    warnings = check_gene_names(rows_of, rows.counted, f"{rows.source}: column {names.MAP_GENE}")
+    gene_of: dict[str, str] = {}
+    for _, guide, gene, _ in table:
+        gene_of.setdefault(guide, gene)
+    both, drop = two_targets == "both", two_targets == "drop"
+    told = TWO_TARGETS.get(two_targets, "")
+    return GuideMap(
+        rows.source,
+        gene_of,
+        ntc - frozenset(twice if drop else ()),
+        further_genes={guide: genes[1:] for guide, genes in twice.items()} if both else {},
+        left_out=frozenset(twice if drop else ()),
+        notes=(f"{len(twice)} guides with two targets {told} (data.two_targets={two_targets})",)
+        if twice
+        else (),
+        warnings=warnings,
+    )
 
 
-# pandas.read_csv would refuse a row with a field too many, which is harmless, and take a row with a field
-# too few for one with a blank flag; csv.reader tells them apart.
-def _read_csv(path: Path) -> _Rows:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(
-            "the guide map does not exist", where=path, fix="data.guide_map_csv=guides.csv"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            "the guide map cannot be read",
-            where=path,
-            found=getattr(error, "strerror", None) or error,
-            allowed="a CSV file in UTF-8",
-            fix="data.guide_map_csv=guides.csv",
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        rows = [(reader.line_num, row) for row in reader if any(row)]
-    except csv.Error as error:
-        raise DataError(
-            "the guide map cannot be read",
-            where=path,
-            found=error,
-            allowed="a CSV file in UTF-8",
-            fix="look for a quotation mark that is opened and not closed",
-        ) from error
-    if not rows:
-        raise DataError("the guide map is empty", where=path, allowed=f"columns {', '.join(COLUMNS)}")
-    return _Rows(str(path), rows[0][1], "lines", rows[1:])
-
-
-def _read_frame(frame: pd.DataFrame) -> _Rows:
+def _read_frame(frame: pd.DataFrame) -> TableRows:
     if not hasattr(frame, "itertuples"):
         raise DataError(
             "the guide map is neither a file nor a DataFrame",
@@ -107,17 +104,18 @@ def _read_frame(frame: pd.DataFrame) -> _Rows:
         )
     if frame.index.name in COLUMNS and frame.index.name not in frame.columns:
         frame = frame.reset_index()
-    fields = [[_text(value) for value in row] for row in frame.itertuples(index=False, name=None)]
-    return _Rows(FRAME, [str(column) for column in frame.columns], "rows", list(enumerate(fields)))
+    fields = [[as_field(value) for value in row] for row in frame.itertuples(index=False, name=None)]
+    return TableRows(FRAME, [str(column) for column in frame.columns], "rows", list(enumerate(fields)))
 
 
-def _text(value: Any) -> str:
+def as_field(value: Any) -> str:
+    """Return a value of a DataFrame as the text of a field, blank where it is missing."""
     import pandas as pd
 
     return "" if pd.isna(value) else str(value)
 
 
-def _check_header(rows: _Rows) -> None:
+def _check_header(rows: TableRows) -> None:
     header = rows.header
     absent = [column for column in COLUMNS if column not in header]
     if not absent:
@@ -127,8 +125,6 @@ def _check_header(rows: _Rows) -> None:
     fix = f"rename the columns to {', '.join(COLUMNS)}"
     if near:
         fix = f"only case or spaces differ: rename {', '.join(near)}"
-    elif len(header) == 1 and any(mark in header[0] for mark in ("\t", ";")):
-        fix = "separate the fields with commas"
     raise DataError(
         f"the guide map lacks {', '.join(absent)}",
         where=rows.source,
@@ -138,7 +134,7 @@ def _check_header(rows: _Rows) -> None:
     )
 
 
-def _check_guides(table: list[tuple[str, str, str]], rows: _Rows) -> None:
+def _check_guides(table: list[Entry], rows: TableRows) -> None:
     where = f"{rows.source}: column {names.MAP_GUIDE}"
     if not table:
         raise DataError(
@@ -147,8 +143,7 @@ def _check_guides(table: list[tuple[str, str, str]], rows: _Rows) -> None:
             allowed="one row a guide",
             fix="add the guides of the screen",
         )
-    numbers = [number for number, _ in rows.fields]
-    unnamed = [number for number, (guide, _, _) in zip(numbers, table, strict=True) if not guide.strip()]
+    unnamed = [number for number, guide, _, _ in table if not guide.strip()]
     if unnamed:
         raise DataError(
             "guides without a name",
@@ -157,7 +152,7 @@ def _check_guides(table: list[tuple[str, str, str]], rows: _Rows) -> None:
             allowed="a name in every row",
             fix="name these guides or remove their rows",
         )
-    padded = [guide for guide, _, _ in table if guide != guide.strip()]
+    padded = [guide for _, guide, _, _ in table if guide != guide.strip()]
     if padded:
         raise DataError(
             "guide names begin or end with spaces",
@@ -165,32 +160,45 @@ def _check_guides(table: list[tuple[str, str, str]], rows: _Rows) -> None:
             found=some(padded),
             fix="strip them, so that they match the names of the guide matrix",
         )
-    rows_of: dict[str, list[tuple[str, str]]] = {}
-    for guide, gene, flag in table:
-        rows_of.setdefault(guide, []).append((gene, flag))
+
+
+def _several_targets(table: list[Entry], rows: TableRows, two_targets: str) -> dict[str, tuple[str, ...]]:
+    """Return the genes of each guide that has several, and refuse repeated rows."""
+    rows_of: dict[str, list[tuple[int, str, str]]] = {}
+    for number, guide, gene, flag in table:
+        rows_of.setdefault(guide, []).append((number, gene, flag.strip().lower()))
     twice = {guide: repeats for guide, repeats in rows_of.items() if len(repeats) > 1}
-    differing = {guide: repeats for guide, repeats in twice.items() if len(set(repeats)) > 1}
-    if differing:
-        genes = (f"{guide} ({', '.join(g for g, _ in repeats)})" for guide, repeats in differing.items())
+    differing = {guide: repeats for guide, repeats in twice.items() if len({r[1:] for r in repeats}) > 1}
+    flags = [guide for guide, repeats in differing.items() if len({flag for _, _, flag in repeats}) > 1]
+    if differing and (two_targets == "refuse" or (flags and two_targets == "both")):
+        genes = (
+            f"{guide} ({', '.join(gene for _, gene, _ in repeats)}) in "
+            f"{rows.counted} {', '.join(str(number) for number, _, _ in repeats)}"
+            for guide, repeats in differing.items()
+        )
         raise DataError(
             "one guide is mapped to two genes",
             where=rows.source,
             found="; ".join(list(genes)[:10]),
             allowed="one row a guide",
-            fix="keep the row that is right",
+            fix="keep the row that is right; or data.two_targets=first takes the first row, "
+            "data.two_targets=both an effect of each gene, data.two_targets=drop leaves the guide out",
         )
-    if twice:
+    if set(twice) - set(differing):
         raise DataError(
             "duplicate guides in the guide map",
-            where=where,
+            where=f"{rows.source}: column {names.MAP_GUIDE}",
             found=some(twice),
             allowed="one row a guide",
             fix="remove the repeated rows",
         )
+    return {
+        guide: tuple(dict.fromkeys(gene for _, gene, _ in repeats)) for guide, repeats in differing.items()
+    }
 
 
-def _check_genes(table: Iterable[tuple[str, str, str]], source: str) -> None:
-    padded = sorted({gene for _, gene, _ in table if gene.strip() and gene != gene.strip()})
+def _check_genes(table: Iterable[Entry], source: str) -> None:
+    padded = sorted({gene for _, _, gene, _ in table if gene.strip() and gene != gene.strip()})
     if padded:
         raise DataError(
             "gene names begin or end with spaces",
@@ -200,8 +208,8 @@ def _check_genes(table: Iterable[tuple[str, str, str]], source: str) -> None:
         )
 
 
-def _controls(table: list[tuple[str, str, str]], source: str) -> frozenset[str]:
-    odd = sorted({flag for _, _, flag in table if flag.strip().lower() not in TRUTH})
+def _controls(table: list[Entry], source: str) -> frozenset[str]:
+    odd = sorted({flag for _, _, _, flag in table if flag.strip().lower() not in TRUTH})
     if odd:
         raise DataError(
             f"{names.MAP_NTC} of the guide map is not boolean",
@@ -210,8 +218,11 @@ def _controls(table: list[tuple[str, str, str]], source: str) -> frozenset[str]:
             allowed="0, 1, true, false",
             fix="write 1 for non-targeting control guides and 0 for all others",
         )
-    ntc = frozenset(guide for guide, _, flag in table if TRUTH[flag.strip().lower()])
-    blank = [guide for guide, gene, _ in table if not gene.strip() and guide not in ntc]
+    first: dict[str, bool] = {}
+    for _, guide, _, flag in table:
+        first.setdefault(guide, TRUTH[flag.strip().lower()])
+    ntc = frozenset(guide for guide, control in first.items() if control)
+    blank = [guide for _, guide, gene, _ in table if not gene.strip() and guide not in ntc]
     if blank:
         raise DataError(
             "guides of the guide map have no gene",

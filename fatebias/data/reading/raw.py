@@ -23,16 +23,21 @@ class RawScreen:
     fate_values: NDArray[Any]  # (N, columns) obsm[fate_prob_key] as stored
     fate_names: tuple[tuple[str, tuple[str, ...]], ...]  # origin and column names, the most trusted first
     terminal: pd.Categorical | None  # (N,) terminal state of each cell, where obs has that categorical
-    guides: csr_matrix  # (N, guide columns) obsm[guide_key], duplicates summed
+    terminal_key: str  # the obs column of `terminal`, or where it would be
+    guides: csr_matrix  # (N, guide columns) duplicates summed
+    guides_at: str  # where they were found, for messages
     guide_columns: tuple[Any, ...]  # names of the guide columns as found
     guide_columns_from: str  # where these names were found
     day: pd.Series[Any]  # (N,) label as found
     rep: pd.Series[Any]  # (N,) label as found
+    rep_at: str  # where it was found, for messages
     weight: pd.Series[Any] | None  # (N,) obs[data.weights]
     guide_map: GuideMap
     cluster: pd.Series[Any] | None = None  # (N,) obs[data.cluster_key]
     graph: csr_matrix | None = None  # (N, N) obsp[connectivities_key]
     commitment: pd.Series[Any] | None = None  # (N,) obs[data.commitment_key]
+    guides_called: bool = False  # the guides are calls, whatever their counts
+    guide_notes: tuple[str, ...] = ()
 
     def at(self, part: str, key: str) -> str:
         """Return where an element is: ``file: obsm['key']``."""

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fatebias.config import DataConfig
-from fatebias.data.reading.anndata_file import Store, open_store
+from fatebias.data.reading.anndata_file import open_store
 from fatebias.data.reading.elements import (
     as_series,
     dense_matrix,
     frame_columns,
     frame_index,
-    frame_series,
     sparse_matrix,
 )
-from fatebias.data.reading.fates import terminal_key
-from fatebias.data.reading.guide_map import GuideMap, read_guide_map
+from fatebias.data.reading.fate_names import CELLRANK_1, terminal_keys
+from fatebias.data.reading.guide_map import GuideMap
+from fatebias.data.reading.guide_source import OBSM, read_guides, read_map, source_of_guides
+from fatebias.data.reading.modalities import ChosenParts, choose_parts
 from fatebias.data.reading.raw import RawScreen
+from fatebias.data.reading.replicate import read_replicates
+from fatebias.data.reading.stores import Store
 from fatebias.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,58 +30,71 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy.sparse import csr_matrix
 
-GUIDE_NAMES = "guide_names"
+
+def read_raw(source: Path | AnnData, guides: Path | pd.DataFrame | None, data: DataConfig) -> RawScreen:
+    """Read the elements that a screen needs; nothing but the guide map is checked yet.
+
+    Without `guides` the guide map is what the screen itself says of its guides.
+    """
+    with open_store(source) as opened:
+        parts = choose_parts(opened, data)
+        return _read_parts(parts, read_map(parts, guides, data), data)
 
 
-def read_raw(source: Path | AnnData, guides: Path | pd.DataFrame, data: DataConfig) -> RawScreen:
-    """Read the elements that a screen needs; nothing but the guide map is checked yet."""
-    with open_store(source) as store:
-        return _read_store(store, read_guide_map(guides), data)
-
-
-def _read_store(store: Store, guide_map: GuideMap, data: DataConfig) -> RawScreen:
-    cells = store.cells()
-    for part, key, setting in (
+def _read_parts(parts: ChosenParts, guide_map: GuideMap, data: DataConfig) -> RawScreen:
+    store = parts.store
+    cells = store.names()
+    kind = source_of_guides(parts, data)
+    for part, key, name in (
         ("obsm", data.fate_prob_key, "fate_prob_key"),
-        ("obsm", data.guide_key, "guide_key"),
-        ("obsm", data.covar_key, "covar_key"),
+        *((("obsm", data.guide_key, "guide_key"),) if kind == OBSM else ()),
         ("obs", data.day_key, "day_key"),
         *((("obs", data.weights, "weights"),) if data.weights else ()),
         *((("obs", data.cluster_key, "cluster_key"),) if data.cluster_key else ()),
         *((("obs", data.commitment_key, "commitment_key"),) if data.commitment_key else ()),
     ):
-        _check_key(store, part, key, setting)
+        _check_key(store, part, key, name)
     fates = store.raw_element(data.fate_prob_key)
-    guides = store.raw_element(data.guide_key)
-    columns, columns_from = _guide_columns(store, guides, data)
+    rep, rep_at = read_replicates(store, data)
+    terminal, terminal_key = _terminal_states(store, data)
+    fate_values = dense_matrix(fates, f"{store.source}: obsm[{data.fate_prob_key!r}]")
+    guides = read_guides(parts, kind, cells, guide_map, data)
     raw = RawScreen(
         source=store.source,
         cells=cells,
-        fate_values=dense_matrix(fates, f"{store.source}: obsm[{data.fate_prob_key!r}]"),
+        fate_values=fate_values,
         fate_names=_fate_names(store, fates, data),
-        terminal=_terminal_states(store, data),
-        guides=sparse_matrix(guides, f"{store.source}: obsm[{data.guide_key!r}]"),
-        guide_columns=columns,
-        guide_columns_from=columns_from,
+        terminal=terminal,
+        terminal_key=terminal_key,
+        guides=guides.matrix,
+        guides_at=guides.where,
+        guide_columns=guides.columns,
+        guide_columns_from=guides.columns_from,
+        guides_called=guides.called,
+        guide_notes=guides.notes,
         day=as_series(store.value("obs", data.day_key)),
-        rep=_replicates(store, data),
+        rep=rep,
+        rep_at=rep_at,
         weight=as_series(store.value("obs", data.weights)) if data.weights else None,
         guide_map=guide_map,
         cluster=as_series(store.value("obs", data.cluster_key)) if data.cluster_key else None,
         graph=_graph(store, data),
         commitment=as_series(store.value("obs", data.commitment_key)) if data.commitment_key else None,
     )
-    _check_lengths(store, raw, data)
+    _check_lengths(store, raw, data, kind == OBSM)
     return raw
 
 
-def _check_key(store: Store, part: str, key: str, setting: str) -> None:
+def _check_key(store: Store, part: str, key: str, name: str) -> None:
     present = store.keys(part)
     if key in present:
         return
-    fix = f"data.{setting}=KEY with one of these"
+    fix = f"data.{name}=KEY with one of these"
     if part == "obsm" and key in store.keys("obs"):
         fix = f"obs has a column {key!r}: adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
+    older = [each for each in CELLRANK_1 if each in present]
+    if name == "fate_prob_key" and older:
+        fix = f"data.fate_prob_key={older[0]}, which is CellRank 1's"
     raise DataError(
         f"{part}[{key!r}] is absent",
         where=f"{store.source}: {part}",
@@ -102,12 +118,14 @@ def _fate_names(store: Store, fates: Any, data: DataConfig) -> tuple[tuple[str, 
     return tuple(found)
 
 
-def _terminal_states(store: Store, data: DataConfig) -> pd.Categorical | None:
-    key = terminal_key(data.fate_prob_key)
-    if key not in store.keys("obs"):
-        return None
-    column = as_series(store.value("obs", key))
-    return column.array if hasattr(column, "cat") else None
+def _terminal_states(store: Store, data: DataConfig) -> tuple[pd.Categorical | None, str]:
+    """Return the terminal state of each cell, None where no column has them, and the column's key."""
+    keys = terminal_keys(data.fate_prob_key)
+    for key in keys:
+        if key in store.keys("obs"):
+            column = as_series(store.value("obs", key))
+            return (column.array if hasattr(column, "cat") else None), key
+    return None, keys[0]
 
 
 def _graph(store: Store, data: DataConfig) -> csr_matrix | None:
@@ -118,53 +136,15 @@ def _graph(store: Store, data: DataConfig) -> csr_matrix | None:
     return sparse_matrix(store.value("obsp", data.connectivities_key), where)
 
 
-def _guide_columns(store: Store, guides: Any, data: DataConfig) -> tuple[tuple[Any, ...], str]:
-    columns = frame_columns(guides)
-    if columns is not None:
-        return columns, "the DataFrame's columns"
-    for key in (f"{data.guide_key}_names", GUIDE_NAMES):
-        if key in store.keys("uns"):
-            return tuple(np.ravel(store.value("uns", key)).tolist()), f"uns[{key!r}]"
-    raise DataError(
-        "the names of the guide columns are unknown",
-        where=f"{store.source}: obsm[{data.guide_key!r}]",
-        found=f"a matrix without column names; uns has {', '.join(store.keys('uns')) or 'nothing'}",
-        allowed=f"a DataFrame, or a matrix with uns[{GUIDE_NAMES!r}]",
-        fix=f"adata.uns[{GUIDE_NAMES!r}] = [...] with the guide names in the order of the columns",
-    )
-
-
-def _replicates(store: Store, data: DataConfig) -> pd.Series[Any]:
-    covar = store.raw_element(data.covar_key)
-    where = f"{store.source}: obsm[{data.covar_key!r}]"
-    columns = frame_columns(covar)
-    if columns is None:
-        raise DataError(
-            "the covariates have no column names",
-            where=where,
-            found="a matrix",
-            allowed=f"a DataFrame with a column {data.rep_key!r}",
-            fix=f"adata.obsm[{data.covar_key!r}] = adata.obs[[{data.rep_key!r}]]",
-        )
-    if data.rep_key not in columns:
-        raise DataError(
-            f"the covariates have no column {data.rep_key!r}",
-            where=where,
-            found=columns,
-            fix="data.rep_key=COLUMN with one of these",
-        )
-    return next(column for _, column in frame_series(covar, where, only=data.rep_key))
-
-
-def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
+def _check_lengths(store: Store, raw: RawScreen, data: DataConfig, guides_in_obsm: bool) -> None:
     """Check that every part has the same cells in the same order."""
     n_cells = raw.cells.size
     if n_cells == 0:
         raise DataError("the screen has no cells", where=store.source, fix="check how it was subset")
     lengths = {
         raw.at("obsm", data.fate_prob_key): raw.fate_values.shape[0],
-        raw.at("obsm", data.guide_key): raw.guides.shape[0],
-        raw.at("obsm", data.covar_key): raw.rep.size,
+        raw.guides_at: raw.guides.shape[0],
+        raw.rep_at: raw.rep.size,
         raw.at("obs", data.day_key): raw.day.size,
     }
     for where, length in lengths.items():
@@ -175,7 +155,10 @@ def _check_lengths(store: Store, raw: RawScreen, data: DataConfig) -> None:
                 allowed=f"{n_cells} rows",
                 fix="write the file again: adata.write_h5ad(PATH)",
             )
-    for key in (data.fate_prob_key, data.guide_key, data.covar_key):
+    used = [data.fate_prob_key]
+    used += [data.guide_key] if guides_in_obsm else []
+    used += [data.covar_key] if raw.rep_at.startswith(raw.at("obsm", data.covar_key)) else []
+    for key in used:
         index = frame_index(store.raw_element(key), raw.at("obsm", key))
         if index is not None and not np.array_equal(index.astype(str), raw.cells.astype(str)):
             raise DataError(

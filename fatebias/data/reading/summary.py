@@ -24,6 +24,7 @@ class Account:
     guides: Assignments
     dropped: dict[str, int]  # reason to number of cells
     genes_without_cells: tuple[str, ...]  # left out: no kept cell holds a guide of theirs
+    days_ordered_by: str  # what put the days in their order
     notes: tuple[str, ...]
     warnings: tuple[str, ...]  # what may make results wrong
 
@@ -52,6 +53,7 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
             day: dict(zip(screen.rep_labels, map(int, row), strict=True))
             for day, row in zip(screen.day_labels, table, strict=True)
         },
+        "days": {"order": list(screen.day_labels), "by": account.days_ordered_by},
         "fates": {
             "reference": screen.fates[0],
             "contrast": screen.contrast,
@@ -103,6 +105,7 @@ def render_summary(summary: dict[str, Any]) -> str:
         *(("", f"dropped {n:,}: {reason}") for reason, n in cells["dropped"].items()),
         ("fates", f"{fates['contrast']} against {fates['reference']}; columns named by {fates['named_by']}"),
         ("", f"mean probability {means}"),
+        ("days", f"{' < '.join(summary['days']['order'])}, ordered by {summary['days']['by']}"),
         (
             "genes",
             f"{genes['number']:,}, cells a gene {min(per_gene):,} to {max(per_gene):,}, "

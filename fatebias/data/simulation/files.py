@@ -15,8 +15,8 @@ from fatebias import names
 from fatebias.config import DataConfig
 from fatebias.data.reading.elements import without_warnings
 from fatebias.data.reading.guide_map import GuideMap
+from fatebias.data.reading.guide_source import GUIDE_NAMES
 from fatebias.data.reading.raw import RawScreen
-from fatebias.data.reading.reader import GUIDE_NAMES
 from fatebias.data.simulation.truth import Truth
 from fatebias.files.atomic import atomic_path, atomic_text
 

@@ -54,8 +54,15 @@ def test_papalexi_reads_the_same_from_every_guide_matrix():
     assert assigned.rep_labels == ("rep_1", "rep_2", "rep_3")
 
 
-def test_papalexi_counts_without_a_threshold_are_told():
-    screen = load("b1_papalexi_thp1.h5ad", "b1_guide_map.csv", **PAPALEXI)
+def test_papalexi_counts_are_refused_with_the_threshold_of_its_authors():
+    """Guides were assigned at 5 UMIs and more."""
+    with pytest.raises(DataError, match="looks like raw UMI counts") as caught:
+        load("b1_papalexi_thp1.h5ad", "b1_guide_map.csv", **PAPALEXI)
+    assert "64.4% of its entries are 1; 7.8 guides a cell if each counts, 1.3 above 4 UMIs" in str(
+        caught.value
+    )
+    assert "fix: data.guide_threshold=4, by a mixture" in str(caught.value)
+    screen = load("b1_papalexi_thp1.h5ad", "b1_guide_map.csv", guide_threshold=0, **PAPALEXI)
     assert screen.N < 20_729
     assert any("64.4% of its entries are 1" in note for note in screen.summary["notes"])
     assert any("data.guide_threshold" in warning for warning in screen.summary["warnings"])
