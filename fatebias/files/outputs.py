@@ -28,6 +28,7 @@ OUTPUTS: tuple[Output, ...] = (
     Output("guide_summary", "guide_summary.csv", "fit", "the same for each CRISPR guide"),
     Output("marginal_effects", "marginal_effects.csv", "fit", "effects in probability, averaged over cells"),
     Output("posterior", "posterior.npz", "fit", "effects on all fates, with their covariance"),
+    Output("days", "days.csv", "fit", "which column is which day", closing=False),
     Output("calibration", "calibration.json", "fit", "likelihood weight that the data suggest"),
     Output("loss", "loss_trace.csv", "fit", "loss of every step", closing=False),
     Output("loss_plot", "loss.png", "fit", "picture of the loss", closing=False),
