@@ -39,7 +39,7 @@ def look(config: Config) -> str:
 
 
 def _trial_seconds() -> float:
-    """Time one factorisation of a matrix with `TRIAL` rows: the best of several, as others use the machine."""
+    """Time one factorisation of a matrix with `TRIAL` rows, the best of several on a busy machine."""
     matrix = np.eye(TRIAL) + 1.0
     took = []
     for _ in range(TRIALS):
