@@ -98,8 +98,8 @@ def _for_hydra(value: object) -> str:
     written = str(value)
     if not isinstance(value, str) or PLAIN_WORD.fullmatch(written):
         return written
-    # A backslash counts only in front of a quotation mark, and there each must be doubled.
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', written)
+    # A backslash counts only in front of a quotation mark or of ${, and there each must be doubled.
+    escaped = re.sub(r'(\\*)("|\$\{)', r"\1\1\\\2", written)
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 

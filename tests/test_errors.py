@@ -54,6 +54,20 @@ def test_every_error_raised_on_purpose_has_one_base():
         ["8.50", "10", "null", "true", "1e3"],
         ["a,b", "IFN (high)", "A+B", "it's", 'a "b"', "[x]", "{y:z}", "p=q", "a|b", "back\\", '\\"', "é", ""],
         "one name",
+        [
+            "${seed}",
+            "\\${seed}",
+            "$HOME",
+            "`id`",
+            "; rm -rf /",
+            "#x",
+            "~x",
+            "*",
+            " padded ",
+            "a\tb",
+            "007",
+            "-1",
+        ],
         {"EC": ["EC 1", "EC_2"], "MES (late)": ["M"]},
         4,
         0.5,
@@ -64,8 +78,10 @@ def test_every_error_raised_on_purpose_has_one_base():
 def test_a_setting_that_is_pasted_is_the_value(value):
     """Through a POSIX shell's own splitting, then through Hydra's parser."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
 
     (word,) = shlex.split(setting("data.day_order", value))
     override = OverridesParser.create().parse_override(word)
     assert override.key_or_group == "data.day_order"
-    assert override.value() == value
+    composed = OmegaConf.create({"seed": 7, "value": override.value()})  # which resolves ${seed}
+    assert OmegaConf.to_container(composed, resolve=True)["value"] == value
