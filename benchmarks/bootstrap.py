@@ -19,7 +19,7 @@ import torch
 from benchmarks.measure import machine, screen
 from benchmarks.step import CELLS, GUIDES, MOI
 from fatebias.checks import refit as refitting
-from fatebias.checks.call import call_given
+from fatebias.checks.call import call_contrast
 from fatebias.checks.centre import centre_of_run, find_centre
 from fatebias.checks.refit import refit
 from fatebias.checks.resampling import bootstrap
@@ -136,7 +136,7 @@ def _one_screen(
     theta = truth.theta[:, data.contrast_index]
     result = {}
     for name, errors in (("run", given), ("bootstrap", ContrastEstimates(given.betahat, found.covariance))):
-        table = call_given(data, cfg, errors)
+        table = call_contrast(data, cfg, errors)
         lfsr, mean = (table[day_columns(column, data.D)].to_numpy(dtype=float) for column in (LFSR, POSTMEAN))
         called = lfsr < cfg.discovery.mash_lfsr_thresh
         false = called & (np.sign(mean) != np.sign(theta))

@@ -14,6 +14,7 @@ from scipy.linalg import solve_triangular
 
 from fatebias.config import SimulateConfig
 from fatebias.data.simulation.truth import COURSES
+from fatebias.mash.effect_likelihood import EffectLikelihood
 
 Array = NDArray[np.float64]
 
@@ -38,7 +39,13 @@ class SignProbabilities:
         return np.where(self.above >= self.below, 1.0, -1.0)
 
 
-def oracle(betahat: Array, covariance: Array, simulate: SimulateConfig, seed: int = 0) -> SignProbabilities:
+def oracle(
+    betahat: Array,
+    covariance: Array,
+    simulate: SimulateConfig,
+    seed: int = 0,
+    likelihood: EffectLikelihood | None = None,
+) -> SignProbabilities:
     """Return signs by importance draws: effects from the design's own law, weights N(betahat; b, covariance).
 
     A gene without any effect has its exact prior probability; draws are of genes with one. They are enough
@@ -54,6 +61,8 @@ def oracle(betahat: Array, covariance: Array, simulate: SimulateConfig, seed: in
         The settings that the effects were drawn with.
     seed
         Of the draws.
+    likelihood
+        In place of the normals, where mash is given several a gene.
     """
     n_genes, n_days = betahat.shape
     null = share_without_effect(simulate, n_days)
@@ -64,14 +73,27 @@ def oracle(betahat: Array, covariance: Array, simulate: SimulateConfig, seed: in
     up, down = (effects > 0).astype(float), (effects < 0).astype(float)
     prior = np.log([null, *np.full(DRAWS, (1 - null) / DRAWS)])
     candidates = np.concatenate([np.zeros((1, n_days)), effects])
+    told = likelihood or EffectLikelihood.normal(betahat, covariance)
     for gene in range(n_genes):
-        root = np.linalg.cholesky(covariance[gene])
-        apart = solve_triangular(root, (betahat[gene] - candidates).T, lower=True)
-        log_weight = prior - 0.5 * (apart**2).sum(axis=0)
+        log_weight = prior + _log_likelihood(told.at([gene]), candidates)
         weight = np.exp(log_weight - log_weight.max())
         weight /= weight.sum()
         above[gene], below[gene] = weight[1:] @ up, weight[1:] @ down
     return SignProbabilities(above, below)
+
+
+def _log_likelihood(gene: EffectLikelihood, candidates: Array) -> Array:
+    """Return the log-likelihood of one gene's effects, (S + 1, D), of which the first are none, (S + 1,)."""
+    by_normal = []
+    for mean, covariance, none, some in zip(
+        gene.mean, gene.covariance, gene.log_none, gene.log_some, strict=True
+    ):
+        root = np.linalg.cholesky(covariance)
+        apart = solve_triangular(root, (mean - candidates).T, lower=True)
+        density = some - 0.5 * (apart**2).sum(axis=0) - np.log(np.diag(root)).sum()
+        density[0] += none - some
+        by_normal.append(density)
+    return np.asarray(np.logaddexp.reduce(by_normal))
 
 
 def share_without_effect(simulate: SimulateConfig, n_days: int) -> float:

@@ -32,7 +32,7 @@ from fatebias.data.screen import Screen
 from fatebias.discovery.engine import call_rule
 from fatebias.discovery.ranking import active
 from fatebias.estimates.estimates import ContrastEstimates
-from fatebias.estimates.from_fit import contrast_estimates
+from fatebias.estimates.from_fit import gene_estimates
 from fatebias.estimates.likelihood_weight import estimate_weight
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
@@ -117,8 +117,9 @@ def ours(screen: Screen, theta: Array, design: Design, setting: str) -> list[dic
         screen, weight = estimate_weight(screen, cfg).weigh(screen)
     fit = fit_screen(screen, cfg, weight)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
-    given = contrast_estimates(screen, cfg, posterior, weight)
-    table = call_given(screen, cfg, given)
+    estimates = gene_estimates(screen, cfg, posterior, weight)
+    table = call_given(screen, cfg, estimates)
+    given = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
     figures = {
         "weight": float(np.mean(weight)),
         "seconds": time.perf_counter() - begun,
@@ -166,7 +167,7 @@ def after_mash(table: pd.DataFrame, theta: Array, identified: bool) -> dict[str,
 
 def oracle_calls(given: ContrastEstimates, theta: Array, design: Design, cfg: Config) -> dict[str, int]:
     """Return what the oracle calls at the same lfsr from the same estimates, by gene and day."""
-    best = oracle(given.betahat, given.covariance, design.simulate)
+    best = oracle(given.betahat, given.covariance, design.simulate, likelihood=given.likelihood)
     called = best.lfsr < cfg.discovery.mash_lfsr_thresh
     right = called & (best.sign == np.sign(theta))
     return {"oracle_called": int(called.sum()), "oracle_true": int(right.sum())}

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from fatebias.contrasts import parse_contrasts
-from fatebias.errors import ConfigError, setting
+from fatebias.errors import ConfigError
+from fatebias.pasted import setting
 
+CHECK = "check"  # reads and judges the screen, and stops
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
 # With fewer refits the errors of a bootstrap are too rough to use.
@@ -127,6 +129,7 @@ class DataConfig:
     commitment_key: str | None = None
     permutation: int = 0
     Kmax: int = 20
+    min_cells: int = 1
     D: int | None = None
     R: int | None = None
     simulate: SimulateConfig = field(default_factory=SimulateConfig)
@@ -134,6 +137,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Check the fates against each other, and that data=anndata names its files."""
         _one_of("data.source", self.source, ("demo", "simulated", "anndata", "memory"))
+        _take_files_given(self)
         _one_of("data.unmapped_guides", self.unmapped_guides, ("refuse", "ignore"))
         _one_of("data.two_targets", self.two_targets, ("refuse", "first", "both", "drop"))
         _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop", "renormalise"))
@@ -158,7 +162,7 @@ class DataConfig:
             _check_fate_columns(self)
         if self.guide_threshold is not None:
             _positive("data.guide_threshold", self.guide_threshold, zero=True)
-        for name, least in (("Kmax", 1), ("D", 1), ("R", 1)):
+        for name, least in (("Kmax", 1), ("min_cells", 1), ("D", 1), ("R", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise _refuse(f"data.{name}", value, f"a whole number, {least} or more")
@@ -170,6 +174,20 @@ class DataConfig:
                     found="nothing",
                     fix="data=anndata data.adata_path=screen.h5ad data.guide_map_csv=guides.csv",
                 )
+
+
+def _take_files_given(data: DataConfig) -> None:
+    """Read the files that are named, whatever group of settings was chosen; a simulation reads none."""
+    named = [name for name in ("adata_path", "guide_map_csv") if getattr(data, name) is not None]
+    if named and data.source == "simulated":
+        raise ConfigError(
+            "data=simulated reads no file",
+            where=f"data.{named[0]}",
+            found=getattr(data, named[0]),
+            fix="data=anndata reads your files; leave them out to simulate",
+        )
+    if named and data.source == "demo":
+        data.source = "anndata"
 
 
 def _check_cell_weights(data: DataConfig) -> None:
@@ -358,6 +376,7 @@ class DiscoveryConfig:
     covariances: str = "canonical"
     rank_one: str = "keep"
     null_correlation: str = "simple"
+    fates: str = "alone"
     mash_lfsr_thresh: float = 0.05
     lfsr_thresh: float = 0.05
     qvalue_thresh: float | None = None
@@ -378,6 +397,7 @@ class DiscoveryConfig:
         _one_of(
             "discovery.null_correlation", self.null_correlation, ("simple", "identity", "fit", "per_gene")
         )
+        _one_of("discovery.fates", self.fates, ("alone", "together"))
         _one_of("discovery.anyday_correction", self.anyday_correction, ("none", "bonferroni"))
         _positive("discovery.effect_size_eps", self.effect_size_eps, zero=True)
         if len(set(self.contrasts)) != len(self.contrasts):
@@ -453,8 +473,10 @@ class Config:
             raise _refuse("device", self.device, ("auto", "cpu", "cuda", "cuda:N"))
         if not self.stages:
             raise _refuse("stages", "none", STAGES)
+        if CHECK in self.stages and len(self.stages) > 1:
+            raise _refuse("stages", self.stages, f"[{CHECK}] by itself, or without it {list(STAGES)}")
         for stage in self.stages:
-            _one_of("stages", stage, STAGES)
+            _one_of("stages", stage, (*STAGES, CHECK))
         if len(set(self.stages)) != len(self.stages):
             raise _refuse("stages", self.stages, "each stage once")
         _check_together(self)

@@ -33,14 +33,15 @@ SHARED = ("tests/integration/slurm/", "tests/integration/mlflow/")
 FIRST = (*SHARED, "tests/inference/", "tests/config/test_experiments.py", "tests/app/", "tests/launcher/")
 
 
-# A test that types a command or brings up a server takes seconds.
+# A test that types a command, brings up a server or does a whole run takes seconds.
 COMMANDS = {"warm", "warm_fits", "terminal", "cluster", "server"}
+WHOLE_RUNS = ("tests/api/", "tests/checks/", "tests/integration/", "tests/run/")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        if COMMANDS & set(getattr(item, "fixturenames", ())):
+        if COMMANDS & set(getattr(item, "fixturenames", ())) or item.nodeid.startswith(WHOLE_RUNS):
             item.add_marker(pytest.mark.slow)
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: not item.nodeid.startswith(FIRST))

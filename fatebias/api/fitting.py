@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import threading
@@ -97,6 +98,8 @@ def fit(screen: Screen, *, preset: str | None = None, progress: bool = True, **s
     config.inference.progress = progress and config.inference.progress
     with _ONE_FIT, _random_state_kept():
         result = fit_with(screen, config)
+    for note in result.notes:
+        log.warning("%s", note)
     for warning in result.warnings:
         log.warning("NOT CONVERGED: %s", warning)
     return result
@@ -109,6 +112,7 @@ def fit_with(
     import numpy as np
     import pandas as pd
 
+    from fatebias.estimates.days import gene_days
     from fatebias.estimates.from_fit import gene_estimates
     from fatebias.estimates.likelihood_weight import estimate_weight
     from fatebias.estimates.marginal import marginal_effects, marginal_table
@@ -129,11 +133,12 @@ def fit_with(
     fitted = fit_screen(screen, config, weight, on_step=on_step, checkpoint=checkpoint)
     begun = time.perf_counter()
     posterior = posterior_moments(fitted.draw, config.inference.num_posterior_draws, screen.guide_gene)
-    estimates = gene_estimates(screen, config, posterior, weight)
+    estimates = gene_estimates(screen, config, posterior, weight, judge=True)
+    days = gene_days(screen, config.data.min_cells)
+    estimates = dataclasses.replace(estimates, days=days)
     own = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
-    notes = (*suggested.notes, *estimates.notes)
-    for note in notes:
-        log.warning("%s", note)
+    lacking = days.note(screen.gene_names)
+    notes = (*suggested.notes, *estimates.notes, *([] if lacking is None else [lacking]))
     trace = fitted.trace
     return FitResult(
         effects=gene_table(own.betahat, own.se, screen.gene_names),
@@ -143,8 +148,8 @@ def fit_with(
         posterior=posterior,
         likelihood_weight=weight,
         weight={"summary": suggested.summary_line(), **json.loads(json.dumps(suggested.plain()))},
-        diagnostics=fitted.diagnostics,
-        warnings=fitted.warnings,
+        diagnostics=fitted.diagnostics | {f"export_{k}": value for k, value in estimates.diagnostics.items()},
+        warnings=(*fitted.warnings, *estimates.warnings),
         notes=notes,
         loss=pd.DataFrame(
             {"step": np.asarray(trace.step), "loss": trace.loss, "timestamp_ms": trace.timestamp_ms}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from fatebias.api.results import FitResult
-    from fatebias.discovery.core import Discovery, DiscoveryReport
+    from fatebias.discovery.outcome import Discovery, DiscoveryReport
     from fatebias.discovery.ranking import CallRule
 
 

@@ -50,7 +50,8 @@ class FitResult:
     weight
         The weight that the data suggest, with the ways it was found and their intervals.
     diagnostics
-        Figures by which to judge the fit: gradient norm, ELBO drift, k-hat.
+        Figures by which to judge the fit: gradient norm, ELBO drift, k-hat; under ``export_*`` those of the
+        unshrunken fit, where the estimates come from one.
     warnings
         What speaks against the fit; empty when it converged.
     notes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import types
+import typing
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,12 +92,15 @@ def make_config(preset: str | None = None, **settings: Any) -> Config:
     try:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), tree))
     except OmegaConfBaseException as error:
-        key = error.full_key or ""
+        key = (error.full_key or "").partition("[")[0]
+        found = _found(tree, key)
+        allowed = allowed_values(key, a_list="a list of names, such as ['EC', 'MES']")
         raise ConfigError(
             f"{key} has a value of the wrong kind",
             where=key,
-            found=str(error).partition("\n")[0].rstrip("."),
-            allowed="a list of names, such as ['EC', 'MES']" if "ListConfig" in str(error) else None,
+            found=str(error).partition("\n")[0] if isinstance(found, dict) else repr(found),
+            allowed=allowed,
+            fix=f"give [{found!r}]" if isinstance(found, str) and allowed and "a list" in allowed else None,
         ) from None
     assert isinstance(config, Config)
     return config
@@ -158,3 +163,33 @@ def unknown_setting(key: str, where: str, groups: Collection[str] = GROUPS) -> C
     near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
     fix = f"did you mean {' or '.join(near)}?" if near else None
     return ConfigError(f"there is no setting {key}", where=where, allowed=beside or top, fix=fix)
+
+
+def allowed_values(key: str, a_list: str) -> str | None:
+    """Say in words which values a setting takes, where that is simple; `a_list` is how a list is written."""
+    node: Any = Config
+    for part in key.split("."):
+        node = typing.get_type_hints(node).get(part) if dataclasses.is_dataclass(node) else None
+    return _in_words(node, a_list)
+
+
+def _in_words(kind: Any, a_list: str) -> str | None:
+    if isinstance(kind, types.UnionType):
+        return " or ".join(filter(None, (_in_words(each, a_list) for each in typing.get_args(kind))))
+    words = {
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+        str: "text",
+        list[str]: a_list,
+        types.NoneType: "null",
+    }
+    return words.get(kind)
+
+
+def _found(tree: dict[str, Any], key: str) -> Any:
+    """Return what the tree has at a dotted key."""
+    node: Any = tree
+    for part in key.split("."):
+        node = node[part]
+    return node

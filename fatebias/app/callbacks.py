@@ -1,7 +1,7 @@
 """Checked after composing a config and before a folder is made: its values, and the folder itself.
 
 Without this a refused setting would leave a folder behind, and a folder that cannot be made would end in
-Hydra's traceback.
+Hydra's traceback. ``stages=[check]`` ends here too: it makes no folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from fatebias.compose import to_config
+from fatebias.config import CHECK
 from fatebias.errors import ConfigError, FatebiasError
 from fatebias.files.paths import prepare_out_dir
 from fatebias.sweep.settings import launcher_settings
@@ -38,7 +39,12 @@ class Gate(Callback):
                     where=f"hydra/launcher={chosen}",
                     fix=f"launcher={chosen} sends a single run there too; or add -m",
                 )
-            to_config(config)
+            checked = to_config(config)
+            if checked.stages == [CHECK]:
+                from fatebias.run.look import look
+
+                print(look(checked))
+                raise SystemExit(0)
             prepare_out_dir(Path(config.hydra.run.dir))
         except FatebiasError as error:
             raise SystemExit(str(error)) from error
@@ -47,6 +53,10 @@ class Gate(Callback):
         """Check where a sweep runs and its folder; the launcher checks its members, once they are known."""
         HydraConfig.instance().set_config(config)
         try:
+            if list(config.stages) == [CHECK]:
+                raise ConfigError(
+                    "a check of the screen is no sweep", where=f"stages=[{CHECK}]", fix="leave out -m"
+                )
             launcher_settings(OmegaConf.to_container(config.hydra.launcher, resolve=True))
             prepare_out_dir(Path(config.hydra.sweep.dir))
         except FatebiasError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import logging
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -52,7 +54,7 @@ def launch(task: Callable[[], None]) -> None:
     """
     from hydra._internal.utils import get_args_parser
 
-    arguments = get_args_parser().parse_args()
+    arguments = options_first(get_args_parser())
     groups = group_options([CONF, *([Path(arguments.config_dir)] if arguments.config_dir else [])])
     traceback_wanted = os.environ.get(TRACEBACK) == "1"
     os.environ[TRACEBACK] = "1"  # Hydra then raises what it would print, and this function decides
@@ -78,18 +80,34 @@ def launch(task: Callable[[], None]) -> None:
         raise SystemExit(message) from None
 
 
+def options_first(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line and put its options before its settings, where Hydra looks for them."""
+    arguments = parser.parse_intermixed_args()
+    rest = sys.argv[1:]
+    for word in reversed(arguments.overrides):
+        del rest[len(rest) - 1 - rest[::-1].index(word)]
+    sys.argv[1:] = [*rest, *arguments.overrides]
+    return arguments
+
+
 def _is_read(stream: TextIO) -> bool:
-    try:
-        stream.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python flushes once more when it ends
-        return False
-    return True
+    """Say whether what is written still has a reader; without one, write to nowhere from here on."""
+    # Asked of the pipe: after a failed write nothing may be left to flush, and a flush then succeeds.
+    pipe = select.poll()
+    pipe.register(stream.fileno(), select.POLLOUT)
+    if not any(events & (select.POLLERR | select.POLLHUP) for _, events in pipe.poll(0)):
+        return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # Python flushes once more when it ends
+    return False
 
 
 def _message(error: Exception, groups: dict[str, dict[str, str]]) -> str | None:
     if isinstance(error, FatebiasError):
         return str(error)
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --"):
+        return explain(
+            "options that do not go together", found=str(error).partition(" can be")[0], fix="give one"
+        )
     if isinstance(error, OSError) and error.errno in NO_ROOM:  # Hydra's own files
         return explain(
             "a file could not be written",

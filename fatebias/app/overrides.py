@@ -6,18 +6,18 @@ takes that although nothing reads it. Here each ends in one message with the key
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
-import types
-import typing
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 
+from fatebias.api.settings import allowed_values, unknown_setting
 from fatebias.api.settings import keys as schema_keys
-from fatebias.api.settings import unknown_setting
-from fatebias.config import Config
 from fatebias.errors import ConfigError, explain
 from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
+
+# Groups of which several options go together, later ones winning: experiment=[calibrated,permutation].
+COMBINED = ("experiment",)
 
 
 def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> None:
@@ -30,11 +30,11 @@ def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> 
 
     parser = OverridesParser.create()
     keys = set(schema_keys())
-    for word in words:
+    for place, word in enumerate(words):
         try:
             override = parser.parse_override(word)
         except HydraException as error:
-            raise _unreadable(word, error) from error
+            raise _split_list(words[place:]) or _unreadable(word, error) from error
         key = override.key_or_group
         if override.is_delete() or override.package is not None or re.match(r"hydra(?![^./])", key):
             continue
@@ -46,6 +46,15 @@ def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> 
 
 
 def _check_choice(word: str, group: str, value: object, options: Collection[str]) -> None:
+    if group in COMBINED and isinstance(value, list):
+        for each in value:
+            if each not in options:
+                raise ConfigError(
+                    f"there is no option {each} in the group {group}",
+                    where=f"command line, {word}",
+                    allowed=list(options),
+                )
+        return
     if not isinstance(value, str):
         sweep = ",".join(map(str, value)) if isinstance(value, list) else None
         raise ConfigError(
@@ -54,6 +63,22 @@ def _check_choice(word: str, group: str, value: object, options: Collection[str]
             allowed=list(options),
             fix=f"to compare several, sweep over them: -m {group}={sweep}" if sweep else None,
         )
+
+
+def _split_list(words: Sequence[str]) -> ConfigError | None:
+    """Return what to type where the shell has cut a list at its spaces: ``data.fates=[EC, MES]``."""
+    _, _, value = words[0].partition("=")
+    if not value.startswith("[") or value.endswith("]"):
+        return None
+    end = next((i for i, word in enumerate(words) if word.endswith("]")), None)
+    if end is None:
+        return None
+    whole = " ".join(words[: end + 1])
+    return ConfigError(
+        "a list was cut at its spaces",
+        where=f"command line, {whole}",
+        fix=f"quote it for the shell: {shlex.quote(whole)}",
+    )
 
 
 def _unreadable(word: str, error: Exception) -> ConfigError:
@@ -88,7 +113,12 @@ def composition_message(error: Exception, groups: Collection[str]) -> str | None
     if isinstance(cause, ValidationError):
         where = f"{file[1]}.yaml" if file else f"command line, {word}"
         found = str(cause).partition("\n")[0].rstrip(".")
-        return explain(f"{key} has a value of the wrong kind", where=where, found=found, allowed=_kind(key))
+        return explain(
+            f"{key} has a value of the wrong kind",
+            where=where,
+            found=found,
+            allowed=allowed_values(key, a_list="a list in brackets, such as [a,b]"),
+        )
     where = f"{file[1]}.yaml" if file else f"command line, {key}"
     settings = getattr(cause, "object_type", None)
     if isinstance(settings, type) and issubclass(settings, LocalSettings):
@@ -114,24 +144,3 @@ def _no_option(missing: str, options: Sequence[str]) -> str:
     near = difflib.get_close_matches(option, options, n=1)
     fix = f"did you mean {group}={near[0]}?" if near else None
     return explain(f"there is no option {option} in the group {group}", allowed=options, fix=fix)
-
-
-def _kind(key: str) -> str | None:
-    node: typing.Any = Config
-    for part in key.split("."):
-        node = typing.get_type_hints(node).get(part) if dataclasses.is_dataclass(node) else None
-    return _in_words(node)
-
-
-def _in_words(kind: typing.Any) -> str | None:
-    if isinstance(kind, types.UnionType):
-        return " or ".join(filter(None, map(_in_words, typing.get_args(kind))))
-    words = {
-        float: "a number",
-        int: "a whole number",
-        bool: "true or false",
-        str: "text",
-        list[str]: "a list in brackets, such as [a,b]",
-        types.NoneType: "null",
-    }
-    return words.get(kind)

@@ -12,10 +12,10 @@ import pandas as pd
 
 from fatebias.config import Config
 from fatebias.data.screen import Screen
-from fatebias.discovery.core import discover_table
+from fatebias.discovery.core import discover_contrasts, discover_table
 from fatebias.discovery.correlation import error_correlation
-from fatebias.estimates.estimates import ContrastEstimates
-from fatebias.estimates.from_fit import contrast_estimates
+from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
+from fatebias.estimates.from_fit import gene_estimates
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.laplace import InitialValues
 from fatebias.inference.posterior import Posterior, posterior_moments
@@ -26,7 +26,7 @@ def call_exported(screen: Screen, cfg: Config, weight: float, posterior: Posteri
 
     `weight` is the likelihood weight of the fit.
     """
-    return call_given(screen, cfg, contrast_estimates(screen, cfg, posterior, weight))
+    return call_given(screen, cfg, gene_estimates(screen, cfg, posterior, weight))
 
 
 def fit_and_call(
@@ -41,16 +41,29 @@ def fit_and_call(
 
 def fitted_estimates(
     screen: Screen, cfg: Config, weight: float, start: InitialValues | None = None
-) -> ContrastEstimates:
+) -> GeneEstimates:
     """Return what a fit by ``inference=laplace``, whatever the run's method, gives mash."""
-    laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
-    fit = fit_screen(screen, laplace, weight, start=start)
+    inference = dataclasses.replace(cfg.inference, method="laplace")
+    if cfg.export.estimates == "unshrunken":  # of which the scales are but a start
+        inference = dataclasses.replace(inference, scales="fixed")
+    laplace = dataclasses.replace(cfg, inference=inference)
+    fit = fit_screen(screen, laplace, weight, start=start, judge=False)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
-    return contrast_estimates(screen, laplace, posterior, weight)
+    return gene_estimates(screen, laplace, posterior, weight)
 
 
-def call_given(screen: Screen, cfg: Config, given: ContrastEstimates) -> pd.DataFrame:
-    """Shrink and call estimates whose errors have a known covariance, as `call_exported`."""
+def call_given(screen: Screen, cfg: Config, given: GeneEstimates) -> pd.DataFrame:
+    """Shrink and call estimates, as `call_exported`."""
+    settings = dataclasses.replace(cfg.discovery, engine="native", contrasts=[])
+    [(_, found)] = discover_contrasts(
+        given, screen.fates, screen.gene_names, settings,
+        contrast=screen.contrast, se=cfg.export.se, flips=False,
+    )  # fmt: skip
+    return found.table
+
+
+def call_contrast(screen: Screen, cfg: Config, given: ContrastEstimates) -> pd.DataFrame:
+    """Shrink and call estimates of one contrast whose errors have a known covariance, that contrast alone."""
     correlation = error_correlation(cfg.discovery, cfg.export.se, given.covariance)
     v = None if correlation is None else correlation.v
     settings = dataclasses.replace(cfg.discovery, engine="native")

@@ -69,7 +69,7 @@ def by_bias_alone(screen: Screen, cfg: Config, weight: float, measure: str) -> A
     both of CellRank's priming degrees.
     """
     laplace = dataclasses.replace(cfg.inference, method="laplace")
-    fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace), weight)
+    fit = fit_screen(screen, dataclasses.replace(cfg, inference=laplace), weight, judge=False)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     design = design_of(screen, cfg.model)
     flat = flat_means(posterior, design)

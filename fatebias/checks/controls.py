@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.checks.base import FEWEST_NTC_TO_JUDGE, NtcCheck, Report, share_with_interval
-from fatebias.config import Config
+from fatebias.config import AUTO, Config
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
 
@@ -55,6 +55,7 @@ class Controls(NtcCheck):
         from fatebias.pl.save import save_png
 
         tables, z, apart = [], [], []
+        contrast = np.eye(screen.n_fates_star)[screen.contrast_index]
         n_parts, n_draws = config.calibration.control_splits, config.calibration.control_draws
         for draw in range(n_draws):
             for part in range(n_parts):
@@ -63,8 +64,9 @@ class Controls(NtcCheck):
                 table = call_given(split, config, given)
                 own = table[names.GENE].str.startswith(PSEUDO_GENE).to_numpy()
                 tables.append(table[own].assign(**{names.PART: part, names.DRAW: draw}))
-                z.append(given.betahat[own] / given.se[own])
-                apart.append(day_differences(given.betahat[own], given.covariance[own]))
+                effects = given.contrast(contrast)
+                z.append(effects.betahat[own] / effects.se[own])
+                apart.append(day_differences(effects.betahat[own], effects.covariance[own]))
         table = pd.concat(tables, ignore_index=True)
         with atomic_path(paths.controls) as draft:
             table.to_csv(draft, index=False)
@@ -79,6 +81,7 @@ class Controls(NtcCheck):
             **spread_with_interval("z_sd", scores, n_draws),
             **spread_with_interval("day_difference_sd", np.concatenate(apart), n_draws),
             "ntc_guides": len(screen.ntc_guide_names),
+            "weight_from_data": config.likelihood_weight == AUTO,
         }
 
     def summary_line(self, report: Report) -> str:
@@ -94,8 +97,22 @@ class Controls(NtcCheck):
         return (
             f"calibration check: {report['called']} of {report['pseudo_genes']} NTC pseudo-genes called "
             f"(95 % interval {report['rate_low']:.1%} to {report['rate_high']:.1%}); "
-            f"{', '.join(spreads)}{few}"
+            f"{', '.join(spreads)}{few}{_advice(report)}"
         )
+
+
+def _advice(report: Report) -> str:
+    """Return what to do about errors that the pseudo-genes' scatter contradicts, on a line of its own."""
+    calibrated = "run the same command with experiment=calibrated"
+    if any((report[f"{name}_low"] or 0) > 1 for name in ("z_sd", "day_difference_sd")):
+        fix = calibrated
+        if report["weight_from_data"]:
+            fix = "calibration.method=controls takes the weight from the NTC guides"
+        return f"\n  an SD above 1 says that errors are too small and calls may be false: {fix}"
+    high = report["z_sd_high"]
+    if high is not None and high < 1 and not report["weight_from_data"]:
+        return f"\n  an SD below 1 says that errors are too large and effects may be missed: {calibrated}"
+    return ""
 
 
 def _interval(report: Report, name: str) -> str:

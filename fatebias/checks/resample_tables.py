@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fatebias import names
-from fatebias.checks.call import call_given
+from fatebias.checks.call import call_contrast
 from fatebias.checks.centre import Centre
 from fatebias.checks.resampling import Resampled, diagonal
 from fatebias.checks.units import Units
@@ -34,7 +34,7 @@ def bootstrap_table(
     """
     n_days = screen.D
     betahat = given[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)
-    called = call_given(screen, cfg, ContrastEstimates(betahat, found.covariance))
+    called = call_contrast(screen, cfg, ContrastEstimates(betahat, found.covariance))
     table = error_table(given, found, "boot")
     for d in range(n_days):
         table[f"prob_positive_d{d}"] = found.positive[:, d]

@@ -5,6 +5,7 @@ All of it from the joint posterior over days (`discovery.effects`), one row a ge
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from fatebias import names
 from fatebias.discovery.detectable import least_detectable
 from fatebias.discovery.ranking import CallRule, active
+from fatebias.estimates.days import Days, plain_days
 from fatebias.mash.joint import JointPosterior
 
 Array = NDArray[np.float64]
@@ -46,33 +48,48 @@ def call_table(
     eps: float,
     seed: int,
     flips: Array | None = None,
+    days: Days | None = None,
 ) -> pd.DataFrame:
     """Return one row a gene, in the order of `table`, with the columns of docs/calls.md.
 
     `eps` is the least size of a large effect in logits; `flips`, (L,), the probability of a sign change over
-    days before shrinkage, becomes the column ``p_flip_fit``.
+    days before shrinkage, becomes the column ``p_flip_fit``. `days` has the days' labels and on which of them
+    a gene has no cells.
     """
     called = active(table, rule)
+    days = plain_days(joint.n_days) if days is None else days
     rows: dict[str, Any] = {
         names.GENE: table[names.GENE].to_numpy(),
         names.HIT_ANYDAY: called.any(axis=1),
-        names.ACTIVE_DAYS: [_days(each) for each in called],
+        names.ACTIVE_DAYS: days.named(called),
         names.N_ACTIVE_DAYS: called.sum(axis=1),
         names.P_ANY: any_effect(joint),
     }
-    rows |= _over_days(joint, np.random.default_rng([0xCA11, seed]), sure=1 - rule.threshold(1))
+    rows |= _over_days(joint, np.random.default_rng([0xCA11, seed]), 1 - rule.threshold(1), days)
     if flips is not None:
         rows[names.P_FLIP_FIT] = flips
     by_day, lasting = least_detectable(joint, rule, eps)
     missed = ~called.any(axis=1)  # of no use for a gene that was called
-    rows |= {f"{names.MDE}{d}": np.where(missed, by_day[:, d], np.nan) for d in range(joint.n_days)}
+    known = ~_unseen(days, called.shape)
+    rows |= {
+        f"{names.MDE}{d}": np.where(missed & known[:, d], by_day[:, d], np.nan) for d in range(joint.n_days)
+    }
     rows[names.MDE_LASTING] = np.where(missed, lasting, np.nan)
-    return pd.DataFrame(rows)
+    if days.cells is not None:
+        rows[names.NO_DATA] = days.named(~known)
+        rows |= {f"{names.CELLS_BY_DAY}{d}": days.cells[:, d] for d in range(joint.n_days)}
+    return days.labelled(pd.DataFrame(rows))
 
 
-def _over_days(joint: JointPosterior, rng: np.random.Generator, sure: float) -> dict[str, Any]:
-    """Summarise draws: the peak, the course and sign changes."""
+def _unseen(days: Days, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Days on which a gene has no cells, (L, D)."""
+    return np.zeros(shape, dtype=bool) if days.unseen is None else days.unseen
+
+
+def _over_days(joint: JointPosterior, rng: np.random.Generator, sure: float, days: Days) -> dict[str, Any]:
+    """Summarise draws: the peak, the course and sign changes, of the days on which a gene has cells."""
     n_genes = len(joint.bhat)
+    unseen = _unseen(days, joint.bhat.shape)
     parts = [
         _of_draws(
             np.concatenate(
@@ -83,13 +100,18 @@ def _over_days(joint: JointPosterior, rng: np.random.Generator, sure: float) -> 
                 axis=2,
             ),
             sure,
+            unseen[start : start + GENES_AT_ONCE],
+            days.labels,
         )
         for start in range(0, n_genes, GENES_AT_ONCE)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _of_draws(draws: Array, sure: float) -> dict[str, Any]:
+def _of_draws(draws: Array, sure: float, unseen: NDArray[np.bool_], labels: Sequence[str]) -> dict[str, Any]:
+    # A day without cells has neither peak nor sign, and takes the course of the day before or after it.
+    lasting = _filled(draws, unseen)
+    draws = np.where(unseen, 0.0, draws)
     size = np.abs(draws)  # (S, L, D)
     greatest = size.max(axis=2)
     real = greatest > 0
@@ -98,7 +120,7 @@ def _of_draws(draws: Array, sure: float) -> dict[str, Any]:
     # where an argmax would let rounding choose.
     top = (size >= (1 - TIED) * greatest[..., None]) & real[..., None]  # (S, L, D)
     peak = (top / np.maximum(top.sum(axis=2, keepdims=True), 1)).sum(axis=0).T / n_real  # (D, L)
-    course = _courses(draws, size >= ON * greatest[..., None])
+    course = _courses(lasting, np.abs(lasting) >= ON * greatest[..., None])
     share = np.array([((course == kind) & real).sum(axis=0) for kind in range(len(COURSES))]) / n_real
     some = real.any(axis=0)
     plus, minus = (draws > 0).astype(np.float32), (draws < 0).astype(np.float32)
@@ -109,7 +131,7 @@ def _of_draws(draws: Array, sure: float) -> dict[str, Any]:
         names.P_PEAK: np.where(some, peak.max(axis=0), 0.0),
         names.COURSE: np.array(COURSES, dtype=object)[share.argmax(axis=0)],
         names.P_COURSE: np.where(some, share.max(axis=0), 0.0),
-        names.FLIP_DAYS: np.array([_pairs(each, sure) for each in opposite], dtype=object),
+        names.FLIP_DAYS: np.array([_pairs(each, sure, labels) for each in opposite], dtype=object),
         names.P_FLIP: opposite.max(axis=(1, 2)),
     }
 
@@ -125,9 +147,17 @@ def _courses(draws: Array, on: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.select([both_signs, on.all(axis=2), first & ~last, last & ~first], [4, 0, 1, 2], default=3)
 
 
-def _days(called: NDArray[np.bool_]) -> str:
-    return ";".join(f"d{d}" for d in np.flatnonzero(called))
+def _filled(draws: Array, unseen: NDArray[np.bool_]) -> Array:
+    """Put the nearest day with cells in the place of each day without, (S, L, D)."""
+    if not unseen.any():
+        return draws
+    filled = draws.copy()
+    for gene in np.flatnonzero(unseen.any(axis=1) & ~unseen.all(axis=1)):
+        seen = np.flatnonzero(~unseen[gene])
+        for day in np.flatnonzero(unseen[gene]):
+            filled[:, gene, day] = draws[:, gene, seen[np.abs(seen - day).argmin()]]
+    return filled
 
 
-def _pairs(opposite: Array, sure: float) -> str:
-    return ";".join(f"d{d}-d{e}" for d, e in np.argwhere(np.triu(opposite) > sure))
+def _pairs(opposite: Array, sure: float, labels: Sequence[str]) -> str:
+    return ";".join(f"{labels[d]}-{labels[e]}" for d, e in np.argwhere(np.triu(opposite) > sure))

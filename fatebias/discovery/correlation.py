@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.config import DiscoveryConfig
+from fatebias.mash.effect_likelihood import EffectLikelihood
 from fatebias.mash.null_correlation import LARGEST_CONDITION, NullCorrelation
 
 Array = NDArray[np.float64]
@@ -38,14 +41,33 @@ def from_fit(covariance: Array, kind: str) -> NullCorrelation:
     return NullCorrelation(v[0] if kind == "fit" else v, note)
 
 
+def exact_likelihood(
+    cfg: DiscoveryConfig, se: str, likelihood: EffectLikelihood | None
+) -> EffectLikelihood | None:
+    """Return the likelihood with several normals a gene where mash can take it, else None.
+
+    That is where each gene has its own errors; every other choice of the error correlation replaces them.
+    Normals with a nearly singular correlation are mended as in `from_fit`.
+    """
+    if likelihood is None or _kind(cfg, se) != "per_gene":
+        return None
+    sd = likelihood.sd
+    covariance = from_fit(likelihood.covariance, "per_gene").v * (sd[:, :, None] * sd[:, None, :])
+    return replace(likelihood, covariance=covariance)
+
+
 def error_correlation(cfg: DiscoveryConfig, se: str, covariance: Array | None) -> NullCorrelation | None:
     """Return the error correlation of the fit where the settings ask for it; None leaves it to the engine.
 
     Under robust errors (`se`, ``export.se``, is ``sandwich``) each gene's own replaces ``simple``.
     """
+    kind = _kind(cfg, se)
+    return None if kind is None or covariance is None else from_fit(covariance, kind)
+
+
+def _kind(cfg: DiscoveryConfig, se: str) -> str | None:
+    """Return ``fit`` or ``per_gene``; None where the engine finds the error correlation itself."""
     kind = cfg.null_correlation
     if kind == "simple" and se == "sandwich":
         kind = "per_gene"
-    if cfg.method != "mashr" or kind not in ("fit", "per_gene") or covariance is None:
-        return None
-    return from_fit(covariance, kind)
+    return kind if cfg.method == "mashr" and kind in ("fit", "per_gene") else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,14 @@ from fatebias.discovery.ranking import CallRule
 from fatebias.discovery.result import EngineResult
 from fatebias.discovery.rscript import rscript_has, run_rscript
 from fatebias.errors import DiscoveryError
+from fatebias.mash.effect_likelihood import EffectLikelihood
 
 Array = NDArray[np.float64]
+
+ONE_NORMAL = (
+    "R's mashr takes one normal a gene: what guides may do enters by its mean and covariance alone; "
+    "discovery.engine=native takes every guess about them"
+)
 
 
 def call_rule(cfg: DiscoveryConfig) -> CallRule:
@@ -66,13 +73,19 @@ def choose_engine(cfg: DiscoveryConfig, n_genes: int) -> tuple[str, list[str]]:
 
 
 def run_engine(
-    engine: str, summary: GeneSummary, cfg: DiscoveryConfig, v: Array | None, folder: Path | None
+    engine: str,
+    summary: GeneSummary,
+    cfg: DiscoveryConfig,
+    v: Array | None,
+    likelihood: EffectLikelihood | None,
+    folder: Path | None,
 ) -> EngineResult:
     """Shrink; R exchanges its files in a temporary folder within `folder`, the native engine writes none."""
     if engine == "native":
-        return run_native(summary.bhat, summary.shat, cfg, v)
+        return run_native(summary.bhat, summary.shat, cfg, v, likelihood)
     with tempfile.TemporaryDirectory(prefix=".rscript-", dir=folder) as exchange:
-        return run_rscript(summary, cfg, Path(exchange), v)
+        result = run_rscript(summary, cfg, Path(exchange), v)
+    return result if likelihood is None else replace(result, notes=(*result.notes, ONE_NORMAL))
 
 
 def check_correlation(v: Array, genes: list[str], n_days: int) -> None:

@@ -9,13 +9,22 @@ from numpy.typing import NDArray
 
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.result import EngineResult
-from fatebias.mash import ash, estimate_null_correlation, mash
+from fatebias.mash import EffectLikelihood, ash, estimate_null_correlation, mash
 
 Array = NDArray[np.float64]
 
 
-def run_native(bhat: Array, shat: Array, cfg: DiscoveryConfig, v: Array | None = None) -> EngineResult:
-    """Shrink; `v` replaces ``cfg.null_correlation``, (D, D) or (L, D, D) with each gene's own."""
+def run_native(
+    bhat: Array,
+    shat: Array,
+    cfg: DiscoveryConfig,
+    v: Array | None = None,
+    likelihood: EffectLikelihood | None = None,
+) -> EngineResult:
+    """Shrink; `v` replaces ``cfg.null_correlation``, (D, D) or (L, D, D) with each gene's own.
+
+    ``likelihood`` is as in `fatebias.mash.mash`.
+    """
     versions = {package: version(package) for package in ("fatebias", "numpy", "scipy")}
     if cfg.method == "ashr":
         by_day = ash(bhat, shat, prior=cfg.prior, nullweight=cfg.nullweight)
@@ -43,6 +52,7 @@ def run_native(bhat: Array, shat: Array, cfg: DiscoveryConfig, v: Array | None =
         nullweight=cfg.nullweight,
         covariances=cfg.covariances,
         rank_one=cfg.rank_one,
+        likelihood=likelihood,
     )
     return EngineResult(
         postmean=fit.mean,
@@ -55,4 +65,5 @@ def run_native(bhat: Array, shat: Array, cfg: DiscoveryConfig, v: Array | None =
         priors=fit.joint.priors,
         versions=versions,
         notes=(*notes, *fit.notes),
+        exact=fit.joint.exact,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias.mash.joint import Prior
+from fatebias.mash.joint import Exact, Prior
 
 Array = NDArray[np.float64]
 
@@ -26,3 +26,4 @@ class EngineResult:
     priors: tuple[Prior, ...]  # the fitted mixture: one over all days (mashr), or one a day (ashr)
     versions: dict[str, str]  # of the software that computed this
     notes: tuple[str, ...]  # what the user should know
+    exact: Exact | None = None  # what the posterior is computed from where v and priors do not say all

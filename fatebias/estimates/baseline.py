@@ -30,13 +30,15 @@ class Baseline:
     notes: tuple[str, ...] = ()
 
 
-def choose_baseline(theta: Array, covariance: Array, index: NDArray[np.integer], asked: str) -> Baseline:
+def choose_baseline(
+    theta: Array, covariance: Array, index: NDArray[np.integer], asked: str, n_ntc: int
+) -> Baseline:
     """Return effects against NTC cells or the average gene.
 
     ``theta`` is (L, F*, D); ``covariance``, (size, size), is that of all coefficients, among which theta has
     the places ``index``, (L, F*, D). ``asked`` is ``export.baseline``: ntc, genes, or auto, which takes genes
     where the error of the common level is not small beside a gene's own. The average gene is that of the
-    genes that differ least from each other.
+    genes that differ least from each other. ``n_ntc``, the number of NTC guides, is for the note.
     """
     shape, places = (*index.shape, *index.shape[1:]), index.reshape(len(index), -1)
     own = covariance[places[:, :, None], places[:, None, :]]  # (L, E, E)
@@ -56,7 +58,10 @@ def choose_baseline(theta: Array, covariance: Array, index: NDArray[np.integer],
     average = theta[like_most].mean(axis=0)
     why = "as export.baseline=genes asks"
     if asked == "auto":
-        why = f"NTC guides say too little of the common level (its error is {ratio:.2g} times a gene's own)"
+        why = "the screen has no NTC guides"
+        if n_ntc:
+            error = f"its error is {ratio:.2g} times a gene's own"
+            why = f"{n_ntc} NTC guide(s) say too little of the level that all genes share ({error})"
     note = (
         f"effects are against the average of the {like_most.sum()} of {len(theta)} genes that differ least, "
         f"not against NTC cells: {why}"

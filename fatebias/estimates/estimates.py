@@ -5,15 +5,19 @@ Nothing here needs torch, so that discovery can run from the files of a fit alon
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.contrasts import Contrast
 from fatebias.errors import DiscoveryError
+from fatebias.estimates.days import Days
 from fatebias.inference.posterior import sign_changes
+from fatebias.mash.effect_likelihood import EffectLikelihood, Rows
 
 Array = NDArray[np.float64]
 
@@ -27,6 +31,7 @@ class ContrastEstimates:
     betahat: Array  # (L, D) in logits
     covariance: Array  # (L, D, D) of their errors across days
     notes: tuple[str, ...] = ()  # what the reader must know
+    likelihood: EffectLikelihood | None = None  # (D,) effects; None: one normal, with the moments above
 
     @property
     def se(self) -> Array:
@@ -52,6 +57,11 @@ class GeneEstimates:
     drawn_flip: Array | None = None  # (L, F, F) `flip` from posterior draws; None takes normal draws
     notes: tuple[str, ...] = ()  # what the reader must know
     guides: GuideEstimates | None = None  # where guides may be inactive, else None
+    # Of the effects (F* x D), fate by fate, of which mean and covariance are the moments; None: one normal.
+    likelihood: EffectLikelihood | None = None
+    diagnostics: dict[str, Any] = field(default_factory=dict)  # of their own fit, where they have one
+    warnings: tuple[str, ...] = ()  # what these figures say against it
+    days: Days | None = None  # their labels, and on which of them each gene has cells
 
     @property
     def flip(self) -> Array:
@@ -61,13 +71,31 @@ class GeneEstimates:
         """
         return normal_flip(self.mean, self.covariance) if self.drawn_flip is None else self.drawn_flip
 
+    def at(self, genes: Sequence[int]) -> GeneEstimates:
+        """Return those of some genes, in the order of these; guides are left out."""
+        return GeneEstimates(
+            self.mean[genes],
+            self.covariance[genes],
+            None if self.drawn_flip is None else self.drawn_flip[genes],
+            self.notes,
+            likelihood=None if self.likelihood is None else self.likelihood.at(genes),
+            days=None if self.days is None else self.days.at(genes),
+        )
+
     def contrast(self, weights: Array) -> ContrastEstimates:
         """Return the effects on a weighted sum of the non-reference fates, weights of shape (F*,)."""
+        view = fate_view(weights, self.mean.shape[2])
         return ContrastEstimates(
             np.einsum("f,lfd->ld", weights, self.mean),
             np.einsum("f,lfdge,g->lde", weights, self.covariance, weights),
             self.notes,
+            None if self.likelihood is None else self.likelihood.through(view),
         )
+
+
+def fate_view(weights: Array, n_days: int) -> Array:
+    """Return the map, (D, F* x D), from all effects, fate by fate, to a weighted sum of fates, (F*,)."""
+    return np.asarray(np.kron(weights, np.eye(n_days)), dtype=np.float64)
 
 
 def normal_flip(mean: Array, covariance: Array) -> Array:
@@ -97,6 +125,31 @@ class SavedFit:
         return self.estimates.flip[:, self.fates.index(contrast.fate), self.fates.index(contrast.against)]
 
 
+def likelihood_arrays(likelihood: EffectLikelihood) -> dict[str, Array]:
+    """Return what ``posterior.npz`` keeps of the normals of each gene."""
+    own = {name: getattr(likelihood, name) for name in ("mean", "covariance", "log_none", "log_some")}
+    own |= {"counts": likelihood.rows.counts, "none_elsewhere": np.array(likelihood.none_elsewhere)}
+    return {f"normals_{name}": values for name, values in own.items()}
+
+
+def _likelihood(arrays: Mapping[str, Array]) -> EffectLikelihood | None:
+    if "normals_mean" not in arrays:
+        return None
+    mean, covariance, log_none, log_some = (
+        arrays[f"normals_{name}"] for name in ("mean", "covariance", "log_none", "log_some")
+    )
+    rows = Rows.of(arrays["normals_counts"].astype(np.intp))
+    elsewhere = float(arrays["normals_none_elsewhere"])
+    return EffectLikelihood(mean, covariance, log_none, log_some, rows, elsewhere)
+
+
+def _days(arrays: Mapping[str, Array]) -> Days:
+    labels = tuple(arrays["day_labels"].tolist())
+    if "gene_cells" not in arrays:  # of an earlier version
+        return Days(labels)
+    return Days(labels, arrays["gene_cells"].astype(np.int64), int(arrays["min_cells"]))
+
+
 def read_fit(path: Path, because: str) -> SavedFit:
     """Return what ``posterior.npz`` keeps of a fit; ``because`` says in the message what needs it.
 
@@ -105,7 +158,13 @@ def read_fit(path: Path, because: str) -> SavedFit:
     try:
         with np.load(path) as arrays:
             return SavedFit(
-                GeneEstimates(arrays["export_mean"], arrays["export_covariance"], arrays["export_flip"]),
+                GeneEstimates(
+                    arrays["export_mean"],
+                    arrays["export_covariance"],
+                    arrays["export_flip"],
+                    likelihood=_likelihood(arrays),
+                    days=_days(arrays),
+                ),
                 (str(arrays["reference_fate"]), *arrays["effect_fates"].tolist()),
                 str(arrays["contrast"]),
                 tuple(arrays["gene_names"].tolist()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,10 +12,13 @@ from fatebias.config import AUTO, Config, weight_asked
 from fatebias.data.screen import Screen
 from fatebias.estimates.baseline import choose_baseline
 from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
+from fatebias.estimates.few_clusters import robust_theta
 from fatebias.estimates.guide_mixture import fit_guide_mixture
-from fatebias.estimates.sandwich import FEWEST_CLUSTERS, fit_broad, linearise
+from fatebias.estimates.sandwich import BROAD_ROUNDS, FEWEST_CLUSTERS, fit_broad, linearise
+from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, laplace_figures
+from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.posterior import Posterior, flat_means
-from fatebias.model.design_matrix import design_of
+from fatebias.model.design_matrix import DesignMatrix, design_of
 
 Array = NDArray[np.float64]
 
@@ -33,7 +38,7 @@ def contrast_estimates(
 
 
 def gene_estimates(
-    screen: Screen, cfg: Config, posterior: Posterior, weight: float | None = None
+    screen: Screen, cfg: Config, posterior: Posterior, weight: float | None = None, *, judge: bool = False
 ) -> GeneEstimates:
     """Return the estimates and errors that ``export=`` asks for.
 
@@ -41,8 +46,8 @@ def gene_estimates(
     so broad that they do not shrink, guides around their gene as in the fit. ``se=sandwich`` replaces the
     labels' part of the covariance by the scatter of the cells' scores, summed within clusters. ``baseline``
     says what unshrunken effects are counted from (`baseline`), ``guides`` what their guides may do
-    (`guide_mixture`). ``weight`` is that of the fit, by default the number in ``cfg``. Raises FitError when
-    the unshrunken fit fails.
+    (`guide_mixture`). ``weight`` is that of the fit, by default the number in ``cfg``. ``judge`` adds the
+    diagnostics of the unshrunken fit. Raises FitError when that fit fails.
     """
     export = cfg.export
     if (export.estimates, export.se) == ("posterior", "posterior"):
@@ -53,23 +58,52 @@ def gene_estimates(
     if export.estimates == "posterior":
         return _robust(screen, cfg, flat, posterior.scales_mean**-2.0, weight, posterior.theta_mean)
     spread = posterior.scales_mean[:, -1]
-    alone = export.guides == "mixture" and bool((np.bincount(design.rows.guide_gene) < 2).all())
-    if alone:  # an SD that nothing tells from the effects would take them for deviations
+    # With one guide a gene, an SD that nothing tells from the effects would take them for deviations.
+    if export.guides == "mixture" and _one_guide_each(design):
         spread = np.full_like(spread, NO_SPREAD)
-    fit = fit_broad(design, cfg.priors, weight, spread, mean=flat)
+    rounds = max(BROAD_ROUNDS, cfg.inference.max_rounds)
+    fit = fit_broad(design, cfg.priors, weight, spread, mean=flat, max_rounds=rounds)
     if export.se == "sandwich":
-        return _robust(screen, cfg, fit.mean, fit.scale_precision, weight, fit.mean[design.theta_index])
+        theta = fit.mean[design.theta_index]
+        found = _robust(screen, cfg, fit.mean, fit.scale_precision, weight, theta)
+    else:
+        found = _of_broad_fit(screen, cfg, fit, weight, spread)
+    return _judged(found, design, fit, weight, cfg.seed) if judge else found
+
+
+def _of_broad_fit(
+    screen: Screen, cfg: Config, fit: LaplaceFit, weight: float, spread: Array
+) -> GeneEstimates:
+    """Return unshrunken estimates with the fit's own errors, guides as ``export.guides`` has them."""
+    design = design_of(screen, cfg.model)
     if cfg.likelihood_weight == AUTO:
         cells = linearise(screen, cfg, fit.mean, fit.scale_precision, weight)
         covariance = cells.by_fate(screen.day)
     else:
         covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()
-    base = choose_baseline(fit.mean[design.theta_index], covariance, design.theta_index, export.baseline)
-    if export.guides == "normal":
+    theta, n_ntc = fit.mean[design.theta_index], len(screen.ntc_guide_names)
+    base = choose_baseline(theta, covariance, design.theta_index, cfg.export.baseline, n_ntc)
+    if cfg.export.guides == "normal":
         return GeneEstimates(base.mean, base.covariance, notes=base.notes)
     found = fit_guide_mixture(design, fit.mean, base, weight, spread)
-    notes = (*base.notes, *([ONE_GUIDE] if alone else []), *found.notes(screen.fates[1:]))
-    return GeneEstimates(found.mean, found.covariance, notes=notes, guides=found.guides)
+    alone = [ONE_GUIDE] if _one_guide_each(design) else []
+    notes = (*base.notes, *alone, *found.notes(screen.fates[1:]))
+    return GeneEstimates(
+        found.mean, found.covariance, notes=notes, guides=found.guides, likelihood=found.likelihood
+    )
+
+
+def _one_guide_each(design: DesignMatrix) -> bool:
+    return bool((np.bincount(design.rows.guide_gene) < 2).all())
+
+
+def _judged(
+    found: GeneEstimates, design: DesignMatrix, fit: LaplaceFit, weight: float, seed: int
+) -> GeneEstimates:
+    """Add what the main fit is judged by, of the fit that the estimates come from."""
+    figures = laplace_figures(fit) | gene_k_hats(design, fit, None, weight, seed)
+    said = convergence_warnings(figures, compare="inference=nuts export=posterior")
+    return replace(found, diagnostics=figures, warnings=tuple(f"unshrunken effects: {each}" for each in said))
 
 
 def _robust(
@@ -84,5 +118,4 @@ def _robust(
             f"robust errors take each cell by itself: {cells.n_clusters} clusters ({screen.cluster_source}) "
             f"are fewer than {FEWEST_CLUSTERS}",
         )
-    covariance = cells.robust(index.reshape(len(index), -1), for_few=True)
-    return GeneEstimates(mean, covariance.reshape(*index.shape, *index.shape[1:]), notes=note)
+    return GeneEstimates(mean, robust_theta(cells).reshape(*index.shape, *index.shape[1:]), notes=note)

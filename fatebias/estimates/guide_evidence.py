@@ -2,13 +2,15 @@
 
 A guess is a set of active guides, a spread of those around their gene, and a size of the gene's effect. An
 active guide has the effect theta + delta with delta ~ N(0, spread^2), lasting over days; an inactive one has
-none on any day. Evidence of every guess is computed once; the shares of guesses among all genes follow by EM.
+none on any day. Guides of genes without effect may vary less than those of genes with one, so each of the two
+kinds has its own shares of spreads. Evidence of every guess is computed once; the shares of guesses among all
+genes follow by EM.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from functools import cache
 from itertools import combinations
 
@@ -20,10 +22,14 @@ from fatebias.estimates.sandwich import BROAD
 Array = NDArray[np.float64]
 
 SPREADS = np.array([0.0, 0.06, 0.1, 0.15, 0.22, 0.32, 0.45, 0.65, 0.95, 1.4])  # SDs in logits
-# SDs of theta besides no effect, mostly lasting over days. Under a flat prior on theta the set with the
-# fewest active guides would win for every gene without effect.
+# SDs of theta besides no effect. Under a flat prior on theta the set with the fewest active guides would win
+# for every gene without effect.
 SIZES = (0.15, 0.5, 1.5)
-LASTING = 0.7
+# Courses of theta by the share of its variance that lasts over days. Without the first a lasting effect would
+# be taken for guides that all deviate alike.
+LASTING = (1.0, 0.7)
+# Genes' worth of the shares of all genes in those of genes with an effect, and of genes without.
+COMMON = 5.0
 # Beta(1, 9) prior on the share of inactive guides; matters only where the data are silent.
 BEFORE = (1.0, 9.0)
 MOST_SETS = 256  # 2^n sets of n guides: genes with more than eight leave out sets with many inactive guides
@@ -37,7 +43,7 @@ class GeneEvidence:
 
     sets: Array  # (S, n) 1 where a guide is active
     restricted: Array  # (..., S, K) evidence of a spread under a flat prior on theta, relative to the best
-    sized: Array  # (..., S, K, Z) evidence of set, spread and size of theta, no effect first, likewise
+    sized: Array  # (..., S, K, Z, C) evidence of set, spread, size of theta, no effect first, and course
 
 
 @dataclass(frozen=True)
@@ -45,22 +51,45 @@ class Shares:
     """Shares of guesses among all genes."""
 
     inactive: float  # of guides
-    spreads: Array  # (K,) of genes
+    spreads: Array  # (K,) of genes with an effect
     sizes: Array  # (Z,) of genes
+    spreads_none: Array | None = None  # (K,) of genes without an effect; None: as of those with one
+    courses: Array = field(default_factory=lambda: np.full(len(LASTING), 1 / len(LASTING)))  # (C,) likewise
+
+    @property
+    def by_size(self) -> Array:
+        """Shares of spreads given each size, (K, Z)."""
+        none = self.spreads if self.spreads_none is None else self.spreads_none
+        return np.column_stack([none] + [self.spreads] * (len(self.sizes) - 1))
+
+    def of_sets(self, sets: Array) -> Array:
+        """Return the probability of each set of active guides, (S,)."""
+        return np.asarray(self.inactive ** (1 - sets).sum(axis=1) * (1 - self.inactive) ** sets.sum(axis=1))
+
+    def before(self, sets: Array) -> Array:
+        """Return the probability of each guess, (S, K, Z, C)."""
+        return np.einsum("s,kz,z,c->skzc", self.of_sets(sets), self.by_size, self.sizes, self.courses)
 
     def weigh(self, evidence: GeneEvidence) -> tuple[Array, Array]:
         """Return the probabilities of sets and spreads, (..., S, K), and of sizes, (..., Z), that sum to 1.
 
-        The spread given the set follows from how guides differ alone: a gene whose guides agree in a lasting
-        effect could otherwise be one without effect whose guides happen to deviate alike.
+        The spread given the set and whether there is an effect follows from how guides differ alone: a gene
+        whose guides agree in a lasting effect could otherwise be one without effect whose guides happen to
+        deviate alike.
         """
-        sets = evidence.sets
-        of_set = self.inactive ** (1 - sets).sum(axis=1) * (1 - self.inactive) ** sets.sum(axis=1)
-        given = evidence.restricted * self.spreads
-        by_size = np.einsum("...skz,k->...sz", evidence.sized, self.spreads, optimize=True)
-        joint = by_size * of_set[:, None] * self.sizes
+        joint = np.einsum("...skzc,skzc->...sz", evidence.sized, self.before(evidence.sets), optimize=True)
         joint = joint / joint.sum(axis=(-2, -1), keepdims=True)
-        return joint.sum(axis=-1)[..., None] * given / given.sum(axis=-1, keepdims=True), joint.sum(axis=-2)
+        none, some = (evidence.restricted * each for each in self.by_size[:, [0, -1]].T)
+        weights = joint[..., 0, None] * none / none.sum(axis=-1, keepdims=True)
+        weights = weights + joint[..., 1:].sum(axis=-1)[..., None] * some / some.sum(axis=-1, keepdims=True)
+        return weights, joint.sum(axis=-2)
+
+    def count(self, evidence: GeneEvidence) -> tuple[Array, Array]:
+        """Return the expected numbers of stacked genes by set, (S,), and by all else, (K, Z, C)."""
+        before = self.before(evidence.sets)
+        total = np.einsum("lskzc,skzc->l", evidence.sized, before, optimize=True)
+        summed = np.einsum("lskzc,l->skzc", evidence.sized, 1 / total, optimize=True) * before
+        return summed.sum(axis=(1, 2, 3)), summed.sum(axis=0)
 
 
 def gene_evidence(known: Array, linear: Array, log_factor: Array, same: Array, sets: Array) -> GeneEvidence:
@@ -70,20 +99,23 @@ def gene_evidence(known: Array, linear: Array, log_factor: Array, same: Array, s
     `guide_likelihood`; ``same``, (E, F*), is `same_on_all_days`.
     """
     width = len(same)
-    lasting = LASTING * same @ same.T + (1 - LASTING) * np.eye(width)
-    sized = [np.zeros(log_factor.shape)] + [_gained(known, linear, size**2 * lasting) for size in SIZES]
-    restricted = log_factor + _gained(known, linear, BROAD**2 * np.eye(width))
-    whole = log_factor[..., None] + np.stack(sized, axis=-1)
+    courses = [share * same @ same.T + (1 - share) * np.eye(width) for share in LASTING]
+    none = np.zeros((*log_factor.shape, 1, len(courses)))
+    some = [[gained(known, linear, size**2 * course) for course in courses] for size in SIZES]
+    sized = np.concatenate([none, np.moveaxis(np.array(some), (0, 1), (-2, -1))], axis=-2)
+    restricted = log_factor + gained(known, linear, BROAD**2 * np.eye(width))
+    whole = log_factor[..., None, None] + sized
     return GeneEvidence(
         sets, np.exp(restricted - restricted.max(axis=-1, keepdims=True)), np.exp(whole - whole.max())
     )
 
 
-def _gained(known: Array, linear: Array, prior: Array) -> Array:
+def gained(known: Array, linear: Array, prior: Array) -> Array:
     """Return the log of the mean of exp(linear'v - v'known v / 2) over v ~ N(0, prior)."""
-    whole = known + np.linalg.inv(prior)
-    square = np.einsum("...i,...i->...", linear, np.linalg.solve(whole, linear[..., None])[..., 0])
-    return np.asarray(0.5 * (square - np.linalg.slogdet(whole)[1] - np.linalg.slogdet(prior)[1]))
+    # As I + known prior, since the prior may lack a direction.
+    whole = np.eye(len(prior)) + known @ prior
+    square = np.einsum("...i,...i->...", linear @ prior, np.linalg.solve(whole, linear[..., None])[..., 0])
+    return np.asarray(0.5 * (square - np.linalg.slogdet(whole)[1]))
 
 
 @cache
@@ -109,16 +141,29 @@ def settle_shares(genes: Sequence[GeneEvidence]) -> Shares:
     groups = _stacked(genes)
     n_genes = sum(len(each.restricted) for each in groups)
     n_guides = sum(each.sets.shape[1] * len(each.restricted) for each in groups if each.sets.shape[1] > 1)
-    n_spreads, n_sizes = groups[0].sized.shape[-2:]
-    shares = Shares(BEFORE[0] / sum(BEFORE), np.full(n_spreads, 1 / n_spreads), np.full(n_sizes, 1 / n_sizes))
+    n_spreads, n_sizes = groups[0].sized.shape[-3:-1]
+    even = np.full(n_spreads, 1 / n_spreads)
+    shares = Shares(BEFORE[0] / sum(BEFORE), even, np.full(n_sizes, 1 / n_sizes), even)
     for _ in range(MOST_ROUNDS):
-        inactive, spreads, sizes = BEFORE[0], np.zeros(n_spreads), np.zeros(n_sizes)
+        inactive, guesses = BEFORE[0], np.zeros(groups[0].sized.shape[-3:])
         for each in groups:
-            weights, of_sizes = shares.weigh(each)
-            inactive += float(weights.sum(axis=(0, 2)) @ (1 - each.sets).sum(axis=1))
-            spreads += weights.sum(axis=(0, 1))
-            sizes += of_sizes.sum(axis=0)
-        new = Shares(inactive / (n_guides + sum(BEFORE)), spreads / n_genes, sizes / n_genes)
+            of_sets, of_guesses = shares.count(each)
+            inactive += float(of_sets @ (1 - each.sets).sum(axis=1))
+            guesses += of_guesses
+        by_size = guesses.sum(axis=2)  # (K, Z)
+        of_all = by_size.sum(axis=1) / n_genes
+        some, none = (
+            (part + COMMON * of_all) / (part.sum() + COMMON)
+            for part in (by_size[:, 1:].sum(axis=1), by_size[:, 0])
+        )
+        courses = guesses[:, 1:].sum(axis=(0, 1)) + COMMON / len(LASTING)
+        new = Shares(
+            inactive / (n_guides + sum(BEFORE)),
+            some,
+            by_size.sum(axis=0) / n_genes,
+            none,
+            courses / courses.sum(),
+        )
         change = max(float(np.abs(a - b).max()) for a, b in zip(astuple(new), astuple(shares), strict=True))
         shares = new
         if change < SETTLED:

@@ -4,7 +4,8 @@ One normal spread of guides for all genes is too large for the many genes withou
 those with one. It also treats a guide that does not cut, or does not silence, as one more deviation: that
 draws the gene's effect towards zero and makes it look certain. Here theta is averaged over guesses about
 each gene's guides (`guide_evidence`), in a likelihood from which noise by day has been integrated out
-(`day_noise`). Which genes have no effect is left to mash.
+(`day_noise`). Which genes have no effect is left to mash. It is given the guesses themselves: their average
+alone would hide an effect behind the few guesses under which it is uncertain.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from fatebias.estimates.estimates import GuideEstimates
 from fatebias.estimates.guide_evidence import (
     SPREADS,
     GeneEvidence,
+    Shares,
+    gained,
     gene_evidence,
     sets_of_active,
     settle_shares,
@@ -33,13 +36,18 @@ from fatebias.estimates.guide_likelihood import (
     sums_by_gene,
 )
 from fatebias.estimates.sandwich import BROAD
+from fatebias.mash.effect_likelihood import EffectLikelihood, Rows
 from fatebias.model.design_matrix import DesignMatrix
 
 Array = NDArray[np.float64]
 
 IDLE = 0.5  # the probability of being inactive from which a guide does not count towards noise by day
 SURE = 0.9  # the probability from which the note calls a guide surely inactive
-NEGLIGIBLE = 1e-6  # weight of a guess that is left out
+NEGLIGIBLE = 1e-6  # weight of a guess that is left out of the average
+# Probability, whatever the size of the effect, up to which a guess is left out of the likelihood for mash.
+UNLIKELY = 1e-4
+# SD of theta, in logits, by which a day without cells has a likelihood at all; it takes nothing from effects.
+FLAT = 100.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class GuideMixtureFit:
     spread: Array  # (L,) root mean square SD of active guides around their gene
     share: float  # of inactive guides, among genes with several guides
     noise: DayNoise
+    likelihood: EffectLikelihood  # of theta, (F* x D), fate by fate: a normal for each guess that counts
 
     def notes(self, fates: Sequence[str]) -> tuple[str, ...]:
         """Return what the reader must know; ``fates`` are the F* others than the reference."""
@@ -63,12 +72,12 @@ class GuideMixtureFit:
                 f"{alone} guides are their gene's only one: whether they are inactive cannot be estimated"
             )
         if len(several):
-            low, high = np.quantile(self.spread, [0.1, 0.9])
+            low, high = (f"{sd:.2f}" for sd in np.quantile(self.spread, [0.1, 0.9]))
+            spread = f"{low} in" if low == high else f"{low} to {high} in"
             notes += [
                 f"guides may be inactive: an estimated {self.share:.1%} of {len(several)} are, "
                 f"{int((several > SURE).sum())} of them surely",
-                f"active guides vary around their gene with SD {low:.2f} to {high:.2f} in logits "
-                "(10 to 90 % of genes)",
+                f"active guides vary around their gene with SD {spread} logits (10 to 90 % of genes)",
             ]
         return (*notes, self.noise.summary_line(fates))
 
@@ -95,14 +104,16 @@ def fit_guide_mixture(
     noise = estimate_day_noise(guides.at(working), gene[working], n_genes, n_fates)
     found = average_over_guesses(with_day_noise(guides, noise.variance[gene]), gene, grid, same)
     shape = base.covariance.shape
+    shift = base.mean.reshape(normal_mean.shape) - normal_mean
     beyond = _positive(base.covariance.reshape(normal.shape) - normal)
     return GuideMixtureFit(
-        base.mean + (found.mean - normal_mean).reshape(base.mean.shape),
+        (found.mean + shift).reshape(base.mean.shape),
         (found.covariance + beyond).reshape(shape),
         GuideEstimates(found.inactive, *(a.reshape(len(gene), *shape[1:3]) for a in found.effects)),
         found.spread,
         found.share,
         noise,
+        found.likelihood.moved(shift, beyond),
     )
 
 
@@ -116,6 +127,7 @@ class Averaged:
     effects: tuple[Array, Array]  # (G, E) mean and SD of each guide's lasting effect, zero where inactive
     spread: Array  # (L,)
     share: float  # of inactive guides
+    likelihood: EffectLikelihood  # of theta
 
 
 def average_over_guesses(
@@ -131,6 +143,7 @@ def average_over_guesses(
     mean, covariance = np.empty((n_genes, width)), np.empty((n_genes, width, width))
     effects, effects_sd = np.empty((len(gene), width)), np.empty((len(gene), width))
     squares = np.empty(n_genes)
+    normals = [each.normals(evidence[g], shares) for g, each in enumerate(genes)]
     for g, each in enumerate(genes):
         weights, _ = shares.weigh(evidence[g])
         one = each.mixture(weights)
@@ -139,12 +152,19 @@ def average_over_guesses(
         squares[g] = weights.sum(axis=0) @ (spreads**2).mean(axis=1)
         if len(each.place) > 1:
             inactive[each.place] = np.clip(1 - weights.sum(axis=1) @ each.sets, 0, 1)
-    return Averaged(mean, covariance, inactive, (effects, effects_sd), np.sqrt(squares), shares.inactive)
+    n_fates = same.shape[1]
+    means, covariances, log_none, log_some = (np.concatenate(part) for part in zip(*normals, strict=True))
+    rows = Rows.of([len(each[0]) for each in normals])
+    elsewhere = float(shares.sizes[0] ** ((n_fates - 1) / n_fates))  # as if fates were independent
+    likelihood = EffectLikelihood(means, covariances, log_none, log_some, rows, elsewhere)
+    return Averaged(
+        mean, covariance, inactive, (effects, effects_sd), np.sqrt(squares), shares.inactive, likelihood
+    )
 
 
-def _moments(known: Array, linear: Array) -> tuple[Array, Array]:
+def _moments(known: Array, linear: Array, broad: float = BROAD) -> tuple[Array, Array]:
     """Return mean (..., E) and covariance (..., E, E) of theta under a prior that hardly shrinks."""
-    covariance = np.linalg.inv(known + np.eye(known.shape[-1]) / BROAD**2)
+    covariance = np.linalg.inv(known + np.eye(known.shape[-1]) / broad**2)
     return (covariance @ linear[..., None])[..., 0], np.asarray(covariance)
 
 
@@ -176,6 +196,22 @@ class _GeneGuesses:
     def evidence(self, same: Array) -> GeneEvidence:
         """Return how well each guess explains the guides."""
         return gene_evidence(self.known, self.linear, self.log_factor, same, self.sets)
+
+    def normals(self, evidence: GeneEvidence, shares: Shares) -> tuple[Array, Array, Array, Array]:
+        """Return mean, covariance, log weights without and with an effect of H guesses about the guides.
+
+        A guess is left out where it is unlikely for every size of the effect, none included, whatever its
+        mass: the sets with the fewest active guides have the greatest.
+        """
+        prior = shares.of_sets(self.sets)[:, None, None] * shares.by_size  # (S, K, Z)
+        likely = evidence.sized @ shares.courses * prior
+        kept = (likely > UNLIKELY * likely.sum(axis=(0, 1))).any(axis=2)
+        mean, covariance = _moments(self.known[kept], self.linear[kept], FLAT)
+        flat = FLAT**2 * np.eye(mean.shape[1])
+        mass = self.log_factor[kept] + gained(self.known[kept], self.linear[kept], flat)  # (H,)
+        with np.errstate(divide="ignore"):
+            log_none, log_some = np.log(prior[kept][:, [0, -1]]).T
+        return mean, covariance, mass + log_none, mass + log_some
 
     def mixture(self, weights: Array) -> _GeneMixture:
         """Return the posterior under weights of the guesses, (S, K), without sets that hardly count."""

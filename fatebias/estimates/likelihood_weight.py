@@ -151,6 +151,10 @@ def choose(
     return WeightReport(weight, chosen, estimates, n_clusters, cluster_source, tuple(notes))
 
 
+def _no_controls(n_ntc: int) -> str:
+    return f"{FEWEST_NTC} NTC guides are needed to check the weight, the screen has {n_ntc or 'none'}"
+
+
 def dispersion_by_day(cells: Sandwich, screen: Screen) -> Array:
     """Return the Pearson dispersion of each day, (D,), a day with few cells drawn to that of all days.
 
@@ -259,7 +263,7 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimat
     fitted free like the genes at ``weight``. None with fewer than 6 NTC guides.
     """
     if len(screen.ntc_guide_names) < FEWEST_NTC:
-        return WeightEstimate(None, note=f"{len(screen.ntc_guide_names)} NTC guides; {FEWEST_NTC} are needed")
+        return WeightEstimate(None, note=_no_controls(len(screen.ntc_guide_names)))
     estimate: list[Array] = []
     labels: list[Array] = []
     spread: list[Array] = []

@@ -28,7 +28,7 @@ ENTRIES_AT_ONCE = 4_000_000
 class MarginalEffects:
     """Changes of probability; 0.05 is five percentage points."""
 
-    mean: Array  # (L, D, F) sums to zero over fates; NaN where every cell of the day carries the gene
+    mean: Array  # (L, D, F) sums to zero over fates; NaN where all cells of the day carry the gene, or none
     se: Array  # (L, D, F)
 
 
@@ -46,6 +46,9 @@ def marginal_effects(
     mean, slope = average_change(design, flat_means(posterior, design), given.mean)
     across_fates = np.einsum("lfdgd->ldfg", given.covariance)
     variance = np.einsum("ldfa,ldab,ldfb->ldf", slope, across_fates, slope)
+    if given.days is not None and given.days.unseen is not None:
+        mean = np.where(given.days.unseen[..., None], np.nan, mean)
+        variance = np.where(given.days.unseen[..., None], np.nan, variance)
     return MarginalEffects(mean, np.sqrt(variance))
 
 

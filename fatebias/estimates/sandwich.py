@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fatebias.config import Config, PriorsConfig
 from fatebias.data.screen import Screen
@@ -22,9 +21,8 @@ Array = NDArray[np.float64]
 FEWEST_CLUSTERS = 12  # with fewer, sums over clusters say more about chance than about dependence
 # Scales under which gene effects are all but free: logits on the first day and from day to day.
 BROAD = 5.0
-# With fewer clusters behind a gene no factor makes its error trustworthy.
-FEWEST_TO_CORRECT = 5.0
 PILOT_GUIDE_SCALE = 0.5
+BROAD_ROUNDS = 8  # Newton steps: with scales held, five or six reach the mode
 
 
 def broad_scales(design: DesignMatrix, sigma_guide: Array | float = PILOT_GUIDE_SCALE) -> InitialValues:
@@ -41,11 +39,12 @@ def fit_broad(
     weight: float,
     sigma_guide: Array | float = PILOT_GUIDE_SCALE,
     mean: Array | None = None,
+    max_rounds: int = BROAD_ROUNDS,
 ) -> LaplaceFit:
     """Return the fit of gene effects by gene and day without the random walk's shrinkage."""
     held = broad_scales(design, sigma_guide)
     start = InitialValues(held.scale_precision, held.held, mean)
-    return fit_laplace(design, priors, likelihood_weight=weight, max_rounds=8, start=start)
+    return fit_laplace(design, priors, likelihood_weight=weight, max_rounds=max_rounds, start=start)
 
 
 @dataclass(frozen=True)
@@ -163,17 +162,6 @@ class Sandwich:
         """Whether there are enough clusters to estimate dependence from."""
         return self.n_clusters >= FEWEST_CLUSTERS
 
-    @cached_property
-    def clusters_behind(self) -> Array:
-        """Effective number of clusters with cells of each gene and day, (L * D,): (sum n)^2 / sum n^2."""
-        cells = np.arange(len(self.cluster))
-        member = sparse.csr_matrix((np.ones(len(cells)), (self.cluster, cells)))
-        held = self.design.matrix[:, : self.design.n_theta]
-        count = member @ (held != 0).astype(np.float64)
-        total = np.asarray(count.sum(axis=0)).ravel()
-        squares = np.asarray(count.multiply(count).sum(axis=0)).ravel()
-        return np.asarray(total**2 / np.maximum(squares, 1))
-
     @property
     def cluster_factor(self) -> float:
         """Small-sample factor of sums over clusters: the intercepts have made many of them small."""
@@ -194,24 +182,25 @@ class Sandwich:
         scores = self.regression.cluster_scores(self.pi, self.cluster)
         return (scores @ directions) * np.sqrt(self.residual_factor * self.cluster_factor)
 
-    def robust(self, index: NDArray[np.integer], *, for_few: bool = False) -> Array:
+    def robust(
+        self, index: NDArray[np.integer], *, enlarged: Array | None = None, kept: Array | None = None
+    ) -> Array:
         """Return sandwich covariances of blocks of coefficients, (L, D, D), at flat places (L, D).
 
         ``H^-1 (w^2 sum_c s_c s_c' + Q) H^-1``: the labels' part of the score's variance as observed, the
         prior's part as the model has it (Liang and Zeger 1986, doi 10.1093/biomet/73.1.13, with a penalty).
-        Clustered where there are enough clusters. ``for_few``, where the places are theta's, enlarges the
-        labels' part of a gene and day whose cells come from few of them (`few_clusters_factor`).
+        Clustered where there are enough clusters. The labels' part is multiplied by ``enlarged``, (L, D); of
+        the prior's part each coefficient contributes the share ``kept``, (size,).
         """
         columns = np.ascontiguousarray(self.covariance[:, index.ravel()])
         shape = (*index.shape, -1)
-        prior = (self.precision @ columns).T.reshape(shape)
-        blocks = np.einsum("lap,lbp->lab", prior, columns.T.reshape(shape))
+        pulled = self.precision @ columns if kept is None else kept[:, None] * (self.precision @ columns)
+        blocks = np.einsum("lap,lbp->lab", pulled.T.reshape(shape), columns.T.reshape(shape))
         for gene in range(len(index)):  # the scores of all cells along all genes at once would be large
             width = index.shape[1]
             seen = self.along(columns[:, gene * width : (gene + 1) * width])
-            if for_few and self.clustered:
-                behind = self.clusters_behind[index[gene] % self.design.per_fate]
-                seen = seen * np.sqrt(few_clusters_factor(behind))
+            if enlarged is not None:
+                seen = seen * np.sqrt(enlarged[gene])
             blocks[gene] += self.weight**2 * (seen.T @ seen)
         return blocks
 
@@ -235,17 +224,6 @@ class Sandwich:
     def _unit(self, f: int, g: int) -> Array:
         """Return the covariance of the indicators of two fates in a single draw, (N,)."""
         return self.pi[:, f] * ((f == g) - self.pi[:, g])
-
-
-def few_clusters_factor(n: Array) -> Array:
-    """Return by how much variances from n clusters are enlarged.
-
-    ``n / (n - 1)`` takes out their bias, and ``(n - 1) / (n - 3)``, the variance of Student's t, lets a
-    normal take the place of t with n - 1 degrees of freedom (Bell and McCaffrey 2002, Survey Methodology
-    28:169).
-    """
-    enough = np.maximum(n, FEWEST_TO_CORRECT)
-    return np.asarray(enough / (enough - 3))
 
 
 def linearise(screen: Screen, cfg: Config, flat: Array, scale_precision: Array, weight: float) -> Sandwich:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.data.screen import Screen
-from fatebias.estimates.estimates import GeneEstimates, GuideEstimates
+from fatebias.estimates.estimates import GeneEstimates, GuideEstimates, likelihood_arrays
 from fatebias.inference.posterior import Posterior
 
 Array = NDArray[np.float64]
@@ -51,7 +51,7 @@ def _by_day(mean: Array, sd: Array) -> pd.DataFrame:
 
 
 def posterior_arrays(posterior: Posterior, given: GeneEstimates, screen: Screen) -> dict[str, Any]:
-    """Return what ``posterior.npz`` holds: moments, what mash is given (``export_*``), names."""
+    """Return what ``posterior.npz`` holds: moments, what mash is given (``export_*, normals_*``), names."""
     labels = {
         "effect_fates": screen.fates[1:],
         "reference_fate": screen.fates[0],
@@ -63,6 +63,10 @@ def posterior_arrays(posterior: Posterior, given: GeneEstimates, screen: Screen)
     }
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
     arrays |= {f"export_{name}": getattr(given, name) for name in ("mean", "covariance", "flip")}
+    if given.likelihood is not None:
+        arrays |= likelihood_arrays(given.likelihood)
+    if given.days is not None and given.days.cells is not None:
+        arrays |= {"gene_cells": given.days.cells, "min_cells": np.array(given.days.least)}
     arrays |= {name: np.array(value, dtype=np.str_) for name, value in labels.items()}
     return {"gene_of_guide": screen.gene_of_guide, **arrays}
 

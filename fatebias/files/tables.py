@@ -10,15 +10,17 @@ from fatebias import names
 if TYPE_CHECKING:
     import pandas as pd
 
+DAYS = (names.BEST_DAY, names.PEAK_DAY, names.ACTIVE_DAYS, names.FLIP_DAYS, names.NO_DATA)
+TEXT = (names.GENE, names.GUIDE, *DAYS)
 TRUTH = {"True": True, "False": False}
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of a run: names as text (a gene may be called NA), numbers, true and false, else text."""
+    """Read a table of a run: names and days as text (a gene may be called NA), numbers, true and false."""
     import pandas as pd
 
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return table.assign(**{str(c): _values(table[c]) for c in table if c not in (names.GENE, names.GUIDE)})
+    return table.assign(**{str(c): _values(table[c]) for c in table if c not in TEXT})
 
 
 def _values(cells: pd.Series) -> pd.Series:

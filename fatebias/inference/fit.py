@@ -17,7 +17,12 @@ from fatebias.config import Config, weight_asked
 from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError
 from fatebias.inference.checkpoint import Checkpoint
-from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, loss_drift
+from fatebias.inference.diagnostics import (
+    convergence_warnings,
+    gene_k_hats,
+    laplace_figures,
+    loss_drift,
+)
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
 from fatebias.inference.result import Draws, Fit, LossTrace
@@ -59,12 +64,14 @@ def fit_screen(
     on_step: OnStep | None = None,
     checkpoint: Checkpoint | None = None,
     start: InitialValues | None = None,
+    judge: bool = True,
 ) -> Fit:
     """Return the posterior of a screen, whichever method ``cfg.inference`` names.
 
     ``weight`` is the likelihood weight, by default the number in ``cfg``. ``on_step`` is called with step,
     loss and time in milliseconds at every step of the optimiser. SVI keeps its state in ``checkpoint`` while
-    it runs. The Laplace solution begins at ``start``, or at zero. Raises FitError when no usable posterior
+    it runs. The Laplace solution begins at ``start``, or at zero. ``judge=False`` leaves out the k-hats of a
+    Laplace fit, for refits of a model that was judged. Raises FitError when no usable posterior
     was found, ConfigError when the device is not available.
     """
     weight = weight_asked(cfg) if weight is None else weight
@@ -95,7 +102,7 @@ def fit_screen(
         log.info("Laplace: %d rounds in %.1f s", len(laplace.log_evidence), laplace.seconds)
     if cfg.inference.method == "laplace":
         assert laplace is not None
-        return _laplace_only(design, laplace, cfg, weight, device, seconds, on_step)
+        return _laplace_only(design, laplace, cfg, weight, device, seconds, on_step, judge)
     return _svi(screen, design, laplace, cfg, weight, device, seconds, on_step, checkpoint)
 
 
@@ -107,6 +114,7 @@ def _laplace_only(
     device: torch.device,
     seconds: dict[str, float],
     on_step: OnStep | None,
+    judge: bool,
 ) -> Fit:
     family = StructuredFamily(design, _variational_init(laplace), _generator(cfg.seed, device), device)
     stamp = time.time_ns() // 1_000_000
@@ -119,7 +127,9 @@ def _laplace_only(
         for step, loss in zip(trace.step.tolist(), trace.loss.tolist(), strict=True):
             on_step(step, loss, stamp)
     begun = time.perf_counter()
-    diagnostics = _laplace_figures(laplace) | gene_k_hats(design, laplace, None, weight, cfg.seed)
+    diagnostics: dict[str, Any] = laplace_figures(laplace)
+    if judge:
+        diagnostics |= gene_k_hats(design, laplace, None, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
     draw = _structured_draws(design, family, laplace, cfg, weight, seconds, diagnostics)
     return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
@@ -161,7 +171,7 @@ def _svi(
     begun = time.perf_counter()
     diagnostics: dict[str, Any] = loss_drift(trace) | {"svi_steps": len(trace.step)}
     if laplace is not None:
-        diagnostics |= _laplace_figures(laplace)
+        diagnostics |= laplace_figures(laplace)
         if structured is not None:
             diagnostics |= gene_k_hats(design, laplace, structured, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
@@ -183,16 +193,6 @@ def _variational_init(laplace: LaplaceFit) -> VariationalInit:
 
 def _generator(seed: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device=device).manual_seed(seed)
-
-
-def _laplace_figures(laplace: LaplaceFit) -> dict[str, float | int | bool]:
-    return {
-        "laplace_rounds": len(laplace.log_evidence),
-        "laplace_gradient_norm": float(np.sqrt(max(laplace.decrement, 0.0))),
-        "laplace_scale_change": laplace.scale_change,
-        "laplace_converged": laplace.converged,
-        "laplace_log_evidence": laplace.log_evidence[-1],
-    }
 
 
 def _structured_draws(

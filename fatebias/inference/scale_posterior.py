@@ -7,21 +7,23 @@ that scale's prior precision, ``C = H^-1`` and ``A = B' C B`` with eigenvalues a
     log evidence = const + n x / 2 - sum_i log(1 + t a_i) / 2 - t sum_i v_i^2 / (1 + t a_i) / 2
 
 with n the number of effects behind the scale, x the log of its precision and v the coordinates of B'm along
-the eigenvectors of A. The product of these profiles proposes points, spread evenly (Sobol); each point's own
-evidence over the proposal weighs it, and the effects are drawn from the normals at the points. This is the
-numerical integration over hyperparameters of INLA (Rue, Martino and Chopin 2009,
-doi 10.1111/j.1467-9868.2008.00700.x, section 3), with importance weights in place of a grid.
+the eigenvectors of A. These profiles, joined by a Gaussian copula with the evidence's mixed second
+derivatives at the mode, propose points, spread evenly (Sobol); each point's own evidence over the proposal
+weighs it, and the effects are drawn from the normals at the points. This is the numerical integration over
+hyperparameters of INLA (Rue, Martino and Chopin 2009, doi 10.1111/j.1467-9868.2008.00700.x, section 3), with
+importance weights in place of a grid.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr, ndtri
 from scipy.stats import qmc
 
 from fatebias.config import PriorsConfig
@@ -36,6 +38,7 @@ KEPT_BYTES = 400e6  # as many points as have their factors in this
 # In log s around the mode. A scale near zero has a long lower tail, which the prior ends: uniform in s, its
 # density in log s falls by e for each unit.
 BELOW, ABOVE, STEP = -6.0, 4.0, 0.02
+LEAST_CURVATURE = 0.3  # of normal scores jointly: where the mode's curvature says less, it misleads
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def integrate_scales(
         n_points //= 2
     kept = 8 * n_points * design.size**2 <= KEPT_BYTES
     uniform = qmc.Sobol(laplace.scale_precision.size, seed=seed).random(n_points)
-    log_scale, log_weight = quadratic.proposed(uniform)
+    log_scale, log_density = quadratic.proposal().at(uniform)
+    log_weight = -log_density
     normals = {}
     for j, each in enumerate(log_scale):
         normal = quadratic.at(each)
@@ -99,14 +103,53 @@ class _Profile:
     """The posterior of one log scale, the others at their Laplace value."""
 
     log_scale: Array  # (grid,)
-    log_density: Array  # (grid,) highest zero
+    log_density: Array  # (grid,) of the log scale, integral 1
+    below: Array  # (grid,) probability below
 
-    def quantiles(self, shares: Array) -> tuple[Array, Array]:
-        """Return log scales at shares of the probability, (J,), and the log density there, (J,)."""
-        density = np.exp(self.log_density)
-        below = np.cumsum(density) - density / 2
-        place = np.interp(shares * density.sum(), below, self.log_scale)
+    @classmethod
+    def of(cls, log_scale: Array, height: Array) -> _Profile:
+        """Return the profile from its log density up to a constant."""
+        density = np.exp(height - height.max())
+        total = density.sum()
+        return cls(
+            log_scale,
+            height - height.max() - np.log(total * (log_scale[1] - log_scale[0])),
+            (np.cumsum(density) - density / 2) / total,
+        )
+
+    def at(self, z: Array) -> tuple[Array, Array]:
+        """Return log scales at the probabilities of normal scores, (J,), and the log density there."""
+        place = np.interp(ndtr(z), self.below, self.log_scale)
         return place, np.interp(place, self.log_scale, self.log_density)
+
+    def slope(self, log_scale: float) -> float:
+        """Return the derivative of the log scale in its normal score."""
+        z = ndtri(np.interp(log_scale, self.log_scale, self.below))
+        return float(np.exp(_log_normal(z) - np.interp(log_scale, self.log_scale, self.log_density)))
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """Profiles joined by a Gaussian copula."""
+
+    profiles: list[_Profile]
+    root: Array  # (scales, scales) Cholesky factor of the covariance of their normal scores
+    shape: tuple[int, ...]  # (F*, D + 1)
+
+    def at(self, uniform: Array) -> tuple[Array, Array]:
+        """Return log scales, (J, F*, D + 1), and their log density, (J,), at points of the unit cube."""
+        normal = ndtri(uniform.clip(1e-9, 1 - 1e-9))
+        z = normal @ self.root.T  # (J, scales)
+        log_density = (_log_normal(normal) - _log_normal(z)).sum(axis=1) - np.log(self.root.diagonal()).sum()
+        log_scale = np.empty_like(z)
+        for k, profile in enumerate(self.profiles):
+            log_scale[:, k], own = profile.at(z[:, k])
+            log_density += own
+        return log_scale.reshape(-1, *self.shape), log_density
+
+
+def _log_normal(z: Array) -> Array:
+    return -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
 
 
 @dataclass(frozen=True)
@@ -125,6 +168,17 @@ class _Normal:
         return (self.move.unsqueeze(1) + noise).T.cpu().numpy()
 
 
+@dataclass(frozen=True)
+class _Effects:
+    """The effects behind one scale, or their changes from one day to the next."""
+
+    now: NDArray[np.int64]  # (n,) flat places
+    before: NDArray[np.int64] | None  # (n,) of the day before
+    precision: float  # 1 / s^2 of the Laplace solution
+    count: float  # n
+    width: float  # of the scale's HalfNormal prior
+
+
 class _Quadratic:
     """The likelihood as a quadratic around the Laplace mode."""
 
@@ -138,6 +192,11 @@ class _Quadratic:
         pi = likelihood.probabilities(likelihood.logits(laplace.mean))
         self.gradient = likelihood.gradient(pi)
         self.information = likelihood.information(pi)
+
+    @cached_property
+    def covariance(self) -> Array:
+        """C, (size, size), under the scales of the Laplace solution."""
+        return torch.cholesky_inverse(self.laplace.factor).cpu().numpy()
 
     def at(self, log_scale: Array) -> _Normal:
         """Return the effects under scales of shape (F*, D + 1)."""
@@ -153,44 +212,65 @@ class _Quadratic:
         volume = -float((log_scale * self.counts).sum()) - float(factor.diagonal().log().sum())
         return _Normal(move, factor, height + volume + log_hyperprior(-2 * log_scale, self.widths))
 
-    def proposed(self, uniform: Array) -> tuple[Array, Array]:
-        """Return log scales, (J, F*, D + 1), and their log proposal density, negative, (J,)."""
-        log_scale = np.empty_like(uniform)
-        log_weight = np.zeros(len(uniform))
-        for k, profile in enumerate(self._profiles()):
-            log_scale[:, k], log_density = profile.quantiles(uniform[:, k])
-            log_weight -= log_density
-        return log_scale.reshape(-1, *self.laplace.scale_precision.shape), log_weight
+    def proposal(self) -> _Proposal:
+        """Return the proposal of the scales, in the order of ``scale_precision`` laid flat."""
+        effects = self._effects()
+        profiles = [self._profile(each) for each in effects]
+        precision = np.eye(len(effects))
+        slopes = [
+            profile.slope(-0.5 * np.log(each.precision))
+            for profile, each in zip(profiles, effects, strict=True)
+        ]
+        for j, one in enumerate(effects):
+            for k, other in enumerate(effects[:j]):
+                mixed = one.precision * other.precision * self._mixed(one, other)
+                # in log s, d x = -2 d log s, then in normal scores
+                precision[j, k] = precision[k, j] = -4 * mixed * slopes[j] * slopes[k]
+        values, vectors = np.linalg.eigh(precision)
+        covariance = (vectors / np.maximum(values, LEAST_CURVATURE)) @ vectors.T
+        return _Proposal(profiles, np.linalg.cholesky(covariance), self.laplace.scale_precision.shape)
 
-    def _profiles(self) -> list[_Profile]:
-        """Return the profile of each scale, in the order of ``scale_precision`` laid flat."""
-        covariance = torch.cholesky_inverse(self.laplace.factor).cpu().numpy()
+    def _effects(self) -> list[_Effects]:
+        """Return the effects behind each scale."""
         theta, delta = self.design.theta_index, self.design.delta_index
         n_days = self.design.rows.n_days
-        found = []
-        for fate in range(self.design.rows.n_effects):
-            for k in range(n_days + 1):
-                now = delta[:, fate] if k == n_days else theta[:, fate, k]
-                before = theta[:, fate, k - 1] if 0 < k < n_days else None
-                found.append(self._profile(fate, k, now, before, covariance))
-        return found
+        return [
+            _Effects(
+                now=delta[:, fate] if k == n_days else theta[:, fate, k],
+                before=theta[:, fate, k - 1] if 0 < k < n_days else None,
+                precision=float(self.laplace.scale_precision[fate, k]),
+                count=float(self.counts[k]),
+                width=float(self.widths[k]),
+            )
+            for fate in range(self.design.rows.n_effects)
+            for k in range(n_days + 1)
+        ]
 
-    def _profile(
-        self, fate: int, k: int, now: NDArray[np.int64], before: NDArray[np.int64] | None, covariance: Array
-    ) -> _Profile:
-        """Return the profile of one scale, behind effects `now`, or their changes from those `before`."""
-        mean, across = self.laplace.mean[now], covariance[np.ix_(now, now)]
-        if before is not None:
-            between = covariance[np.ix_(now, before)]
-            mean = mean - self.laplace.mean[before]
-            across = across - between - between.T + covariance[np.ix_(before, before)]
-        share, vectors = np.linalg.eigh(across)
-        along = (vectors.T @ mean) ** 2
-        own = self.laplace.scale_precision[fate, k]
-        log_scale = -0.5 * np.log(own) + np.arange(BELOW, ABOVE, STEP)
-        more = np.exp(-2 * log_scale) - own  # t
+    def _mean(self, effects: _Effects) -> Array:
+        """B'm, (n,)."""
+        mean = self.laplace.mean[effects.now]
+        return mean if effects.before is None else mean - self.laplace.mean[effects.before]
+
+    def _covariance(self, one: _Effects, other: _Effects) -> Array:
+        """B_one' C B_other, (n, n')."""
+
+        def of(rows: NDArray[np.int64]) -> Array:
+            block = self.covariance[np.ix_(rows, other.now)]
+            return block if other.before is None else block - self.covariance[np.ix_(rows, other.before)]
+
+        return of(one.now) if one.before is None else of(one.now) - of(one.before)
+
+    def _mixed(self, one: _Effects, other: _Effects) -> float:
+        """Return the evidence's mixed derivative in two precisions."""
+        between = self._covariance(one, other)
+        return float(0.5 * (between**2).sum() + self._mean(one) @ between @ self._mean(other))
+
+    def _profile(self, effects: _Effects) -> _Profile:
+        share, vectors = np.linalg.eigh(self._covariance(effects, effects))
+        along = (vectors.T @ self._mean(effects)) ** 2
+        log_scale = -0.5 * np.log(effects.precision) + np.arange(BELOW, ABOVE, STEP)
+        more = np.exp(-2 * log_scale) - effects.precision  # t
         stretch = np.maximum(1 + more[:, None] * share, 1e-12)  # (grid, n)
-        height = -self.counts[k] * log_scale - 0.5 * np.log(stretch).sum(axis=1)
+        height = -effects.count * log_scale - 0.5 * np.log(stretch).sum(axis=1)
         height -= 0.5 * more * (along / stretch).sum(axis=1)
-        height += log_scale - 0.5 * np.exp(2 * log_scale) / self.widths[k] ** 2
-        return _Profile(log_scale, height - height.max())
+        return _Profile.of(log_scale, height + log_scale - 0.5 * np.exp(2 * log_scale) / effects.width**2)

@@ -13,6 +13,7 @@ Legend: L genes, D days, P components, K patterns, S draws. `genes` may be any u
 """
 
 from fatebias.mash.covariances import canonical, day_patterns
+from fatebias.mash.effect_likelihood import EffectLikelihood
 from fatebias.mash.joint import JointPosterior, Prior
 from fatebias.mash.multivariate import mash
 from fatebias.mash.null_correlation import NullCorrelation, estimate_null_correlation
@@ -21,6 +22,7 @@ from fatebias.mash.univariate import AshResult, ash
 
 __all__ = [
     "AshResult",
+    "EffectLikelihood",
     "JointPosterior",
     "MashResult",
     "NullCorrelation",

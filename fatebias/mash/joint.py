@@ -8,14 +8,24 @@ doi 10.1038/s41588-018-0268-8, equations 2 to 6). `likelihood` has both without 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr, logsumexp, ndtr
+from scipy.special import logsumexp
 
-from fatebias.mash.likelihood import Directions, Whitened, directions, log_density, shrunken, whiten
+from fatebias.mash.effect_likelihood import EffectLikelihood
+from fatebias.mash.likelihood import (
+    Directions,
+    Whitened,
+    directions,
+    log_density,
+    shrunken,
+    whiten,
+    whiten_normals,
+)
+from fatebias.mash.posterior import Mixture
 
 Array = NDArray[np.float64]
 
@@ -67,98 +77,31 @@ class Prior:
         """Of the components, (P, D, D); all zeros is the point mass at no effect."""
         return self.scales[:, None, None] ** 2 * self.patterns[self.pattern]
 
-
-@dataclass(frozen=True)
-class Mixture:
-    """Posterior of L genes on D days, for each gene a mixture of P normals."""
-
-    log_membership: Array  # (L, P) log probability of each component
-    mean: Array  # (L, P, D)
-    variance: Array  # (L, P, D), exactly zero where a component has no effect
-    moving: NDArray[np.bool_]  # (P, D) whether a component has effects on a day
-    factors: tuple[tuple[Array, Array], ...]  # by component: loadings (L, D, m), variance along each (L, m)
-
-    @cached_property
-    def membership(self) -> Array:
-        """Probability of each component, (L, P)."""
-        return np.exp(self.log_membership)
-
-    @property
-    def covariance(self) -> Array:
-        """Of each component, (L, P, D, D)."""
-        return np.stack([np.einsum("ldm,lm,lem->lde", f, s, f) for f, s in self.factors], axis=1)
-
-    def mixed(self, by_component: Array) -> Array:
-        """Average over components, from (L, P, D) to (L, D)."""
-        return np.einsum("lp,lpd->ld", self.membership, by_component)
-
-    def moments(self) -> tuple[Array, Array]:
-        """Return the posterior mean and standard deviation, each (L, D)."""
-        mean = self.mixed(self.mean)
-        # Around the mixture's mean: E[b^2] - E[b]^2 loses every digit where |mean| is far above the SD.
-        return mean, np.sqrt(self.mixed(self.variance + (self.mean - mean[:, None]) ** 2))
-
-    def above(self, size: float) -> tuple[Array, Array]:
-        """Return the probabilities that an effect lies above `size`, and below ``-size``, each (L, D)."""
-        sd = np.sqrt(self.variance)
-        live = sd > 0
-        up, down = (
-            np.where(live, ndtr(np.divide(sign * self.mean - size, sd, out=np.zeros_like(sd), where=live)), 0)
-            for sign in (1, -1)
-        )
-        return self.mixed(up), self.mixed(down)
-
-    @property
-    def log_lfsr(self) -> Array:
-        """Log of the local false sign rate, (L, D), for effects however sure: the lfsr itself ends at 1e-308.
-
-        The lfsr is min(P(b <= 0), P(b >= 0)); each is a sum over components, in which one without an effect
-        on a day counts whole.
-        """
-        sd = np.sqrt(self.variance)
-        live = sd > 0
-        t = np.divide(self.mean, sd, out=np.zeros_like(sd), where=live)
-        members = self.log_membership[:, :, None]
-        sides = [logsumexp(members + np.where(live, log_ndtr(sign * t), 0.0), axis=1) for sign in (1, -1)]
-        return np.minimum(np.minimum(*sides), 0.0)
-
-    @property
-    def zero(self) -> Array:
-        """Probability of no effect on each day, (L, D)."""
-        return self.mixed((self.variance == 0).astype(np.float64))
-
-    @property
-    def nothing(self) -> Array:
-        """Probability of no effect on any day, (L,)."""
-        return self.membership[:, ~self.moving.any(axis=1)].sum(axis=1)
-
-    def draw(self, n_draws: int, rng: np.random.Generator) -> Array:
-        """Draw effects jointly over days, (S, L, D); exactly zero where a component has no effect."""
-        values, vectors = np.linalg.eigh(self.covariance)
-        factor = vectors * np.sqrt(np.maximum(values, 0))[..., None, :] * self.moving[:, :, None]
-        n_genes, n_days = len(self.membership), self.mean.shape[2]
-        edges = np.cumsum(self.membership, axis=1)
-        # Rounding may leave the last edge below 1.
-        chosen = (rng.random((n_draws, n_genes, 1)) > edges).sum(axis=2).clip(max=edges.shape[1] - 1)
-        noise = rng.standard_normal((n_draws, n_genes, n_days))
-        gene = np.arange(n_genes)
-        return np.asarray(self.mean[gene, chosen] + np.einsum("slde,sle->sld", factor[gene, chosen], noise))
+    def through(self, view: Array) -> Prior:
+        """Return the mixture over weighted sums of the effects, view (D', D); equal components become one."""
+        covariances = view @ self.covariances @ view.T
+        _, first, same = np.unique(covariances.round(12), axis=0, return_index=True, return_inverse=True)
+        weights = np.bincount(same.ravel(), self.weights).astype(np.float64)
+        return Prior.of(weights, covariances[first])
 
 
 def posterior_mixture(bhat: Array, shat: Array, v: Array, prior: Prior) -> Mixture:
     """Apply Bayes' theorem to every gene; bhat and shat (L, D), v (D, D) or (L, D, D)."""
-    data = whiten(bhat, shat, v)
+    return _posterior(whiten(bhat, shat, v), prior)
+
+
+def _posterior(data: Whitened, prior: Prior) -> Mixture:
     used = np.unique(prior.pattern[prior.scales > 0])
     return mixture_of(data, {k: directions(data, prior.patterns[k]) for k in used}, prior)
 
 
 def mixture_of(data: Whitened, seen: dict[int, Directions], prior: Prior) -> Mixture:
     """Apply Bayes' theorem where the patterns are decomposed already, by their index in `prior`."""
-    n_genes, n_days = data.y.shape
+    n_rows, n_days = data.y.shape
     # Components lead, so that each one's figures are written in one piece.
-    mean, variance = np.zeros((2, len(prior.weights), n_genes, n_days))
-    density = np.empty((len(prior.weights), n_genes)).T
-    nothing = np.zeros((n_genes, n_days, 0)), np.zeros((n_genes, 0))
+    mean, variance = np.zeros((2, len(prior.weights), n_rows, n_days))
+    density = np.empty((len(prior.weights), n_rows)).T
+    nothing = np.zeros((n_rows, n_days, 0)), np.zeros((n_rows, 0))
     factors = []
     for p, (k, scale) in enumerate(zip(prior.pattern, prior.scales, strict=True)):
         pattern = seen[k] if scale > 0 else None
@@ -166,18 +109,35 @@ def mixture_of(data: Whitened, seen: dict[int, Directions], prior: Prior) -> Mix
         if pattern is None:
             factors.append(nothing)
             continue
-        along = shrunken(pattern, float(scale))  # (L, m)
+        along = shrunken(pattern, float(scale))  # (M, m)
         mean[p] = np.einsum("ldm,lm->ld", pattern.loadings, along * np.sqrt(pattern.signal) * pattern.z)
         variance[p] = np.einsum("ldm,lm->ld", pattern.loadings**2, along)
         factors.append((pattern.loadings, along))
     log_joint = np.log(prior.weights) + density
+    evidence = data.rows.log_sum(logsumexp(log_joint, axis=1))  # (L,)
     return Mixture(
-        log_membership=log_joint - logsumexp(log_joint, axis=1, keepdims=True),
+        log_membership=log_joint - evidence[data.rows.gene][:, None],
         mean=np.swapaxes(mean, 0, 1),
         variance=np.swapaxes(variance, 0, 1),
         moving=np.diagonal(prior.covariances, axis1=1, axis2=2) > 0,
         factors=tuple(factors),
+        rows=data.rows,
     )
+
+
+@dataclass(frozen=True)
+class Exact:
+    """What a posterior comes from where one normal a gene, or the effects of one contrast, are not all."""
+
+    likelihood: EffectLikelihood  # of E effects
+    prior: Prior  # of the same
+    view: Array | None = None  # (D, E) from these effects to those reported; None where they are the same
+
+    @cached_property
+    def posterior(self) -> Mixture:
+        """The posterior of all genes."""
+        found = _posterior(whiten_normals(self.likelihood), self.prior)
+        return found if self.view is None else found.through(self.view)
 
 
 @dataclass(frozen=True)
@@ -192,6 +152,8 @@ class JointPosterior:
         Correlation of errors, (D, D) or (L, D, D).
     priors
         One over all days (mash), or one for each day (ash).
+    exact
+        Where the above only summarise what the data say, all of it; else None.
 
     Examples
     --------
@@ -207,6 +169,7 @@ class JointPosterior:
     shat: Array
     v: Array
     priors: tuple[Prior, ...]
+    exact: Exact | None = None
 
     @property
     def n_days(self) -> int:
@@ -230,8 +193,17 @@ class JointPosterior:
 
     def mixtures(self, genes: slice = slice(None)) -> list[Mixture]:
         """Return the posterior of each block of days for some genes."""
+        if self.exact is not None:
+            return [self.exact.posterior.at(genes)]
         found = []
         for days, prior in self.blocks():
             v = self.errors_of(days, genes)
             found.append(posterior_mixture(self.bhat[genes, days], self.shat[genes, days], v, prior))
         return found
+
+    def under(self, other: JointPosterior) -> JointPosterior:
+        """Return the posterior with the mixtures that were fitted to another screen of the same kind."""
+        if self.exact is None or other.exact is None:
+            return replace(self, priors=other.priors)
+        exact = replace(self.exact, prior=other.exact.prior)
+        return replace(self, priors=other.priors, exact=exact)

@@ -5,17 +5,21 @@ standard errors on the diagonal and V the correlation of errors, so that under t
 bhat ~ N(0, w^2 U + S V S). One singular value decomposition a gene and pattern serves all scales w: with
 C C' = V, U = F F' and C^-1 S^-1 F = Q diag(r) P', the covariance of the whitened y = C^-1 S^-1 bhat is
 I + w^2 Q diag(r^2) Q', and every density, posterior mean and variance is a sum over directions.
+
+Where a gene's effects have several normals (`effect_likelihood`), each of these is a row here, M in all, with
+its weight in the density; else rows are genes.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.mash.covariances import Components
+from fatebias.mash.effect_likelihood import EffectLikelihood, Rows
 
 Array = NDArray[np.float64]
 
@@ -27,20 +31,22 @@ RANK_TOLERANCE = 1e-10
 class Whitened:
     """Estimates in units in which their errors are independent with variance 1."""
 
-    y: Array  # (L, D) C^-1 S^-1 bhat
-    shat: Array  # (L, D) standard errors
-    cholesky: Array  # C, lower, (D, D) for one V or (L, D, D) for one a gene
-    log_density_scale: Array  # (L,) log density at zero without any effect
+    y: Array  # (M, D) C^-1 S^-1 bhat
+    shat: Array  # (M, D) standard errors
+    cholesky: Array  # C, lower, (D, D) for one V or (M, D, D) for one a row
+    scale_none: Array  # (M,) log of weight times density at zero, for genes without any effect
+    scale_some: Array  # (M,) the same for genes with one
+    rows: Rows
 
 
 @dataclass(frozen=True)
 class Directions:
-    """One pattern seen in each gene's whitened coordinates; m is the pattern's rank."""
+    """One pattern seen in each row's whitened coordinates; m is the pattern's rank."""
 
-    signal: Array  # (L, m) r^2, effect variance by error variance in each direction at scale 1
-    z: Array  # (L, m) coordinates of y in each direction
-    residual: Array  # (L,) squared length of y outside the pattern's span
-    loadings: Array  # (L, D, m) F P, from directions to effects by day
+    signal: Array  # (M, m) r^2, effect variance by error variance in each direction at scale 1
+    z: Array  # (M, m) coordinates of y in each direction
+    residual: Array  # (M,) squared length of y outside the pattern's span
+    loadings: Array  # (M, D, m) F P, from directions to effects by day
 
 
 def whiten(bhat: Array, shat: Array, v: Array) -> Whitened:
@@ -49,15 +55,40 @@ def whiten(bhat: Array, shat: Array, v: Array) -> Whitened:
     y = np.linalg.solve(cholesky, (bhat / shat)[..., None])[..., 0].astype(np.float64)
     log_det = np.log(np.diagonal(cholesky, axis1=-2, axis2=-1)).sum(axis=-1) + np.log(shat).sum(axis=1)
     scale = -log_det - 0.5 * bhat.shape[1] * math.log(2 * math.pi)
-    return Whitened(y, shat, cholesky, scale)
+    return Whitened(y, shat, cholesky, scale, scale, Rows.of(np.ones(len(bhat), dtype=np.intp)))
+
+
+def whiten_normals(likelihood: EffectLikelihood) -> Whitened:
+    """Return the same for a likelihood of several normals a gene."""
+    sd = likelihood.sd
+    data = whiten(likelihood.mean, sd, likelihood.covariance / (sd[:, :, None] * sd[:, None, :]))
+    return replace(
+        data,
+        scale_none=data.scale_none + likelihood.log_none,
+        scale_some=data.scale_some + likelihood.log_some,
+        rows=likelihood.rows,
+    )
+
+
+def normal_log_density(likelihood: EffectLikelihood, covariance: Array) -> Array:
+    """Return the log density of each row under effects N(0, covariance), (M,); all zeros: no effect.
+
+    For one covariance at one size, where `directions` would be of no further use.
+    """
+    root = np.linalg.cholesky(likelihood.covariance + covariance)
+    apart = np.linalg.solve(root, likelihood.mean[..., None])[..., 0]
+    log_det = np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
+    weight = likelihood.log_some if covariance.any() else likelihood.log_none
+    constant = 0.5 * likelihood.mean.shape[1] * math.log(2 * math.pi)
+    return np.asarray(weight - log_det - 0.5 * (apart**2).sum(axis=1) - constant)
 
 
 def directions(data: Whitened, u: Array) -> Directions:
-    """Decompose one pattern, (D, D), positive semi-definite, for every gene."""
+    """Decompose one pattern, (D, D), positive semi-definite, for every row."""
     factor = _factor(u)  # (D, m)
-    in_error_units = np.linalg.solve(data.cholesky, factor / data.shat[..., None])  # (L, D, m)
+    in_error_units = np.linalg.solve(data.cholesky, factor / data.shat[..., None])  # (M, D, m)
     if factor.shape[1] == 1:
-        r = np.linalg.norm(in_error_units, axis=1)  # (L, 1)
+        r = np.linalg.norm(in_error_units, axis=1)  # (M, 1)
         q, loadings = in_error_units / r[:, None, :], np.broadcast_to(factor, in_error_units.shape)
     else:
         q, r, p = np.linalg.svd(in_error_units, full_matrices=False)
@@ -68,24 +99,24 @@ def directions(data: Whitened, u: Array) -> Directions:
 
 
 def log_likelihoods(data: Whitened, patterns: list[Directions], components: Components) -> Array:
-    """Return log densities, (L, 1 + scales * K), in the order of ``components.names``."""
-    null = log_density(data, None, np.zeros(1))  # (L, 1)
+    """Return log densities by gene, (L, 1 + scales * K), in the order of ``components.names``."""
+    null = log_density(data, None, np.zeros(1))  # (M, 1)
     by_pattern = np.stack([log_density(data, each, components.scales) for each in patterns], axis=2)
-    return np.concatenate([null, by_pattern.reshape(len(null), -1)], axis=1)
+    return data.rows.log_sum(np.concatenate([null, by_pattern.reshape(len(null), -1)], axis=1))
 
 
 def log_density(data: Whitened, pattern: Directions | None, scales: Array) -> Array:
-    """Return the log density of each gene under one pattern at some scales, (L, scales); None: no effect."""
+    """Return the log density of each row under one pattern at some scales, (M, scales); None: no effect."""
     if pattern is None:
         squares = np.repeat((data.y**2).sum(axis=1)[:, None], len(scales), axis=1)
-        return data.log_density_scale[:, None] - 0.5 * squares
-    total = 1 + scales[:, None] ** 2 * pattern.signal[:, None, :]  # (L, scales, m)
+        return data.scale_none[:, None] - 0.5 * squares
+    total = 1 + scales[:, None] ** 2 * pattern.signal[:, None, :]  # (M, scales, m)
     squares = pattern.residual[:, None] + (pattern.z[:, None, :] ** 2 / total).sum(axis=2)
-    return data.log_density_scale[:, None] - 0.5 * (squares + np.log(total).sum(axis=2))
+    return data.scale_some[:, None] - 0.5 * (squares + np.log(total).sum(axis=2))
 
 
 def shrunken(pattern: Directions, scale: float) -> Array:
-    """Return the posterior variance along each direction at a scale above zero, (L, m)."""
+    """Return the posterior variance along each direction at a scale above zero, (M, m)."""
     return scale**2 / (1 + scale**2 * pattern.signal)
 
 

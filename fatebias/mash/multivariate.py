@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fatebias.errors import DiscoveryError
 from fatebias.mash.covariances import canonical, day_patterns
 from fatebias.mash.deconvolution import N_COMPONENTS, RANK_ONE, data_driven, penalised
+from fatebias.mash.effect_likelihood import EffectLikelihood
 from fatebias.mash.shrink import MashResult, check_input, shrink
 from fatebias.mash.univariate import ash
 
@@ -31,6 +32,7 @@ def mash(
     nullweight: float = 10.0,
     covariances: str | Mapping[str, Array] = "canonical",
     rank_one: str = "keep",
+    likelihood: EffectLikelihood | None = None,
 ) -> MashResult:
     """Return the posterior of effects that share information across genes and days.
 
@@ -62,6 +64,10 @@ def mash(
         What keeps learnt patterns of low rank from deciding all signs: ``keep`` what mashr adds to them, or
         ``mend``, more and in proportion to the errors and to the genes behind each (mashr's issue 91);
         ``datadriven`` alone has such patterns.
+    likelihood
+        What the data say of the effects where that is several normals a gene, of which `bhat`, `shat` and `v`
+        are the moments. It takes the place of N(bhat_j; b_j, S_j V S_j); the moments still choose the grid of
+        scales and learn the patterns.
 
     Returns
     -------
@@ -95,7 +101,7 @@ def mash(
     check_input(bhat, shat, prior)
     v = np.eye(bhat.shape[1]) if v is None else v
     patterns, notes = _patterns(bhat, shat, v, covariances, rank_one)
-    return shrink(bhat, shat, v, patterns, nullweight if prior == "nullbiased" else 1.0, notes)
+    return shrink(bhat, shat, v, patterns, nullweight if prior == "nullbiased" else 1.0, notes, likelihood)
 
 
 def _patterns(

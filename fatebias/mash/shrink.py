@@ -11,8 +11,9 @@ from scipy.special import logsumexp
 
 from fatebias.errors import DiscoveryError, some
 from fatebias.mash.covariances import Components, normalised, select_scales
-from fatebias.mash.joint import JointPosterior, Prior, mixture_of
-from fatebias.mash.likelihood import directions, log_likelihoods, whiten
+from fatebias.mash.effect_likelihood import EffectLikelihood
+from fatebias.mash.joint import Exact, JointPosterior, Prior, mixture_of
+from fatebias.mash.likelihood import directions, log_likelihoods, whiten, whiten_normals
 from fatebias.mash.mixture import penalised_weights
 
 Array = NDArray[np.float64]
@@ -75,10 +76,14 @@ def shrink(
     patterns: Mapping[str, Array],
     nullweight: float,
     notes: tuple[str, ...] = (),
+    likelihood: EffectLikelihood | None = None,
 ) -> MashResult:
-    """Fit the mixture with these patterns and return the posterior; `v` is (D, D) or (L, D, D)."""
+    """Fit the mixture with these patterns and return the posterior; `v` is (D, D) or (L, D, D).
+
+    ``likelihood`` is what the data say of the effects where that is more than one normal a gene.
+    """
     components = Components(normalised(dict(patterns)), select_scales(bhat, shat))
-    data = whiten(bhat, shat, v)
+    data = whiten(bhat, shat, v) if likelihood is None else whiten_normals(likelihood)
     seen = [directions(data, u) for u in components.patterns.values()]
     log_lik = log_likelihoods(data, seen, components)
     weights = penalised_weights(log_lik, nullweight)
@@ -96,7 +101,9 @@ def shrink(
         zero=mixture.zero,
         loglik=loglik,
         pi={name: float(w) for name, w in zip(components.names, weights, strict=True) if w > 0},
-        joint=JointPosterior(bhat, shat, v, (fitted,)),
+        joint=JointPosterior(
+            bhat, shat, v, (fitted,), None if likelihood is None else Exact(likelihood, fitted)
+        ),
         notes=notes,
     )
 

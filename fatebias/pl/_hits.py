@@ -60,6 +60,8 @@ def hits(
     ------
     DiscoveryError
         When the table lacks a column that the rule asks for.
+    TypeError
+        When it is given something else, such as a fit.
 
     Examples
     --------
@@ -84,6 +86,11 @@ def hits(
     from fatebias.pl.save import literal, new_axes, without_frame
 
     ranked: pd.DataFrame = getattr(hits, "ranked", getattr(hits, "table", hits))
+    if not hasattr(ranked, "columns"):
+        raise TypeError(
+            f"hits takes a ranking, not {type(hits).__name__}: "
+            "fatebias.pl.hits(fatebias.discover(fit)), or a table such as hits_ranked.csv"
+        )
     n_days = sum(str(column).startswith(names.LFSR) for column in ranked.columns)
     day_labels = day_labels or getattr(hits, "day_labels", None) or [f"d{d}" for d in range(n_days)]
     fate, against = contrast or getattr(hits, "contrast", None) or (None, None)

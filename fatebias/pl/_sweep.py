@@ -94,8 +94,21 @@ def _certainty(
         for row, (_, gene) in enumerate(by_gene.iterrows()):
             if pd.isna(gene[names.LFSR_MIN]):  # this run did not test it
                 continue
-            effect = float(gene[f"{names.POSTMEAN}{int(gene[names.BEST_DAY])}"])
+            effect = float(gene[f"{names.POSTMEAN}{_best_day(gene)}"])
             lfsr = max(float(gene[names.LFSR_MIN]), LEAST_LFSR)
             signed[row, column] = np.sign(effect) * -np.log10(lfsr)
             hit[row, column] = bool(gene[names.HIT_ANYDAY])
     return signed, hit
+
+
+def _best_day(gene: pd.Series) -> int:
+    """Return the number of a gene's best day: as the table has it, or the day of the least lfsr."""
+    from fatebias import names
+
+    if not isinstance(gene[names.BEST_DAY], str):
+        return int(gene[names.BEST_DAY])
+    columns = [str(c) for c in gene.index if str(c).startswith(names.LFSR)]
+    by_day = {
+        int(c.removeprefix(names.LFSR)): float(gene[c]) for c in columns if c[len(names.LFSR) :].isdigit()
+    }
+    return min(by_day, key=lambda day: by_day[day])

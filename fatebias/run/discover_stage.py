@@ -15,9 +15,11 @@ import pandas as pd
 
 from fatebias import names
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.core import Discovery, all_contrasts, discover_contrasts, discover_summary
+from fatebias.discovery.core import all_contrasts, discover_contrasts, discover_summary
 from fatebias.discovery.input import read_summary
+from fatebias.discovery.outcome import Discovery
 from fatebias.errors import DiscoveryError
+from fatebias.estimates.days import Days, plain_days
 from fatebias.estimates.estimates import SavedFit, read_fit
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
@@ -40,8 +42,9 @@ def discover(
     """Return what run.json says of the discovery, after writing its tables and pictures.
 
     ``gene_summary_for_mash.csv`` is enough for the plain settings; the fit's own error correlation
-    (``null_correlation: fit`` or ``per_gene``) and further contrasts come from ``posterior.npz``. `se`,
-    `day_labels` and the screen's own contrast, `fate` against `against`, are what the fit says.
+    (``null_correlation: fit`` or ``per_gene``), further contrasts and ``fates: together`` take
+    ``posterior.npz``. `se`, `day_labels` and the screen's own contrast, `fate` against `against`, are what
+    the fit says.
     """
     saved = _saved(cfg, paths, se)
     contrasts = [] if saved is None else all_contrasts(cfg, saved.fates, saved.contrast)
@@ -51,7 +54,9 @@ def discover(
         set_aside(paths, [folder for folder in sorted(paths.contrasts.iterdir()) if folder not in kept])
     own = read_summary(paths.gene_summary)
     if saved is None:
-        found = discover_summary(own, cfg, folder=paths.root)
+        labels = tuple(map(str, day_labels))
+        days = Days(labels) if len(labels) == own.n_days else plain_days(own.n_days)
+        found = discover_summary(own, cfg, folder=paths.root, days=days)
         _write(found, paths, own.table, day_labels, fate, against)
         return dataclasses.asdict(found.report)
     run = discover_contrasts(
@@ -114,6 +119,8 @@ def _saved(cfg: DiscoveryConfig, paths: RunPaths, se: str) -> SavedFit | None:
     because = None
     if cfg.method == "mashr" and cfg.null_correlation in ("fit", "per_gene"):
         because = f"discovery.null_correlation={cfg.null_correlation}"
+    elif cfg.method == "mashr" and cfg.fates == "together":
+        because = f"discovery.fates={cfg.fates}"
     elif cfg.method == "mashr" and se == "sandwich":
         because = f"export.se={se}"
     elif cfg.contrasts:

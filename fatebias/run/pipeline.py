@@ -188,8 +188,6 @@ class _Run:
             entry["of"] = self._keys(check.follows)
             entry["report"] = check.run(screen, self.config, weight, self.paths)
             entry["words"] = check.summary_line(entry["report"])
-        for line in entry["words"].splitlines():
-            log.info("%s", line)
 
     def _same_screen(self, screen: Screen, fitted: Mapping[str, Any]) -> None:
         """Refuse to check a fit with other data than it was made of."""

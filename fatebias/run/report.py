@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from fatebias import names
+from fatebias.config import AUTO
 from fatebias.files.outputs import OUTPUTS
 from fatebias.files.paths import RunPaths
 from fatebias.files.tables import read_table
 
 SHOWN_GENES = 10
+NEAR = 1.25  # a weight within this factor of the suggested one is the same for all that matters
 
 
 def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
@@ -37,15 +40,30 @@ def _calibration(record: Mapping[str, Any]) -> list[str]:
     fit = record["stages"].get("fit", {})
     lines = []
     if "calibration" in fit:
-        lines.append(f"likelihood_weight {fit['likelihood_weight']:.3g} was used; {fit['calibration']}")
+        lines += _weight(fit)
     for stage in ("commitment", "spike_in", "controls", "heldout", "resample"):
         lines += record["stages"].get(stage, {}).get("words", "").splitlines()
     return lines
 
 
+def _weight(fit: Mapping[str, Any]) -> list[str]:
+    """Return the weight that was used and, where it is not the data's, how to use that."""
+    suggested = fit["calibration"]
+    if fit.get("settings", {}).get("likelihood_weight") == AUTO:
+        return [f"used {suggested.removeprefix('suggested ')}"]
+    used = fit["likelihood_weight"]
+    lines = [f"likelihood_weight {used:.3g} was used; {suggested}"]
+    if abs(math.log(used / fit["suggested_weight"])) > math.log(NEAR):
+        lines.append(
+            "  to use what the data suggest, run the same command with likelihood_weight=auto, or with "
+            "experiment=calibrated, whose calls hold best on simulated truth"
+        )
+    return lines
+
+
 def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
     ranked = read_table(paths.hits)
-    labels = record["stages"].get("fit", {}).get("screen", {}).get("day_labels")
+    labels = [str(each) for each in record["stages"].get("fit", {}).get("screen", {}).get("day_labels", [])]
     hits = int(ranked[names.HIT_ANYDAY].sum())
     width = max(4, *(len(str(gene)) for gene in ranked[names.GENE].head(SHOWN_GENES)))
     lines = [
@@ -53,10 +71,10 @@ def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
         f"  {'gene':<{width}}  best day   effect      sd      lfsr",
     ]
     for row in ranked.head(SHOWN_GENES).to_dict("records"):
-        day = int(row[names.BEST_DAY])
+        label = row[names.BEST_DAY]
+        day = labels.index(label) if labels else int(label.removeprefix("d"))
         effect, sd = (row.get(f"{part}{day}", float("nan")) for part in (names.POSTMEAN, names.POSTSD))
         mark = "*" if row[names.HIT_ANYDAY] else " "
-        label = labels[day] if labels and day < len(labels) else f"d{day}"
         figures = f"{effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"
         lines.append(f"{mark} {row[names.GENE]!s:<{width}}  {label:>8} {figures}")
     found = record["stages"]["discover"].get("report", {})

@@ -37,7 +37,8 @@ def compare(sweep: Sweep) -> list[Path]:
         from fatebias.pl.save import save_png
 
         stability = hit_stability(ranked)
-        written.append(_write(stability, sweep.root / STABILITY_CSV))
+        labels = next((labels for each in found if (labels := _day_labels(each))), [])
+        written.append(_write(_labelled(stability, labels), sweep.root / STABILITY_CSV))
         picture = sweep.root / PICTURE
         by_label = {sweep.label(number): table for number, table in ranked.items()}
         save_png(pl.sweep(stability, by_label), picture)
@@ -79,7 +80,10 @@ def summary_table(found: Sequence[MemberStatus]) -> pd.DataFrame:
 
 
 def hit_stability(ranked: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
-    """Return one row a gene: in what share of its runs it is a hit, how far they agree. Sure genes first."""
+    """Return one row a gene: in what share of its runs it is a hit, how far they agree. Sure genes first.
+
+    ``best_day`` is a day's number, here and in `ranked`.
+    """
     table = pd.concat([_at_best_day(ranking) for ranking in ranked.values()], ignore_index=True)
     rows = []
     for gene, runs in table.groupby("gene", sort=True):
@@ -106,6 +110,12 @@ def hit_stability(ranked: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     )
 
 
+def _labelled(stability: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    if not labels:
+        return stability
+    return stability.assign(**{names.BEST_DAY: [labels[int(d)] for d in stability[names.BEST_DAY]]})
+
+
 def _at_best_day(ranking: pd.DataFrame) -> pd.DataFrame:
     n_days = sum(str(name).removeprefix(names.LFSR).isdigit() for name in ranking)
     means = ranking[names.day_columns(names.POSTMEAN, n_days)].to_numpy(dtype=float)
@@ -125,7 +135,14 @@ def _ranking(status: MemberStatus) -> pd.DataFrame | None:
     hits = RunPaths(status.member.folder).hits
     if status.state != DONE or not hits.is_file():
         return None
-    return read_table(hits)
+    ranking = read_table(hits)
+    number = {label: d for d, label in enumerate(_day_labels(status))}
+    day = ranking[names.BEST_DAY].map(lambda label: number.get(label, label)).astype(int)
+    return ranking.assign(**{names.BEST_DAY: day})
+
+
+def _day_labels(status: MemberStatus) -> list[str]:
+    return [str(label) for label in read_record(status.member.folder).get("day_labels") or []]
 
 
 def _write(table: pd.DataFrame, final: Path) -> Path:

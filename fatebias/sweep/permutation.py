@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 
 from fatebias import names
 from fatebias.api.settings import read_config
-from fatebias.config import DiscoveryConfig
-from fatebias.discovery.core import discover_summary, rows_of
-from fatebias.discovery.correlation import error_correlation
-from fatebias.discovery.input import GeneSummary, read_summary
+from fatebias.discovery.core import discover_contrasts, discover_summary
+from fatebias.discovery.input import read_summary
+from fatebias.discovery.outcome import Discovery
 from fatebias.estimates.estimates import read_fit
 from fatebias.files.paths import RunPaths
 from fatebias.files.record import RunRecord
-from fatebias.mash.joint import JointPosterior, Prior
-from fatebias.mash.null_correlation import estimate_null_correlation
 from fatebias.sweep.status import MemberStatus
 
 Array = NDArray[np.float64]
@@ -82,31 +79,21 @@ def _share(hits: NDArray[np.integer], real: int) -> float | None:
 
 def least_lfsr_held(screen: Path, shuffles: Sequence[Path]) -> list[Array]:
     """Return each gene's least lfsr over days in each shuffle, (L,), under the screen's own mixture."""
-    effects, settings, v = _given(screen)
-    embedded = dataclasses.replace(settings, engine="native")
-    priors = discover_summary(effects, embedded, v=v).joint.priors
-    return [_least(folder, priors) for folder in shuffles]
+    held = _judged(screen).joint
+    return [np.exp(_judged(folder).joint.under(held).log_lfsr).min(axis=1) for folder in shuffles]
 
 
-def _least(folder: Path, priors: tuple[Prior, ...]) -> Array:
-    effects, settings, v = _given(folder)
-    if v is None and settings.method == "mashr" and settings.null_correlation == "simple":
-        v = estimate_null_correlation(effects.bhat, effects.shat).v
-    v = np.eye(effects.n_days) if v is None else v
-    lfsr = np.exp(JointPosterior(effects.bhat, effects.shat, v, priors).log_lfsr)
-    return np.asarray(lfsr.min(axis=1))
-
-
-def _given(folder: Path) -> tuple[GeneSummary, DiscoveryConfig, Array | None]:
-    """Return the effects that a run gave mash, its settings, and the fit's error correlation if taken."""
+def _judged(folder: Path) -> Discovery:
+    """Judge the effects that a run gave mash again, by the embedded engine."""
     paths = RunPaths(folder)
-    settings = read_config(paths.config).discovery
-    fit = RunRecord(paths).content["stages"].get("fit", {})
+    settings = dataclasses.replace(read_config(paths.config).discovery, engine="native", contrasts=[])
     effects = read_summary(paths.gene_summary)
-    covariance = None
-    if paths.posterior.is_file():
-        saved = read_fit(paths.posterior, "permutation_fdr.csv")
-        own = np.eye(len(saved.fates) - 1)[saved.fates[1:].index(saved.contrast)]
-        covariance = saved.estimates.contrast(own).covariance[rows_of(effects, saved.gene_names)]
-    correlation = error_correlation(settings, fit.get("se", "posterior"), covariance)
-    return effects, settings, None if correlation is None else correlation.v
+    if not paths.posterior.is_file():
+        return discover_summary(effects, settings)
+    saved = read_fit(paths.posterior, "permutation_fdr.csv")
+    se = RunRecord(paths).content["stages"].get("fit", {}).get("se", "posterior")
+    [(_, found)] = discover_contrasts(
+        saved.estimates, saved.fates, saved.gene_names, settings,
+        contrast=saved.contrast, se=se, own=effects,
+    )  # fmt: skip
+    return found

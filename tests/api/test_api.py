@@ -107,6 +107,8 @@ def test_a_saved_fit_is_read_back(fitted, folder):
     ):
         assert getattr(again, name) == getattr(fitted, name), name
     np.testing.assert_array_equal(again.posterior.theta_joint, fitted.posterior.theta_joint)
+    assert fitted.estimates.likelihood is not None  # the guesses about guides are kept
+    np.testing.assert_array_equal(again.estimates.likelihood.mean, fitted.estimates.likelihood.mean)
     first, second = (fb.discover(each, engine="native").table for each in (fitted, again))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
 
@@ -176,6 +178,38 @@ def test_values_of_numpy_are_plain_values(files):
         ConfigError, match="data.fates has a value of the wrong kind\n(.*\n)*.*a list of names"
     ):
         fb.read_screen(files.adata, guides=files.guide_map, fates="EC")
+
+
+def test_one_name_where_a_list_belongs_is_told_how_to_write_it(fitted):
+    with pytest.raises(ConfigError) as refused:
+        fb.discover(fitted, contrasts="NEU")
+    assert str(refused.value) == (
+        "discovery.contrasts has a value of the wrong kind\n  where: discovery.contrasts\n"
+        "  found: 'NEU'\n  allowed: a list of names, such as ['EC', 'MES']\n  fix: give ['NEU']"
+    )
+
+
+def test_a_value_of_the_wrong_kind_is_shown_with_what_is_right(fitted):
+    with pytest.raises(ConfigError, match="found: 'high'\n  allowed: a number$"):
+        fb.discover(fitted, mash_lfsr_thresh="high")
+    with pytest.raises(ConfigError, match="found: 1.5\n  allowed: a whole number$"):
+        fb.discover(fitted, seed=1.5)
+    with pytest.raises(ConfigError, match="discovery has a value of the wrong kind") as refused:
+        fb.discover(fitted, contrasts=[["NEU"]])
+    assert len(str(refused.value)) < 300  # of a whole group not all settings are listed
+
+
+def test_hits_are_drawn_of_hits_and_not_of_a_fit(fitted):
+    with pytest.raises(TypeError, match=r"hits takes a ranking, not FitResult: .*fatebias.discover\(fit\)"):
+        fb.pl.hits(fitted)
+
+
+def test_notes_are_said_once(screen, caplog):
+    found = fb.fit(screen, inference="laplace", progress=False)
+    assert found.notes
+    assert [each.getMessage() for each in caplog.records if each.getMessage() in found.notes] == [
+        *found.notes
+    ]
 
 
 def test_what_is_no_screen_and_no_fit_is_refused(fitted, files):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +57,18 @@ def test_help_names_every_group_every_option_what_it_is_and_three_examples(termi
             assert comment in done.stdout
     assert "schema" not in done.stdout
     assert sum(line.startswith("  python run.py") for line in done.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"]])
+def test_a_reader_that_has_left_is_no_error(tmp_path, words):
+    """As under ``| head -1``, where the first line is read and the rest is not."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, str(RUN_PY), *words], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_help_marks_what_the_command_has_chosen(terminal):
@@ -138,6 +152,26 @@ def test_a_sweep_writes_one_numbered_folder_a_run(terminal, tmp_path):
         (priors, weight) for priors in ("default", "weak", "tight") for weight in (0.5, 1.0)
     ]
     assert [run["config"]["out_dir"] for run in runs] == [str(tmp_path / "out" / str(n)) for n in range(6)]
+
+
+def test_options_may_follow_settings(terminal, tmp_path):
+    done = terminal("priors=weak", "-m", "seed=0,1", "out_dir=both", real=False)
+    assert done.returncode == 0, done.stderr
+    assert [given(tmp_path / "both" / member)["config"]["seed"] for member in "01"] == [0, 1]
+
+
+def test_options_that_exclude_each_other_are_one_message(terminal):
+    done = terminal("--multirun", "--cfg", "job", real=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("options that do not go together\n  found: Only one of --run")
+
+
+def test_several_experiments_compose_the_later_over_the_earlier(terminal):
+    done = terminal("experiment=[calibrated,permutation]", "--cfg", "hydra", "-p", "hydra.sweeper.params")
+    assert done.returncode == 0, done.stderr
+    assert "range(0,21)" in done.stdout
+    done = terminal("experiment=[calibrated,permutation]", "--cfg", "job", "-p", "export.guides")
+    assert done.stdout.strip() == "mixture"
 
 
 def test_a_sweep_without_out_dir_writes_under_multirun(terminal, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from fatebias.app.overrides import check_words, schema_keys
@@ -125,3 +127,17 @@ def test_signs_that_hydra_reads_as_its_own_are_refused_with_the_quoted_word():
 def test_a_word_without_a_value_is_refused():
     with pytest.raises(ConfigError, match="a setting lacks its value\n  where: command line, priors\n"):
         check_words(["priors"], GROUPS)
+
+
+def test_a_list_that_the_shell_cut_at_its_spaces_is_given_back_quoted():
+    with pytest.raises(ConfigError, match="a list was cut at its spaces") as refused:
+        check_words(["seed=1", "data.fates=[EC,", "MES,", "NEU]", "priors=weak"], GROUPS)
+    typed = str(refused.value).partition("for the shell: ")[2]
+    assert shlex.split(typed) == ["data.fates=[EC, MES, NEU]"]
+    check_words(shlex.split(typed), GROUPS)
+
+
+def test_experiments_go_together():
+    check_words(["experiment=[prior_sweep]"], GROUPS)
+    with pytest.raises(ConfigError, match="there is no option nothing in the group experiment"):
+        check_words(["experiment=[prior_sweep,nothing]"], GROUPS)

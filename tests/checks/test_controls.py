@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from fatebias.checks.controls import day_differences, spread_with_interval
+from fatebias.checks.controls import Controls, day_differences, spread_with_interval
 from fatebias.config import (
     CalibrationConfig,
     Config,
@@ -149,3 +150,37 @@ def test_the_fits_correlation_reaches_mash_and_its_file_is_asked_for(whole, tmp_
     again = dataclasses.replace(cfg, out_dir=str(tmp_path), discovery=fit, stages=["discover"], resume=False)
     with pytest.raises(Exception, match="needs the errors of the fit"):
         pipeline.run(again)
+
+
+@pytest.mark.parametrize(
+    ("z_sd", "day_sd", "from_data", "advice"),
+    [
+        ((0.7, 1.3), (0.8, 1.2), False, None),
+        (
+            (0.1, 0.5),
+            (0.1, 0.4),
+            False,
+            "errors are too large .* run the same command with experiment=calibrated",
+        ),
+        ((0.1, 0.5), (0.1, 0.4), True, None),  # nothing left to set
+        (
+            (1.1, 2.0),
+            (0.8, 1.2),
+            False,
+            "errors are too small .* run the same command with experiment=calibrated",
+        ),
+        ((0.7, 1.3), (1.1, 2.0), True, "errors are too small .*: calibration.method=controls"),
+        ((None, None), (None, None), False, None),
+    ],
+)
+def test_a_spread_far_from_one_says_what_to_do(z_sd, day_sd, from_data, advice):
+    report = {
+        "called": 0, "pseudo_genes": 4, "rate_low": 0.0, "rate_high": 0.6, "ntc_guides": 20,
+        "weight_from_data": from_data,
+        "z_sd": 1.0, "z_sd_low": z_sd[0], "z_sd_high": z_sd[1],
+        "day_difference_sd": 1.0, "day_difference_sd_low": day_sd[0], "day_difference_sd_high": day_sd[1],
+    }  # fmt: skip
+    first, *more = Controls().summary_line(report).splitlines()
+    assert first.startswith("calibration check: 0 of 4")
+    assert len(more) == (advice is not None)
+    assert advice is None or re.search(advice, more[0])

@@ -39,7 +39,8 @@ def bare() -> DictConfig:
         ("stages=[]", "where: stages\n  found: none\n  allowed: fit, discover"),
         (
             "stages=[discovery]",
-            "found: discovery\n  allowed: fit, discover, commitment, controls, spike_in, heldout, resample\n"
+            "found: discovery\n"
+            "  allowed: fit, discover, commitment, controls, spike_in, heldout, resample, check\n"
             "  fix: did you mean stages=discover",
         ),
         ("stages=[fit,fit]", "where: stages\n  found: fit, fit\n  allowed: each stage once"),
@@ -138,6 +139,15 @@ def test_a_user_s_screen_needs_its_file(composed):
     with pytest.raises(ConfigError, match="data=anndata needs data.adata_path"):
         composed("data=anndata")
     assert composed("data=anndata", "data.adata_path=screen.h5mu").data.guide_map_csv is None
+
+
+def test_a_path_given_means_that_file(composed):
+    found = composed("data.adata_path=screen.h5ad", "data.guide_map_csv=guides.csv")
+    assert found.data.source == "anndata"
+    with pytest.raises(ConfigError, match="data=anndata needs data.adata_path"):
+        composed("data.guide_map_csv=guides.csv")
+    with pytest.raises(ConfigError, match="data=simulated reads no file"):
+        composed("data=simulated", "data.adata_path=screen.h5ad")
 
 
 def test_a_tracking_server_needs_its_address(composed, monkeypatch):

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.config import DiscoveryConfig
-from fatebias.discovery.core import DiscoveryReport, discover_summary
+from fatebias.discovery.core import discover_summary
 from fatebias.discovery.input import read_summary
+from fatebias.discovery.outcome import DiscoveryReport
 from fatebias.files.paths import prepare_out_dir
 from fatebias.mash.joint import JointPosterior
 from fatebias.run.discover_stage import write_mash_out

@@ -9,8 +9,10 @@ import pytest
 
 from fatebias.config import DiscoveryConfig
 from fatebias.discovery.core import discover_contrasts, discover_table
+from fatebias.discovery.input import summary_of
 from fatebias.errors import ConfigError, DiscoveryError
 from fatebias.estimates.estimates import GeneEstimates
+from fatebias.mash.effect_likelihood import EffectLikelihood, Rows
 from tests.discovery.csv_files import discover
 
 NATIVE = DiscoveryConfig(engine="native")
@@ -58,6 +60,35 @@ def test_the_embedded_engine_opens_no_file_to_write(screen, monkeypatch):
 def test_arrays_refused(change, message):
     with pytest.raises(DiscoveryError, match=message):
         discover_table(named(3), *change(np.ones((3, 2)), np.ones((3, 2))), NATIVE)
+
+
+def test_several_normals_are_taken_where_the_table_is_that_of_the_fit():
+    rng = np.random.default_rng(0)
+    mean = rng.normal(size=(12, 1, 3))
+    pieces = EffectLikelihood(
+        np.repeat(mean[:, 0], 2, axis=0) + np.tile([[-0.1], [0.1]], (12, 1)),
+        np.tile(0.03 * np.eye(3), (24, 1, 1)),
+        *(np.zeros(24),) * 2,
+        Rows.of([2] * 12),
+    )
+    covariance = 0.04 * np.eye(3).reshape(1, 3, 1, 3)
+    estimates = GeneEstimates(mean, np.tile(covariance, (12, 1, 1, 1, 1)), likelihood=pieces)
+    cfg = DiscoveryConfig(engine="native", null_correlation="per_gene")
+    genes, shat = named(12), np.full((12, 3), 0.2)
+
+    def found(own, settings=cfg):
+        [(_, each)] = discover_contrasts(estimates, ("ref", "A"), genes, settings, contrast="A", own=own)
+        return each
+
+    exact = found(None)
+    assert exact.joint.exact is not None
+    reverse = found(summary_of(genes[::-1], mean[::-1, 0], shat))
+    columns = ["lfsr_d0", "lfsr_d2", "postmean_d1"]
+    np.testing.assert_allclose(reverse.table[columns][::-1], exact.table[columns])
+    other = found(summary_of(genes, mean[:, 0] + 0.1, shat))
+    assert other.joint.exact is None
+    assert any("estimates are not those of posterior.npz" in note for note in other.report.notes)
+    assert found(None, DiscoveryConfig(engine="native", null_correlation="fit")).joint.exact is None
 
 
 def test_contrasts_follow_from_one_set_of_estimates():

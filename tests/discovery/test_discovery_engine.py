@@ -13,10 +13,13 @@ import pytest
 
 from fatebias import names
 from fatebias.config import DiscoveryConfig
+from fatebias.discovery.core import discover_summary
 from fatebias.discovery.engine import call_rule, choose_engine
+from fatebias.discovery.input import summary_of
 from fatebias.discovery.ranking import CallRule
 from fatebias.discovery.rscript import rscript_has, script_path
 from fatebias.errors import DiscoveryError, OutputError
+from fatebias.mash.effect_likelihood import EffectLikelihood, Rows
 from fatebias.mash.joint import JointPosterior, Prior
 from tests.discovery.csv_files import discover
 
@@ -241,6 +244,25 @@ def test_table_and_report_of_the_r_engine(in_csv, tmp_path):
     np.testing.assert_allclose(table.filter(like="lfsr_d"), np.exp(expected))
     assert report.n_hits == (expected < np.log(0.05)).any(axis=1).sum()
     assert left_over(tmp_path) == ["gene_summary_for_mash.csv", "out.csv"]
+
+
+def test_r_is_given_the_moments_of_several_normals_and_says_so(screen, tmp_path):
+    _, bhat, shat = screen(40, 3)
+    covariance = shat[:, :, None] ** 2 * np.eye(3)
+    pieces = EffectLikelihood(
+        np.stack([bhat - shat, bhat + shat], axis=1).reshape(80, 3),
+        np.repeat(covariance, 2, axis=0),
+        *(np.zeros(80),) * 2,
+        Rows.of([2] * 40),
+    )
+    genes = [f"g{i}" for i in range(40)]
+    given = summary_of(genes, bhat, np.sqrt(2) * shat)
+    plain, told = (
+        discover_summary(given, fake("good"), likelihood=each, folder=tmp_path) for each in (None, pieces)
+    )
+    pd.testing.assert_frame_equal(told.table, plain.table)
+    assert any("R's mashr takes one normal a gene" in note for note in told.report.notes)
+    assert not any("one normal" in note for note in plain.report.notes)
 
 
 def test_ashr_of_the_r_engine_reads_q_values(in_csv, tmp_path):

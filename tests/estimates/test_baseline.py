@@ -22,7 +22,7 @@ def genes(level_sd, n_genes=5, n_fates=2, n_days=3, seed=0):
 
 def test_the_average_leaves_estimates_and_covariance_exactly():
     theta, covariance, place = genes(0.7)
-    found = choose_baseline(theta, covariance, place, "genes")
+    found = choose_baseline(theta, covariance, place, "genes", n_ntc=4)
     order = place.reshape(5, -1).ravel()
     centring = np.kron(np.eye(5) - 1 / 5, np.eye(6))
     whole = centring @ covariance[np.ix_(order, order)] @ centring.T
@@ -40,7 +40,7 @@ def test_the_average_leaves_estimates_and_covariance_exactly():
 def test_a_few_strong_effects_of_one_sign_do_not_move_the_others():
     theta, covariance, place = genes(0.7, n_genes=12)
     theta[:3] -= 2.0
-    found = choose_baseline(theta, covariance, place, "genes")
+    found = choose_baseline(theta, covariance, place, "genes", n_ntc=4)
     quiet = theta[3:].mean(axis=0)
     np.testing.assert_allclose(found.mean, theta - quiet)
     assert "9 of 12 genes" in found.notes[0]
@@ -56,14 +56,14 @@ def test_a_few_strong_effects_of_one_sign_do_not_move_the_others():
 def test_half_of_the_genes_define_the_level_where_most_have_effects():
     theta, covariance, place = genes(0.7, n_genes=12)
     theta += np.arange(12)[:, None, None]
-    found = choose_baseline(theta, covariance, place, "genes")
+    found = choose_baseline(theta, covariance, place, "genes", n_ntc=4)
     assert "6 of 12 genes" in found.notes[0]
 
 
 @pytest.mark.parametrize(("level_sd", "against_genes"), [(0.7, True), (0.02, False)])
 def test_auto_decides_by_what_the_level_adds(level_sd, against_genes):
     theta, covariance, place = genes(level_sd)
-    found = choose_baseline(theta, covariance, place, "auto")
+    found = choose_baseline(theta, covariance, place, "auto", n_ntc=4)
     assert (found.level != 0).all() == against_genes
     assert bool(found.notes) == against_genes
     if not against_genes:
@@ -73,8 +73,20 @@ def test_auto_decides_by_what_the_level_adds(level_sd, against_genes):
 @pytest.mark.parametrize(("asked", "n_genes"), [("ntc", 5), ("genes", 1)])
 def test_nothing_changes_where_it_is_not_asked_for_or_makes_no_sense(asked, n_genes):
     theta, covariance, place = genes(0.7, n_genes)
-    found = choose_baseline(theta, covariance, place, asked)
+    found = choose_baseline(theta, covariance, place, asked, n_ntc=4)
     np.testing.assert_array_equal(found.mean, theta)
     own = place.reshape(n_genes, -1)[0]
     np.testing.assert_array_equal(found.covariance[0].reshape(6, 6), covariance[np.ix_(own, own)])
     assert not found.level.any()
+
+
+@pytest.mark.parametrize(
+    ("n_ntc", "why"),
+    [
+        (0, "the screen has no NTC guides"),
+        (2, "2 NTC guide(s) say too little of the level that all genes share"),
+    ],
+)
+def test_the_note_says_whether_there_are_ntc_guides(n_ntc, why):
+    found = choose_baseline(*genes(0.7), "auto", n_ntc)
+    assert found.notes[0].partition("not against NTC cells: ")[2].startswith(why)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,10 +23,11 @@ from fatebias.config import (
 )
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import ConfigError
+from fatebias.estimates.estimates import GuideEstimates
 from fatebias.estimates.from_fit import gene_estimates
 from fatebias.estimates.guide_evidence import SIZES, SPREADS, Shares, sets_of_active
 from fatebias.estimates.guide_likelihood import GuideLikelihood
-from fatebias.estimates.guide_mixture import _GeneGuesses, average_over_guesses
+from fatebias.estimates.guide_mixture import GuideMixtureFit, _GeneGuesses, average_over_guesses
 from fatebias.estimates.sandwich import BROAD
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
@@ -165,6 +167,28 @@ def test_guesses_are_weighed_as_by_quadrature():
     assert covariance[0, 0] == pytest.approx(second - mean[0] ** 2, rel=1e-4)
 
 
+def test_the_likelihood_for_mash_is_that_of_the_guesses_without_any_prior():
+    """Two guides, one day, one fate: at any effect, the sum over guesses of what they make of the guides."""
+    found, errors = np.array([0.9, 0.1]), np.array([0.3, 0.25])
+    spreads, some, none = np.array([0.05, 0.4]), np.array([0.6, 0.4]), np.array([0.9, 0.1])
+    shares = Shares(0.2, some, np.array([0.4, 0.3, 0.2, 0.1]), none)
+    guides = GuideLikelihood((1 / errors**2)[:, None, None], (found / errors**2)[:, None], np.zeros(2))
+    absorbed = [guides.absorb(np.eye(1), np.array([spread])) for spread in spreads]
+    guesses = _GeneGuesses.of(absorbed, np.array([0, 1]))
+    means, covariances, *log_weights = guesses.normals(guesses.evidence(np.eye(1)), shares)
+    theta = np.array([-2.0, -0.3, 0.0, 0.2, 0.5, 1.0, 3.0])
+    live = norm.pdf(found[:, None, None], theta, np.hypot(errors[:, None], spreads)[..., None])
+    idle = np.broadcast_to(norm.pdf(found, 0, errors)[:, None, None], live.shape)
+    by_set = 0.64 * live[0] * live[1] + 0.16 * (idle[0] * live[1] + live[0] * idle[1])  # (K, theta)
+    normal = norm.pdf(means, theta, np.sqrt(covariances[:, 0]))
+    for log_weight, of_spreads in zip(log_weights, (none, some), strict=True):
+        given = np.exp(log_weight - log_weight.max()) @ normal
+        expected = of_spreads @ by_set
+        np.testing.assert_allclose(given / given[2], expected / expected[2], rtol=1e-3)
+    at_zero = np.exp(log_weights - np.max(log_weights)) @ normal[:, 2]
+    assert at_zero[0] / at_zero[1] == pytest.approx((none @ by_set[:, 2]) / (some @ by_set[:, 2]), rel=1e-3)
+
+
 def made_up(spread, *, n_genes=40, per_gene=5, error=0.1, inactive=0.0, seed=0):
     """Return guides of genes on a single day, their genes and true effects, half of them zero."""
     rng = np.random.default_rng(seed)
@@ -192,6 +216,27 @@ def test_each_gene_gets_the_spread_of_its_own_guides():
         assert 0.7 < z[chosen].std() < 1.3
     one = np.sqrt((spread**2).mean())  # the one spread of all genes that normal guides would have
     assert np.median(found.covariance[~active]) < 0.5 * (one**2 + 0.1**2) / 5
+
+
+def test_guides_of_genes_without_effect_have_their_own_spread():
+    """Where these do not vary, four guides that agree cannot be a gene without effect."""
+    guides, gene, theta = made_up(np.where(np.arange(40) % 2, 0.3, 0.0))
+    told = averaged(guides, gene).likelihood
+    none, some = (
+        np.exp(told.rows.log_sum(weights - 0.5 * told.mean[:, 0] ** 2 / told.covariance[:, 0, 0]))
+        for weights in (
+            told.log_none - 0.5 * np.log(told.covariance[:, 0, 0]),
+            told.log_some - 0.5 * np.log(told.covariance[:, 0, 0]),
+        )
+    )
+    assert np.median((none / some)[theta == 0]) > 2
+    assert np.median((none / some)[theta != 0]) < 0.5
+
+
+def test_a_wide_choice_of_guesses_leaves_few_normals():
+    told = averaged(*made_up(0.2, inactive=0.1)[:2]).likelihood
+    assert told.rows.counts.mean() < 40
+    assert len(sets_of_active(5)) * len(SPREADS) == 310
 
 
 def test_the_share_of_inactive_guides_is_learnt():
@@ -274,3 +319,11 @@ def test_with_one_guide_a_gene_no_spread_of_guides_hides_the_effects():
     se = np.sqrt(np.einsum("lfdfd->lfd", given.covariance))
     assert np.median(se) < 0.15
     assert any("each gene has one guide" in note for note in given.notes)
+
+
+@pytest.mark.parametrize(("spread", "words"), [((0.1, 0.3), "0.12 to 0.28"), ((0.151, 0.152), "0.15")])
+def test_a_spread_that_is_the_same_in_all_genes_is_said_as_one_figure(spread, words):
+    guides = GuideEstimates(np.zeros(4), np.zeros((4, 2, 3)), np.ones((4, 2, 3)))
+    noise = SimpleNamespace(summary_line=str)
+    fit = GuideMixtureFit(np.zeros(0), np.zeros(0), guides, np.array(spread), 0.1, noise, None)
+    assert f"with SD {words} in logits (10 to 90 % of genes)" in fit.notes(["MES", "NEU"])[1]

@@ -13,11 +13,7 @@ from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.data.synthetic import subset
 from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.estimates.likelihood_weight import WeightEstimate, choose, estimate_weight
-from fatebias.estimates.sandwich import (
-    few_clusters_factor,
-    fit_broad,
-    linearise,
-)
+from fatebias.estimates.sandwich import fit_broad, linearise
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
 from fatebias.model.design_matrix import DesignMatrix
@@ -232,43 +228,6 @@ def test_robust_errors_grow_where_cells_are_copies(fitted):
     model = np.sqrt(np.diagonal(cells.covariance)[index])
     robust = np.sqrt(np.diagonal(cells.robust(index), axis1=1, axis2=2))
     assert np.median(robust / model) == pytest.approx(2, rel=0.12)
-
-
-@pytest.mark.parametrize("n", [6, 10, 40])
-def test_a_variance_from_few_clusters_leaves_z_scores_of_unit_spread(n):
-    """A mean over n clones by its sandwich; without the factor the SD of z at ten clones is 1.19."""
-    clones = np.random.default_rng(n).normal(size=(40_000, n))
-    mean = clones.mean(axis=1)
-    z = mean / np.sqrt(((clones - mean[:, None]) ** 2).sum(axis=1) / n**2)
-    assert (z / np.sqrt(few_clusters_factor(np.array(n)))).std() == pytest.approx(1, abs=0.02)
-
-
-def test_robust_errors_of_theta_are_enlarged_where_few_clusters_are_behind(fitted):
-    screen, cfg, _ = fitted
-    screen = dataclasses.replace(screen, cluster=np.arange(screen.N, dtype=np.int32) % 15)
-    design = DesignMatrix(collapse(screen))
-    fit = fit_broad(design, cfg.priors, 11.0)
-    cells = linearise(screen, cfg, fit.mean, fit.scale_precision, 11.0)
-    index = design.theta_index[:, 0]
-    plain, enlarged = (
-        np.diagonal(cells.robust(index, for_few=few), axis1=1, axis2=2) for few in (False, True)
-    )
-    factor = few_clusters_factor(cells.clusters_behind[index])
-    assert (factor > 1.2).all()  # 15 clusters
-    assert (enlarged > plain).all()
-    assert (enlarged < plain * factor).all()  # the prior's part stays
-
-
-def test_clusters_behind_a_gene_and_day_are_counted(fitted):
-    screen, cfg, _ = fitted
-    screen = dataclasses.replace(screen, cluster=np.arange(screen.N, dtype=np.int32) % 40)
-    design = DesignMatrix(collapse(screen))
-    fit = fit_broad(design, cfg.priors, 11.0)
-    found = linearise(screen, cfg, fit.mean, fit.scale_precision, 11.0).clusters_behind
-    gene, day = 3, 2
-    holds = (screen.gene_of_guide[screen.guide_ids] == gene + 1).any(axis=1) & (screen.day == day)
-    count = np.bincount(screen.cluster[holds])
-    assert found[gene * screen.D + day] == pytest.approx(count.sum() ** 2 / (count**2).sum())
 
 
 def test_unshrunken_estimates_move_away_from_their_neighbours(fitted):

@@ -62,3 +62,21 @@ def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
 )
 def test_each_shortcoming_is_said(figures, words):
     assert words in convergence_warnings(figures)[0]
+
+
+def test_a_high_k_hat_is_looked_at_with_more_draws(monkeypatch):
+    design = DesignMatrix(collapse(small_screen(600)))
+    fit = fit_laplace(design, NARROW)
+    asked = []
+
+    def draws(self, gene, n_draws):
+        asked.append(n_draws)
+        return np.log(np.random.default_rng(gene).pareto(1 / shape[gene], size=n_draws))
+
+    shape = [0.01, 0.55, 0.9, 0.01, 0.01, 0.01]
+    monkeypatch.setattr("fatebias.inference.diagnostics._BlockRatios.log_ratios", draws)
+    found = gene_k_hats(design, fit, None, 1.0, 0)
+    assert found["k_hat"][2] == pytest.approx(0.9, abs=0.15)
+    assert asked.count(200) == 6
+    assert sum(asked) - 6 * 200 >= 2_000 + 20_000
+    assert max(asked) == 2_000  # at once

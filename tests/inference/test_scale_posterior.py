@@ -74,7 +74,7 @@ def test_the_effects_given_scales_are_those_of_plain_linear_algebra(solved, quad
 def test_a_profile_is_the_evidence_along_one_scale(solved, quadratic):
     design, laplace = solved
     mode = -0.5 * np.log(laplace.scale_precision)
-    for number, profile in enumerate(quadratic._profiles()):
+    for number, profile in enumerate(quadratic.proposal().profiles):
         fate, k = divmod(number, mode.shape[1])
         along = np.array([-1.0, 0.0, 0.8])
         places = np.repeat(mode[None], 3, axis=0)
@@ -85,25 +85,45 @@ def test_a_profile_is_the_evidence_along_one_scale(solved, quadratic):
         np.testing.assert_allclose(found - found[1], direct - direct[1], atol=0.02)
 
 
-def test_with_one_unknown_scale_the_posterior_is_the_profile(solved, quadratic, monkeypatch):
-    """The draws of the scale follow the profile, and the effects those of each point."""
+def test_the_mixed_curvature_is_that_of_plain_linear_algebra(solved, quadratic):
+    """By differences of the evidence in two log precisions."""
     design, laplace = solved
-    profiles = quadratic._profiles()
-    for number, profile in enumerate(profiles[1:], start=1):
-        fate, k = divmod(number, laplace.scale_precision.shape[1])
-        own = -0.5 * np.log(laplace.scale_precision[fate, k])
-        narrow = np.array([own - 1e-6, own + 1e-6])
-        profiles[number] = scale_posterior._Profile(narrow, np.zeros(2))
-        del profile
-    monkeypatch.setattr(scale_posterior._Quadratic, "_profiles", lambda self: profiles)
-    found = integrate_scales(design, laplace, NARROW, 0.7, 2000, seed=3)
-    assert found.points_used == pytest.approx(len(found.weight), rel=0.02)
-    density = np.exp(profiles[0].log_density)
-    mean = np.average(profiles[0].log_scale, weights=density)
-    sd = np.sqrt(np.average((profiles[0].log_scale - mean) ** 2, weights=density))
-    drawn = found.log_scale[found.point][:, 0, 0]
-    assert drawn.mean() == pytest.approx(mean, abs=0.1 * sd)
-    assert drawn.std() == pytest.approx(sd, rel=0.1)
+    mode = -0.5 * np.log(laplace.scale_precision)
+    effects = quadratic._effects()
+    step = 0.05
+    for j, k in ((1, 0), (3, 0), (7, 3), (5, 4)):
+        found = effects[j].precision * effects[k].precision * quadratic._mixed(effects[j], effects[k])
+        direct = 0.0
+        for one in (-1, 1):
+            for other in (-1, 1):
+                place = mode.ravel().copy()
+                place[[j, k]] -= 0.5 * step * np.array([one, other])  # x = -2 log s
+                direct += one * other * plain_log_evidence(quadratic, design, place.reshape(mode.shape))
+        assert found == pytest.approx(direct / (4 * step**2), rel=0.1, abs=0.005)
+
+
+def test_the_proposal_knows_its_own_density(quadratic):
+    """Over even points of the cube, the mean of f / density is the integral of f: here 1 and a known mean."""
+    proposal = quadratic.proposal()
+    pair = scale_posterior._Proposal(
+        proposal.profiles[:2], np.linalg.cholesky(np.array([[1.0, 0.3], [0.3, 1.0]])), (2,)
+    )
+    edge = (np.arange(800) + 0.5) / 800
+    uniform = np.stack(np.meshgrid(edge, edge), axis=-1).reshape(-1, 2)
+    log_scale, log_density = pair.at(uniform)
+    own = np.sum(
+        [
+            np.interp(log_scale[:, k], each.log_scale, each.log_density)
+            for k, each in enumerate(pair.profiles)
+        ],
+        axis=0,
+    )
+    weight = np.exp(own - log_density)
+    assert weight.mean() == pytest.approx(1, abs=0.01)
+    for k, each in enumerate(pair.profiles):
+        grid = each.log_scale[1] - each.log_scale[0]
+        mean = (each.log_scale * np.exp(each.log_density)).sum() * grid
+        assert (weight * log_scale[:, k]).mean() == pytest.approx(mean, abs=0.02)
 
 
 def test_points_without_their_factors_kept_give_the_same_posterior(solved, monkeypatch):

@@ -365,7 +365,7 @@ def test_a_check_without_a_fit_says_what_it_needs(tmp_path, caplog):
     assert "no spike_in: it needs fit, not done in this folder" in caplog.text
 
 
-def test_notes_of_a_fit_are_said(tmp_path, caplog):
+def test_notes_of_a_fit_are_said_once_in_the_last_lines(tmp_path, caplog):
     one = SimulateConfig(n_cells=800, n_genes=8, guides_per_gene=2, n_ntc_guides=0)
     cfg = dataclasses.replace(
         checked(tmp_path, method="controls"),
@@ -373,5 +373,8 @@ def test_notes_of_a_fit_are_said(tmp_path, caplog):
         likelihood_weight="auto",
         stages=["fit"],
     )
-    pipeline.run(cfg)
-    assert "calibration.method=controls is not possible on this screen" in caplog.text
+    with caplog.at_level("INFO", logger="fatebias"):
+        pipeline.run(cfg)
+    note = "calibration.method=controls is not possible on this screen"
+    assert note in caplog.records[-1].getMessage()
+    assert caplog.text.count(note) == 1

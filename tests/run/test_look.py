@@ -1,0 +1,43 @@
+"""stages=[check]: what is said, and that nothing is written."""
+
+from dataclasses import replace
+
+import pytest
+
+from fatebias.config import Config, DataConfig
+from fatebias.errors import ConfigError, DataError
+from fatebias.run.look import look
+
+
+def test_a_look_tells_the_screen_and_the_size_of_a_fit():
+    said = look(Config(stages=["check"]))
+    assert "8,000 of 8,000" in said
+    assert "60, cells a gene 157 to 345" in said
+    # theta 60 x 4, delta 240, alpha 4, b 2, gamma: for two fates
+    assert f"{2 * (60 * 4 + 240 + 4 + 2 + 1):,} unknowns" in said
+    assert "nothing was fitted or written" in said
+
+
+def test_a_look_refuses_what_a_fit_would(tmp_path):
+    data = replace(DataConfig(), fates=["EC", "MES", "CM"], contrast_fate="MES")
+    with pytest.raises(DataError, match="NEU"):
+        look(Config(data=data, stages=["check"]))
+
+
+def test_a_check_goes_alone():
+    with pytest.raises(ConfigError, match="by itself"):
+        Config(stages=["check", "fit"])
+
+
+def test_typed_it_leaves_no_file(terminal, tmp_path):
+    done = terminal("stages=[check]")
+    assert done.returncode == 0, done.stderr
+    assert "cells collapse into" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_no_sweep(terminal, tmp_path):
+    done = terminal("-m", "stages=[check]", "seed=0,1")
+    assert done.returncode == 1
+    assert "leave out -m" in done.stderr
+    assert list(tmp_path.iterdir()) == []
