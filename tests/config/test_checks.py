@@ -29,7 +29,7 @@ def bare() -> DictConfig:
     [
         *(
             (f"priors.{scale}={value}", f"where: priors.{scale}\n  found: .*\n  {ABOVE_ZERO}")
-            for scale in ("s_alpha", "s_rep", "s_gamma", "s_tau", "s_time", "s_guide")
+            for scale in ("s_alpha", "s_rep", "s_gamma", "s_tau", "s_time", "s_guide", "s_covar")
             for value in ("-1", "0", "nan", "inf")
         ),
         ("likelihood_weight=0", f"where: likelihood_weight\n  found: 0.0\n  {ABOVE_ZERO}"),
