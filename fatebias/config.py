@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from fatebias.contrasts import parse_contrasts
-from fatebias.errors import ConfigError, setting
+from fatebias.errors import ConfigError
+from fatebias.pasted import setting
 
 CHECK = "check"  # reads and judges the screen, and stops
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
@@ -117,6 +118,7 @@ class DataConfig:
     two_targets: str = "refuse"
     covar_key: str = "covar"
     rep_key: str = "rep"
+    covariates: list[str] = field(default_factory=list)
     day_key: str = "day"
     day_order: list[str] | None = None
     meant_labels: list[str] = field(default_factory=list)
@@ -141,6 +143,14 @@ class DataConfig:
         _one_of("data.two_targets", self.two_targets, ("refuse", "first", "both", "drop"))
         _one_of("data.bad_cells", self.bad_cells, ("refuse", "drop", "renormalise"))
         _check_cell_weights(self)
+        in_model = [name for name in self.covariates if name in (self.day_key, self.rep_key)]
+        if in_model or len(set(self.covariates)) != len(self.covariates):
+            raise _refuse(
+                "data.covariates",
+                self.covariates,
+                "columns besides day and replicate, which are in the model, each once",
+                setting("data.covariates", ["log_umi", "lane"]),
+            )
         if self.permutation < 0:
             raise _refuse("data.permutation", self.permutation, "0 (as read), or the number of a shuffle")
         if len(self.fates) < 2 or len(set(self.fates)) != len(self.fates):
@@ -236,6 +246,7 @@ class PriorsConfig:
     s_tau: float = 4.0
     s_time: float = 0.8
     s_guide: float = 1.5
+    s_covar: float = 0.8
 
     def __post_init__(self) -> None:
         """Refuse scales that are not finite and above zero."""

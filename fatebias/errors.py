@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Iterable, Mapping
-
-# Hydra takes other words than these for numbers, truth values, null, or several things.
-PLAIN_WORD = re.compile(r"(?!(?:null|true|false|nan|inf)$)[a-z_][\w./-]*", re.IGNORECASE | re.ASCII)
+from collections.abc import Iterable
 
 
 class FatebiasError(Exception):
@@ -71,36 +66,6 @@ def some(items: Iterable[object], most: int = 10) -> str:
     listed = list(items)
     shown = ", ".join(repr(item) for item in listed[:most])
     return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"
-
-
-def setting(key: str, value: object) -> str:
-    """Return ``KEY=VALUE`` as it can be pasted into a shell: quoted for Hydra, then for the shell.
-
-    Examples
-    --------
-    >>> setting("data.Kmax", 30)
-    'data.Kmax=30'
-    >>> print(setting("data.day_order", ["d0", "day 2"]))
-    'data.day_order=[d0,"day 2"]'
-    """
-    return shlex.quote(f"{key}={_for_hydra(value)}")
-
-
-def _for_hydra(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(_for_hydra, value))}]"
-    if isinstance(value, Mapping):
-        # Hydra takes no quotation marks around a key, but a backslash in front of its own signs.
-        keys = {re.sub(r"([\\()\[\]{}:=,\s])", r"\\\1", str(key)): item for key, item in value.items()}
-        return "{" + ",".join(f"{key}:{_for_hydra(item)}" for key, item in keys.items()) + "}"
-    written = str(value)
-    if not isinstance(value, str) or PLAIN_WORD.fullmatch(written):
-        return written
-    # A backslash counts only in front of a quotation mark or of ${, and there each must be doubled.
-    escaped = re.sub(r'(\\*)("|\$\{)', r"\1\1\\\2", written)
-    return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'
 
 
 def _listed(part: object) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
@@ -23,6 +25,18 @@ def small_screen(n_cells: int = 1500, seed: int = 0, **more: object) -> Screen:
         "concentration": 1.0,
     } | more
     return simulate_screen(SimulateConfig(n_cells=n_cells, seed=seed, **settings), DataConfig(), NARROW)[0]
+
+
+def with_covariates(screen: Screen, columns: np.ndarray | None = None) -> Screen:
+    """The screen with a number in few values, so that cells still collapse, and three lanes."""
+    if columns is None:
+        rng = np.random.default_rng(0)
+        lane = rng.integers(0, 3, screen.N)
+        columns = np.column_stack(
+            [rng.integers(-1, 2, screen.N) * 1.2, *(lane == level for level in range(3))]
+        )
+    names = tuple(f"x{c}" for c in range(columns.shape[1]))
+    return dataclasses.replace(screen, covariates=columns, covariate_names=names)
 
 
 def plain_log_likelihood(

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 # package is a room of its own; "fatebias" is its __init__.py, "run.py" the script at the top of the project.
 ROOMS = [
     "errors",
+    "pasted",
     "names",
     "contrasts",
     "slurm_queue",

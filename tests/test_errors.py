@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-
 import pytest
 
 from fatebias import errors
-from fatebias.errors import FatebiasError, explain, setting, some
+from fatebias.errors import FatebiasError, explain, some
 
 
 def test_a_message_has_its_parts_in_one_order_a_line_each():
@@ -45,43 +43,3 @@ def test_every_error_raised_on_purpose_has_one_base():
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert len(kinds) >= 7
     assert all(issubclass(kind, FatebiasError) for kind in kinds)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        ["d0", "day 2", "d4"],
-        ["8.50", "10", "null", "true", "1e3"],
-        ["a,b", "IFN (high)", "A+B", "it's", 'a "b"', "[x]", "{y:z}", "p=q", "a|b", "back\\", '\\"', "é", ""],
-        "one name",
-        [
-            "${seed}",
-            "\\${seed}",
-            "$HOME",
-            "`id`",
-            "; rm -rf /",
-            "#x",
-            "~x",
-            "*",
-            " padded ",
-            "a\tb",
-            "007",
-            "-1",
-        ],
-        {"EC": ["EC 1", "EC_2"], "MES (late)": ["M"]},
-        4,
-        0.5,
-        None,
-        True,
-    ],
-)
-def test_a_setting_that_is_pasted_is_the_value(value):
-    """Through a POSIX shell's own splitting, then through Hydra's parser."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
-
-    (word,) = shlex.split(setting("data.day_order", value))
-    override = OverridesParser.create().parse_override(word)
-    assert override.key_or_group == "data.day_order"
-    composed = OmegaConf.create({"seed": 7, "value": override.value()})  # which resolves ${seed}
-    assert OmegaConf.to_container(composed, resolve=True)["value"] == value

@@ -112,6 +112,7 @@ def fit_with(
     import numpy as np
     import pandas as pd
 
+    from fatebias.estimates.covariate_effects import covariate_effects, covariate_line
     from fatebias.estimates.days import gene_days
     from fatebias.estimates.from_fit import gene_estimates
     from fatebias.estimates.likelihood_weight import estimate_weight
@@ -138,6 +139,9 @@ def fit_with(
     estimates = dataclasses.replace(estimates, days=days)
     own = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
     lacking = days.note(screen.gene_names)
+    covariates = covariate_effects(posterior, screen)
+    if covariates:
+        log.info("%s", covariate_line(covariates, screen.contrast))
     notes = (*suggested.notes, *estimates.notes, *([] if lacking is None else [lacking]))
     trace = fitted.trace
     return FitResult(
@@ -151,6 +155,7 @@ def fit_with(
         diagnostics=fitted.diagnostics | {f"export_{k}": value for k, value in estimates.diagnostics.items()},
         warnings=(*fitted.warnings, *estimates.warnings),
         notes=notes,
+        covariates=covariates,
         loss=pd.DataFrame(
             {"step": np.asarray(trace.step), "loss": trace.loss, "timestamp_ms": trace.timestamp_ms}
         ),

@@ -67,6 +67,8 @@ class FitResult:
         The settings as they were asked for.
     seconds
         Wall time of each part.
+    covariates
+        Effect of each of ``data.covariates`` on each fate's logit (of an SD of a number), mean and SD.
     """
 
     effects: pd.DataFrame
@@ -85,6 +87,7 @@ class FitResult:
     config: Config
     seconds: dict[str, float]
     arrays: dict[str, Any] = dataclasses.field(repr=False)
+    covariates: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def converged(self) -> bool:
@@ -142,6 +145,7 @@ class FitResult:
             "day_weights": self.weight["by_day"],
             "calibration": self.weight["summary"],
             "notes": list(self.notes),
+            **({"covariates": self.covariates} if self.covariates else {}),
             "se": self.config.export.se,
             "n_steps": len(self.loss),
             "settings": settings_of_fit(self.config),

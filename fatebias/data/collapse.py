@@ -30,6 +30,7 @@ class CollapsedRows:
     n_genes: int
     n_days: int
     n_reps: int
+    covariates: NDArray[np.float64]  # (M, C) further columns of the shared effects
 
     @property
     def n_rows(self) -> int:
@@ -42,13 +43,18 @@ class CollapsedRows:
         return len(self.guide_gene)
 
     @property
+    def n_covariates(self) -> int:
+        """C."""
+        return self.covariates.shape[1]
+
+    @property
     def n_effects(self) -> int:
         """F*, the number of non-reference fates."""
         return self.p.shape[1] - 1
 
 
 def collapse(screen: Screen) -> CollapsedRows:
-    """Return rows of cells that share day, replicate and guides, ordered by day, then replicate."""
+    """Return rows of cells that share day, replicate, guides and covariates, by day, then replicate."""
     chosen, row_of_cell = _group_cells(screen)
     weighted = screen.p * screen.weight[:, None]
     p = np.empty((len(chosen), screen.p.shape[1]))
@@ -74,11 +80,17 @@ def _group_cells(screen: Screen) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _keys(screen: Screen) -> NDArray[np.int32]:
-    """Return day, replicate, burden and the sorted guides of each cell as one row of integers."""
+    """Return day, replicate, burden, covariates and the sorted guides of each cell as one row of integers."""
     ids = -np.sort(-screen.guide_ids, axis=1)  # real guides first, whatever order they were read in
     ids = ids[:, : max(1, int((ids > 0).sum(axis=1).max(initial=0)))]
     head = np.stack([screen.day, screen.rep, screen.n_guides], axis=1)
-    return np.concatenate([head, ids], axis=1).astype(np.int32)
+    values = [np.unique(column, return_inverse=True)[1] for column in _covariates(screen).T]
+    return np.concatenate([head, *(each.reshape(-1, 1) for each in values), ids], axis=1).astype(np.int32)
+
+
+def _covariates(screen: Screen) -> NDArray[np.float64]:
+    """Return the covariates of each cell, (N, C), C of 0 without any."""
+    return np.zeros((screen.N, 0)) if screen.covariates is None else screen.covariates
 
 
 def _groups(key: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -114,4 +126,5 @@ def _rows(
         n_genes=len(screen.gene_names),
         n_days=len(screen.day_labels),
         n_reps=len(screen.rep_labels),
+        covariates=_covariates(screen)[chosen],
     )

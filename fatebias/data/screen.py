@@ -62,6 +62,11 @@ class Screen:
         What was read, what was dropped and why; plain content that JSON can hold.
     commitment
         Commitment of each cell from ``data.commitment_key``, 0 to 1, (N,); None without that key.
+    covariates
+        ``data.covariates`` as columns of the model, (N, C): numbers in SDs within days, a column of 0 and 1
+        for each category; None without any.
+    covariate_names
+        Names of these columns, (C,): ``log_umi``, ``lane=1``, ``lane=2``.
 
     Examples
     --------
@@ -95,6 +100,8 @@ class Screen:
     summary: dict[str, Any]
     commitment: NDArray[np.float64] | None = None
     settings: DataConfig | None = None  # how it was read; None for one made by code
+    covariates: NDArray[np.float64] | None = None
+    covariate_names: tuple[str, ...] = ()
 
     @property
     def N(self) -> int:  # noqa: N802
@@ -127,6 +134,11 @@ class Screen:
         return len(self.rep_labels)
 
     @property
+    def C(self) -> int:  # noqa: N802
+        """Number of columns of covariates."""
+        return len(self.covariate_names)
+
+    @property
     def guide_gene(self) -> NDArray[np.int64]:
         """Gene of each guide that targets one, from 0, (G,)."""
         return self.gene_of_guide[1:].astype(np.int64) - 1
@@ -155,6 +167,9 @@ class Screen:
         for name in ("fates", "guide_names", "gene_names", "day_labels", "rep_labels"):
             hashed.update(f"{name} {getattr(self, name)!r}\n".encode())
         hashed.update(f"contrast {self.contrast!r}\n".encode())
+        if self.C and self.covariates is not None:
+            hashed.update(f"covariates {self.covariate_names!r}\n".encode())
+            hashed.update(np.ascontiguousarray(self.covariates).data)
         return hashed.hexdigest()
 
 

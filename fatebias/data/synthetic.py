@@ -24,9 +24,11 @@ def subset(screen: Screen, keep: NDArray[np.bool_]) -> Screen:
         "p", "guide_ids", "mask", "ntc_slots", "n_guides", "k_centered", "day", "rep", "weight", "cells",
         "cluster",
     )  # fmt: skip
-    commitment = None if screen.commitment is None else screen.commitment[keep]
     kept = {name: getattr(screen, name)[keep] for name in by_cell}
-    return dataclasses.replace(screen, **kept, commitment=commitment)
+    for name in ("commitment", "covariates"):
+        column = getattr(screen, name)
+        kept[name] = None if column is None else column[keep]
+    return dataclasses.replace(screen, **kept)
 
 
 def sharpness(p: NDArray[np.float64]) -> NDArray[np.float64]:

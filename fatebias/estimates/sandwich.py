@@ -165,7 +165,8 @@ class Sandwich:
     @property
     def cluster_factor(self) -> float:
         """Small-sample factor of sums over clusters: the intercepts have made many of them small."""
-        spent = self.design.rows.n_days + self.design.rows.n_reps - 1
+        rows = self.design.rows
+        spent = rows.n_days + rows.n_reps - 1 + rows.n_covariates
         return self.n_clusters / max(self.n_clusters - spent, 1)
 
     def along(self, directions: Array) -> Array:

@@ -61,6 +61,8 @@ def posterior_arrays(posterior: Posterior, given: GeneEstimates, screen: Screen)
         "day_labels": screen.day_labels,
         "rep_labels": screen.rep_labels,
     }
+    if screen.C:
+        labels["covariate_names"] = screen.covariate_names  # the last of the shared effects
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(posterior).items()}
     arrays |= {f"export_{name}": getattr(given, name) for name in ("mean", "covariance", "flip")}
     if given.likelihood is not None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fatebias.config import PriorsConfig
 from fatebias.errors import FitError
 from fatebias.inference.scales import ScaleSearch, log_hyperprior, scale_update
-from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths
+from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, shared_scales
 from fatebias.model.regression import SoftRegression
 
 log = logging.getLogger(__name__)
@@ -163,9 +163,7 @@ class _Penalty:
     def __init__(self, design: DesignMatrix, priors: PriorsConfig, scale_precision: Array) -> None:
         self.precision = design.prior_precision(priors, scale_precision)
         rows = design.rows
-        fixed = (
-            rows.n_days * np.log(priors.s_alpha) + rows.n_reps * np.log(priors.s_rep) + np.log(priors.s_gamma)
-        )
+        fixed = float(np.log(shared_scales(rows, priors)).sum())
         # the walk's matrix has determinant 1
         learned = 0.5 * float((design.scale_counts() * np.log(scale_precision)).sum())
         self.half_logdet = learned - rows.n_effects * fixed

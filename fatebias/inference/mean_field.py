@@ -28,17 +28,19 @@ def mean_field_family(
 def _site_values(design: DesignMatrix, init: VariationalInit) -> dict[str, torch.Tensor]:
     theta, delta, shared = design.split(init.mean)
     scale = init.scale_precision**-0.5  # (F*, D + 1)
-    d = design.rows.n_days
+    d, burden = design.rows.n_days, design.rows.n_days + design.rows.n_reps
     steps = theta @ walk_steps(d).T
     values = {
         "alpha": shared[:d].T,
-        "b": shared[d:-1].T,
-        "gamma": shared[-1],
+        "b": shared[d:burden].T,
+        "gamma": shared[burden],
         "tau": scale[:, 0],
         "z0": steps[..., 0] / scale[:, 0],
         "sigma_guide": scale[:, d],
         "u": delta / scale[:, d],
     }
+    if design.rows.n_covariates:
+        values["covar"] = shared[burden + 1 :].T
     if d > 1:
         values |= {"sigma_time": scale[:, 1:d], "eps": steps[..., 1:] / scale[:, 1:d]}
     return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in values.items()}
@@ -57,7 +59,9 @@ def draws_from_sites(site: dict[str, torch.Tensor], design: DesignMatrix) -> Dra
     gene = torch.from_numpy(design.rows.guide_gene).to(site["u"].device)
     theta = gene_effects(site["tau"], site["z0"], site.get("sigma_time"), site.get("eps"))
     delta = guide_deviations(site["sigma_guide"], site["u"], gene if design.centred else None)
-    shared = torch.cat([site["alpha"], site["b"], site["gamma"].unsqueeze(-1)], dim=-1).transpose(-1, -2)
+    covar = [site["covar"]] if "covar" in site else []
+    by_site = [site["alpha"], site["b"], site["gamma"].unsqueeze(-1), *covar]
+    shared = torch.cat(by_site, dim=-1).transpose(-1, -2)
     scales = [site["tau"].unsqueeze(-1), site["sigma_guide"].unsqueeze(-1)]
     if "sigma_time" in site:
         scales.insert(1, site["sigma_time"])

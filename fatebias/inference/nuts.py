@@ -27,7 +27,7 @@ from fatebias.inference.diagnostics import convergence_warnings
 from fatebias.inference.laplace import LaplaceFit, fit_laplace
 from fatebias.inference.progress import Progress
 from fatebias.inference.result import Draws, Fit, LossTrace
-from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, walk_steps
+from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, shared_scales, walk_steps
 from fatebias.model.effects import centre_within_genes, guide_day_table
 from fatebias.model.tensors import design_tensors
 
@@ -66,8 +66,7 @@ class Potential:
         self.shared = put(design.shared_index, torch.int64)
         self.walk = put(walk_steps(rows.n_days))
         self.power = put(stretch_powers(design, laplace))
-        fixed = [priors.s_alpha] * rows.n_days + [priors.s_rep] * rows.n_reps + [priors.s_gamma]
-        self.shared_precision = put(np.array(fixed) ** -2.0).unsqueeze(1)
+        self.shared_precision = put(shared_scales(rows, priors) ** -2.0).unsqueeze(1)
 
     def effects(self, point: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return steps, theta, delta, shared effects and scales at whitened coordinates.

@@ -66,7 +66,7 @@ class Posterior:
     theta_flip: Array | None  # (L, F, F) probability of opposite signs on two days, as `GeneEstimates.flip`
     beta_mean: Array  # (G, F*, D) effects of single guides, theta + delta
     beta_sd: Array  # (G, F*, D)
-    shared_mean: Array  # (Q, F*) alpha by day, b by replicate, gamma
+    shared_mean: Array  # (Q, F*) alpha by day, b by replicate, gamma, covariates
     shared_sd: Array  # (Q, F*)
     scales_mean: Array  # (F*, D + 1) tau, each sigma_time, sigma_guide
     scales_sd: Array  # (F*, D + 1)

@@ -1,9 +1,10 @@
 """The model as a regression: every effect is a coefficient of one sparse matrix, the same for each fate.
 
 Coefficients of one fate, in order: theta by gene and day (L * D), delta by guide (G), then the shared
-effects alpha by day, b by replicate, gamma (Q = D + R + 1). Logits are ``eta = Z c`` with Z of shape
-(M, P), P = L * D + G + Q, and c of shape (P, F*). The flat order is fate by fate. Given the scales the
-prior is normal, so mode and curvature are those of a ridge-penalised multinomial regression.
+effects alpha by day, b by replicate, gamma and those of covariates (Q = D + R + 1 + C). Logits are
+``eta = Z c`` with Z of shape (M, P), P = L * D + G + Q, and c of shape (P, F*). The flat order is fate by
+fate. Given the scales the prior is normal, so mode and curvature are those of a ridge-penalised
+multinomial regression.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class DesignMatrix:
 
     @property
     def n_shared(self) -> int:
-        """Q = D + R + 1."""
-        return self.rows.n_days + self.rows.n_reps + 1
+        """Q = D + R + 1 + C."""
+        return self.rows.n_days + self.rows.n_reps + 1 + self.rows.n_covariates
 
     @property
     def per_fate(self) -> int:
@@ -69,7 +70,8 @@ class DesignMatrix:
         everyone = np.arange(rows.n_rows)
         day = sparse.csr_matrix((np.ones(rows.n_rows), (everyone, rows.day)), (rows.n_rows, rows.n_days))
         rep = sparse.csr_matrix((np.ones(rows.n_rows), (everyone, rows.rep)), (rows.n_rows, rows.n_reps))
-        return sparse.hstack([theta, delta, day, rep, rows.k_centered[:, None]], format="csr")
+        burden, covariates = rows.k_centered[:, None], sparse.csr_matrix(rows.covariates)
+        return sparse.hstack([theta, delta, day, rep, burden, covariates], format="csr")
 
     def _centring(self) -> Any:
         """Return the matrix that subtracts a gene's mean from the deviations of its guides, (G, G)."""
@@ -136,7 +138,7 @@ class DesignMatrix:
         """
         rows = self.rows
         walk = walk_steps(rows.n_days)
-        fixed = [priors.s_alpha**-2] * rows.n_days + [priors.s_rep**-2] * rows.n_reps + [priors.s_gamma**-2]
+        fixed = shared_scales(rows, priors) ** -2.0
         by_fate = []
         for by_scale in scale_precision:
             gene = walk.T @ np.diag(by_scale[:-1]) @ walk
@@ -167,6 +169,12 @@ class DesignMatrix:
             return np.concatenate(by_draw, axis=1) / len(theta)
 
         return squares(flat) + squares(spread)
+
+
+def shared_scales(rows: CollapsedRows, priors: PriorsConfig) -> Array:
+    """Return the prior SD of each shared effect, (Q,)."""
+    scales = [priors.s_alpha] * rows.n_days + [priors.s_rep] * rows.n_reps + [priors.s_gamma]
+    return np.array(scales + [priors.s_covar] * rows.n_covariates)
 
 
 def walk_steps(n_days: int) -> Array:

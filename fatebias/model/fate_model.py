@@ -38,7 +38,7 @@ def fate_model(
 ) -> None:
     """Sample the hierarchical soft-label multinomial model of fate bias.
 
-    ``eta = alpha[day] + b[rep] + gamma * k_centered + sum over guides (theta[gene, day] + delta[guide])``,
+    ``eta = alpha[day] + b[rep] + gamma * k_centered + covar x + sum over guides (theta[gene, day] + delta)``,
     ``log-likelihood = likelihood_weight * sum_i sum_f p[i,f] log softmax([0, eta_i])[f]``; gene effects walk
     over days with a learned scale for each interval, guides deviate from their gene by the same amount on
     every day. Non-centred throughout.
@@ -55,6 +55,9 @@ def fate_model(
     alpha = normal("alpha", priors.s_alpha, n_effects, n_days)
     b = normal("b", priors.s_rep, n_effects, tensors.n_reps)
     gamma = normal("gamma", priors.s_gamma, n_effects)
+    covar = []
+    if tensors.n_covariates:
+        covar.append(normal("covar", priors.s_covar, n_effects, tensors.n_covariates))
     tau = half_normal("tau", priors.s_tau, n_effects)
     z0 = normal("z0", 1.0, tensors.n_genes, n_effects)
     sigma_time = eps = None
@@ -66,6 +69,6 @@ def fate_model(
 
     theta = gene_effects(tau, z0, sigma_time, eps)
     delta = guide_deviations(sigma_guide, u, tensors.guide_gene if centred_guides else None)
-    shared_effects = torch.cat([alpha, b, gamma.unsqueeze(-1)], dim=1).T  # (D + R + 1, F*)
+    shared_effects = torch.cat([alpha, b, gamma.unsqueeze(-1), *covar], dim=1).T  # (Q, F*)
     log_likelihood = tensors.log_likelihood(guide_day_table(theta, delta, tensors.guide_gene), shared_effects)
     pyro.factor(names.SOFT_CE, scale * likelihood_weight * log_likelihood)

@@ -41,13 +41,14 @@ class DesignTensors:
 
     slots: Tensor  # (nnz,) guide * D + day of all rows, guides from 0; NTC and padding left out
     indptr: Tensor  # (M + 1,) row m holds slots[indptr[m]:indptr[m + 1]]
-    shared: Tensor  # (D + R + 1, M) one-hot day, one-hot replicate, centred burden
+    shared: Tensor  # (Q, M) one-hot day, one-hot replicate, centred burden, covariates
     p: Tensor  # (F, M) summed fate probabilities, reference first
     n: Tensor  # (M,) their sum over fates
     guide_gene: Tensor  # (G,) gene of each guide, from 0
     n_genes: int
     n_days: int
     n_reps: int
+    n_covariates: int = 0
     csr: Tensor | None = None  # (M, G * D) matrix of the embedding sum; None in a minibatch
     transposed: Tensor | None = None  # (G * D, M)
 
@@ -98,6 +99,7 @@ class DesignTensors:
             n_genes=self.n_genes,
             n_days=self.n_days,
             n_reps=self.n_reps,
+            n_covariates=self.n_covariates,
         )
 
 
@@ -115,11 +117,13 @@ def design_tensors(
     """
     counts = np.diff(rows.indptr)
     slots = (rows.guides - 1) * rows.n_days + np.repeat(rows.day, counts)
-    shared = np.zeros((rows.n_days + rows.n_reps + 1, rows.n_rows))
+    burden = rows.n_days + rows.n_reps
+    shared = np.zeros((burden + 1 + rows.n_covariates, rows.n_rows))
     everyone = np.arange(rows.n_rows)
     shared[rows.day, everyone] = 1
     shared[rows.n_days + rows.rep, everyone] = 1
-    shared[-1] = rows.k_centered
+    shared[burden] = rows.k_centered
+    shared[burden + 1 :] = rows.covariates.T
 
     def put(values: np.ndarray, kind: torch.dtype) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(device=device, dtype=kind)
@@ -137,6 +141,7 @@ def design_tensors(
         n_genes=rows.n_genes,
         n_days=rows.n_days,
         n_reps=rows.n_reps,
+        n_covariates=rows.n_covariates,
         csr=csr,
         transposed=transposed,
     )

@@ -65,6 +65,7 @@ class StructuredFamily:
     ) -> None:
         rows = design.rows
         self.n_effects, self.n_days, self.size = rows.n_effects, rows.n_days, design.size
+        self.burden = rows.n_days + rows.n_reps  # place of gamma among the shared effects
         self.counts = torch.from_numpy(design.scale_counts()).to(device)
 
         def put(values: Any, kind: torch.dtype = torch.float64) -> Tensor:
@@ -135,8 +136,10 @@ class StructuredFamily:
             _delta("eps", steps[..., 1:] / sigma_time, self.counts[0] * sigma_time.log().sum())
         _delta("u", delta / sigma_guide, self.counts[-1] * sigma_guide.log().sum())
         _delta("alpha", shared[:d].T)
-        _delta("b", shared[d:-1].T)
-        _delta("gamma", shared[-1])
+        _delta("b", shared[d : self.burden].T)
+        _delta("gamma", shared[self.burden])
+        if len(shared) > self.burden + 1:
+            _delta("covar", shared[self.burden + 1 :].T)
 
     def _transform(self, loc: Tensor, raw_blocks: Tensor, raw_shared: Tensor, noise: Tensor) -> Tensor:
         """Return effects in the order of `parts` from noise in flat order, (S, size)."""

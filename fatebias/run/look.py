@@ -25,7 +25,8 @@ def look(config: Config) -> str:
     with tempfile.TemporaryDirectory() as folder:  # of a simulated screen
         screen = load_screen(config.data, config.priors, Path(folder))
     n_rows = collapse(screen).n_rows
-    size = (len(screen.fates) - 1) * (screen.L * screen.D + screen.G + screen.D + screen.R + 1)
+    shared = screen.D + screen.R + 1 + screen.C
+    size = (len(screen.fates) - 1) * (screen.L * screen.D + screen.G + shared)
     seconds = (LAPLACE_ROUNDS + SCALE_POINTS) * (size / TRIAL) ** 3 * _trial_seconds()
     return "\n".join(
         [

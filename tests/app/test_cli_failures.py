@@ -27,7 +27,7 @@ WEAK_FAILS = '{"priors=weak": "FitError"}'
             ["+priors.s_alhpa=1"],
             "there is no setting priors.s_alhpa\n  where: command line, +priors.s_alhpa=1\n"
             "  allowed: priors.s_alpha, priors.s_rep, priors.s_gamma, priors.s_tau, priors.s_time, "
-            "priors.s_guide\n"
+            "priors.s_guide, priors.s_covar\n"
             "  fix: did you mean priors.s_alpha?\n",
         ),
         (

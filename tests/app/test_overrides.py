@@ -15,7 +15,10 @@ GROUPS = {
     "inference": ["svi"],
     "experiment": ["prior_sweep"],
 }
-PRIORS = "priors.s_alpha, priors.s_rep, priors.s_gamma, priors.s_tau, priors.s_time, priors.s_guide"
+PRIORS = (
+    "priors.s_alpha, priors.s_rep, priors.s_gamma, priors.s_tau, priors.s_time, priors.s_guide, "
+    "priors.s_covar"
+)
 
 
 def test_the_schema_has_the_keys_that_users_of_the_first_layout_know():

@@ -29,7 +29,7 @@ def bare() -> DictConfig:
     [
         *(
             (f"priors.{scale}={value}", f"where: priors.{scale}\n  found: .*\n  {ABOVE_ZERO}")
-            for scale in ("s_alpha", "s_rep", "s_gamma", "s_tau", "s_time", "s_guide")
+            for scale in ("s_alpha", "s_rep", "s_gamma", "s_tau", "s_time", "s_guide", "s_covar")
             for value in ("-1", "0", "nan", "inf")
         ),
         ("likelihood_weight=0", f"where: likelihood_weight\n  found: 0.0\n  {ABOVE_ZERO}"),
@@ -144,6 +144,8 @@ def test_a_user_s_screen_needs_its_file(composed):
 def test_a_path_given_means_that_file(composed):
     found = composed("data.adata_path=screen.h5ad", "data.guide_map_csv=guides.csv")
     assert found.data.source == "anndata"
+    with pytest.raises(ConfigError, match="data=anndata needs data.adata_path"):
+        composed("data.guide_map_csv=guides.csv")
     with pytest.raises(ConfigError, match="data=simulated reads no file"):
         composed("data=simulated", "data.adata_path=screen.h5ad")
 

@@ -12,14 +12,16 @@ from fatebias.inference.posterior import posterior_moments
 from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
-from tests.screens import NARROW, small_screen
+from tests.screens import NARROW, small_screen, with_covariates
 
 
 @pytest.mark.parametrize("centred", [False, True], ids=["random", "centred"])
 @pytest.mark.parametrize("n_days", [1, 3])
-def test_the_potential_is_that_of_the_model(n_days, centred):
+@pytest.mark.parametrize("more", [False, True], ids=["plain", "covariates"])
+def test_the_potential_is_that_of_the_model(n_days, centred, more):
     """Differences of the potential between two points against Pyro's own log density of the model."""
-    design = DesignMatrix(collapse(small_screen(200, n_days=n_days)), centred=centred)
+    screen = small_screen(200, n_days=n_days)
+    design = DesignMatrix(collapse(with_covariates(screen) if more else screen), centred=centred)
     laplace = fit_laplace(design, NARROW)
     potential = Potential(design, NARROW, 0.8, laplace, torch.device("cpu"))
     tensors = design_tensors(design.rows, dtype=torch.float64)
@@ -29,13 +31,15 @@ def test_the_potential_is_that_of_the_model(n_days, centred):
         walk = torch.cat([theta[..., :1], theta.diff(dim=-1)], dim=-1)
         values = {
             "alpha": shared[:n_days].T,
-            "b": shared[n_days:-1].T,
-            "gamma": shared[-1],
+            "b": shared[n_days : n_days + 2].T,
+            "gamma": shared[n_days + 2],
             "tau": scales[:, 0],
             "z0": walk[..., 0] / scales[:, 0],
             "sigma_guide": scales[:, -1],
             "u": delta / scales[:, -1],
         }
+        if more:
+            values["covar"] = shared[n_days + 3 :].T
         counts = torch.tensor([float(design.rows.n_genes)] * n_days + [float(design.rows.n_guides)])
         jacobian = scales.log().sum()  # of the log scales
         # the model samples effects in units of their scales, the potential's are stretched by a power of them

@@ -6,7 +6,7 @@ import torch
 from fatebias.data.collapse import collapse
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
 from fatebias.model.variational import StructuredFamily, VariationalInit, cold_init
-from tests.screens import small_screen
+from tests.screens import small_screen, with_covariates
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +16,10 @@ def fresh_store():
     pyro.clear_param_store()
 
 
-def family_of(n_days=3, seed=0):
+def family_of(n_days=3, seed=0, more=False):
     """A family whose starting normal has correlations between all effects."""
-    design = DesignMatrix(collapse(small_screen(300, n_days=n_days)))
+    screen = small_screen(300, n_days=n_days)
+    design = DesignMatrix(collapse(with_covariates(screen) if more else screen))
     rng = np.random.default_rng(seed)
     root = 0.05 * rng.normal(size=(design.size, design.size)) + np.eye(design.size)
     covariance = 0.04 * root @ root.T
@@ -54,9 +55,10 @@ def test_the_start_is_the_starting_normal():
 
 
 @pytest.mark.parametrize("n_days", [1, 3])
-def test_log_density_is_that_of_the_transformed_normal(n_days):
+@pytest.mark.parametrize("more", [False, True], ids=["plain", "covariates"])
+def test_log_density_is_that_of_the_transformed_normal(n_days, more):
     """What Pyro sums up for one draw against the density worked out from scratch."""
-    design, start, covariance, family = family_of(n_days)
+    design, start, covariance, family = family_of(n_days, more=more)
     disturb(family)
     trace = pyro.poutine.trace(family).get_trace()
     site = {name: node["value"].detach() for name, node in trace.nodes.items() if node["type"] == "sample"}
@@ -67,7 +69,8 @@ def test_log_density_is_that_of_the_transformed_normal(n_days):
     flat = np.empty(design.size)
     flat[design.theta_index] = torch.stack(theta, dim=-1).numpy()
     flat[design.delta_index] = (site["sigma_guide"] * site["u"]).numpy()
-    shared = torch.cat([site["alpha"], site["b"], site["gamma"][:, None]], dim=1)
+    covar = [site["covar"]] if more else []
+    shared = torch.cat([site["alpha"], site["b"], site["gamma"][:, None], *covar], dim=1)
     flat[design.shared_index] = shared.T.numpy()
 
     loc, _, raw_shared, scale_loc, scale_log_sd = (value.detach() for value in family.parameters())

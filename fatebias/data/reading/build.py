@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from fatebias.config import DataConfig
 from fatebias.data.assignment import pad
 from fatebias.data.reading.clusters import GRAPH_BLOCKS, REPLICATE_AND_DAY, column_clusters, graph_blocks
+from fatebias.data.reading.confounding import batch_factors, confounding
+from fatebias.data.reading.covariates import model_covariates
 from fatebias.data.reading.days import day_levels
 from fatebias.data.reading.fates import fate_probabilities
 from fatebias.data.reading.guides import Assignments, assignments
@@ -65,6 +67,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
     day, rep = days.codes[kept], reps.codes[kept]
     p = fates.p[kept]
     weight = entropy_weights(p, day, slots) if data.cell_weights == "entropy" else stated[kept]
+    covariates = model_covariates(raw, kept, day, data)
     cluster, source = _clusters(raw, kept, day.astype(np.int64) * len(reps.labels) + rep, data)
     screen = Screen(
         p=p,
@@ -90,25 +93,29 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         summary={},
         commitment=commitment_column(raw, kept, data),
         settings=data,
+        covariates=covariates.columns,
+        covariate_names=covariates.names,
     )
     shuffled = []
     if data.permutation:
         screen = permute(screen, data.permutation)
         shuffled.append(f"guides are shuffled among cells: data.permutation={data.permutation}")
+    batches = batch_factors(raw.batches, kept, covariates.factors)
     account = Account(
         raw=raw,
         fates=fates,
         guides=guides,
         dropped=dropped,
         genes_without_cells=tuple(sorted(set(genes) - set(gene_names))),
-        notes=(*fates.notes, *days.notes, *guides.notes),
+        notes=(*fates.notes, *days.notes, *guides.notes, *covariates.notes),
         days_ordered_by=days.ordered_by,
+        covariates=covariates,
         warnings=(
             *fates.warnings,
             *days.warnings,
             *guides.warnings,
             *_crowding(crowded, data),
-            *shuffled,
+            *confounding(screen, covariates.factors, batches, data.covariates),
         ),
     )
     return dataclasses.replace(screen, summary=summarise_screen(screen, account))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from fatebias.config import DataConfig
 from fatebias.data.reading.day_labels import days_of, numbers_in, read_label
 from fatebias.data.reading.labels import Levels, as_text, check_count, natural, reorder, text
-from fatebias.errors import DataError, setting, some
+from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ import numpy as np
 from fatebias.config import DataConfig
 from fatebias.data.reading.labels import means_missing
 from fatebias.data.reading.raw import RawScreen
-from fatebias.errors import DataError, setting, some
+from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 # Terminal cells are one-hot in their own fate's column. A mean above this in another column says that the
 # columns are in another order than their names.

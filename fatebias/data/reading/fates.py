@@ -13,7 +13,8 @@ from fatebias.config import DataConfig
 from fatebias.data.reading.fate_names import against_terminal_states, name_columns
 from fatebias.data.reading.fate_rows import SUM_TOLERANCE, check_rows
 from fatebias.data.reading.raw import RawScreen
-from fatebias.errors import DataError, setting, some
+from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 
 @dataclass(frozen=True, eq=False)

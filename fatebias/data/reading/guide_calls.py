@@ -16,7 +16,8 @@ from fatebias.data.reading.guide_matrix import GuideMatrix
 from fatebias.data.reading.labels import means_missing, text
 from fatebias.data.reading.stores import Store
 from fatebias.data.reading.table_file import TableRows, read_table
-from fatebias.errors import DataError, setting, some
+from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias.errors import DataError, setting, some
+from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 if TYPE_CHECKING:
     import pandas as pd

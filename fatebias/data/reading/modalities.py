@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from fatebias.config import DataConfig
 from fatebias.data.reading.stores import JoinedStore, Modalities, Store
-from fatebias.errors import DataError, setting
+from fatebias.errors import DataError
+from fatebias.pasted import setting
 
 ASSIGNED = "guide_assignment"  # the layer of called guides in IGVF's layout
 TARGET_COLUMNS = ("intended_target_name", "targeting")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from fatebias.data.reading.elements import without_warnings
-from fatebias.errors import DataError, setting
+from fatebias.errors import DataError
+from fatebias.pasted import setting
 
 # What a file begins with, and the command that unpacks it.
 PACKED = {

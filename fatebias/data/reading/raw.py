@@ -36,6 +36,8 @@ class RawScreen:
     cluster: pd.Series[Any] | None = None  # (N,) obs[data.cluster_key]
     graph: csr_matrix | None = None  # (N, N) obsp[connectivities_key]
     commitment: pd.Series[Any] | None = None  # (N,) obs[data.commitment_key]
+    covariates: tuple[tuple[str, str, pd.Series[Any]], ...] = ()  # name, place, column (N,)
+    batches: tuple[tuple[str, pd.Series[Any]], ...] = ()  # obs columns that may name a cell's reaction
     guides_called: bool = False  # the guides are calls, whatever their counts
     guide_notes: tuple[str, ...] = ()
 

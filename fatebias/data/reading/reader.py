@@ -9,6 +9,8 @@ import numpy as np
 
 from fatebias.config import DataConfig
 from fatebias.data.reading.anndata_file import open_store
+from fatebias.data.reading.confounding import BATCHES
+from fatebias.data.reading.covariates import read_covariates
 from fatebias.data.reading.elements import (
     as_series,
     dense_matrix,
@@ -80,6 +82,10 @@ def _read_parts(parts: ChosenParts, guide_map: GuideMap, data: DataConfig) -> Ra
         cluster=as_series(store.value("obs", data.cluster_key)) if data.cluster_key else None,
         graph=_graph(store, data),
         commitment=as_series(store.value("obs", data.commitment_key)) if data.commitment_key else None,
+        covariates=read_covariates(store, data),
+        batches=tuple(
+            (name, as_series(store.value("obs", name))) for name in BATCHES if name in store.keys("obs")
+        ),
     )
     _check_lengths(store, raw, data, kind == OBSM)
     return raw

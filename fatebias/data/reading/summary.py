@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fatebias.data.reading.covariates import Covariates
 from fatebias.data.reading.fates import Fates
 from fatebias.data.reading.guides import Assignments
 from fatebias.data.reading.raw import RawScreen
@@ -25,6 +26,7 @@ class Account:
     dropped: dict[str, int]  # reason to number of cells
     genes_without_cells: tuple[str, ...]  # left out: no kept cell holds a guide of theirs
     days_ordered_by: str  # what put the days in their order
+    covariates: Covariates
     notes: tuple[str, ...]
     warnings: tuple[str, ...]  # what may make results wrong
 
@@ -54,6 +56,7 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
             for day, row in zip(screen.day_labels, table, strict=True)
         },
         "days": {"order": list(screen.day_labels), "by": account.days_ordered_by},
+        "covariates": list(account.covariates.told),
         "fates": {
             "reference": screen.fates[0],
             "contrast": screen.contrast,
@@ -106,6 +109,7 @@ def render_summary(summary: dict[str, Any]) -> str:
         ("fates", f"{fates['contrast']} against {fates['reference']}; columns named by {fates['named_by']}"),
         ("", f"mean probability {means}"),
         ("days", f"{' < '.join(summary['days']['order'])}, ordered by {summary['days']['by']}"),
+        *((("covariates", ", ".join(summary["covariates"])),) if summary["covariates"] else ()),
         (
             "genes",
             f"{genes['number']:,}, cells a gene {min(per_gene):,} to {max(per_gene):,}, "

@@ -1,0 +1,110 @@
+"""Controls or genes whose cells sit in one day, replicate or lane, whose effect theirs may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fatebias.data.reading.covariates import Factor
+from fatebias.data.reading.labels import MOST_LABELS
+from fatebias.data.screen import Screen
+from fatebias.pasted import setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Obs columns that usually say in which reaction a cell was, looked at whether or not they are covariates.
+BATCHES = (
+    "lane",
+    "batch",
+    "sample",
+    "library",
+    "library_id",
+    "gem_group",
+    "gem_well",
+    "channel",
+    "orig.ident",
+)
+# A group sits in one level where this share of its cells does, and half of all other cells or more do not.
+IN_ONE, AT_MOST_ELSEWHERE = 0.9, 0.5
+FEWEST_CELLS = 20  # of a group; fewer sit together by chance
+
+
+def batch_factors(
+    columns: Sequence[tuple[str, pd.Series[Any]]], kept: NDArray[np.bool_], taken: Sequence[Factor]
+) -> tuple[Factor, ...]:
+    """Return batches of the kept cells besides the factors `taken`; columns that are none are passed over."""
+    import pandas as pd
+
+    found = []
+    for name, column in columns:
+        codes, labels = pd.factorize(column[kept], sort=False)
+        named = name not in [factor.name for factor in taken]
+        if named and 1 < len(labels) <= MOST_LABELS and (codes >= 0).all():
+            found.append(Factor(name, codes.astype(np.int32), tuple(map(str, labels))))
+    return tuple(found)
+
+
+def confounding(
+    screen: Screen, modelled: Sequence[Factor], others: Sequence[Factor], asked: Sequence[str]
+) -> tuple[str, ...]:
+    """Warn of controls and genes that sit in one day, replicate, covariate or other batch.
+
+    `modelled` are covariates, `others` are batches besides, `asked` is ``data.covariates``.
+    """
+    known = "the model sets this right only as far as {} has the same effect on all cells"
+    unknown = "the model does not know of it: {}"
+    replicate = Factor("replicate", screen.rep, screen.rep_labels)
+    day = Factor("day", screen.day, screen.day_labels)
+    found = _of_factor(
+        screen, day, "on other days no control shows the baseline", "elsewhere little is known"
+    )
+    for factor in (replicate, *modelled):
+        told = known.format(factor.name)
+        found += _of_factor(screen, factor, told, told)
+    for factor in others:
+        told = unknown.format(setting("data.covariates", [*asked, factor.name]))
+        found += _of_factor(screen, factor, told, told)
+    return tuple(found)
+
+
+def _of_factor(screen: Screen, factor: Factor, of_controls: str, of_genes: str) -> list[str]:
+    if len(factor.labels) < 2:
+        return []
+    gene = screen.gene_of_guide[screen.guide_ids]  # (N, K)
+    only_ntc = (screen.ntc_slots > 0).any(axis=1) & (gene == 0).all(axis=1)
+    warnings = []
+    level = _sits_in(np.bincount(factor.codes[only_ntc], minlength=len(factor.labels))[None], factor)[0]
+    if level >= 0:
+        warnings.append(
+            f"cells with NTC guides alone sit in {factor.name} {factor.labels[level]}, most others do not: "
+            f"{of_controls}"
+        )
+    cell, slot = np.nonzero(gene)
+    pairs = np.unique(cell * (screen.L + 1) + gene[cell, slot])  # a cell counts once for a gene
+    of_cell, of_gene = np.divmod(pairs, screen.L + 1)
+    table = np.zeros((screen.L + 1, len(factor.labels)), dtype=np.int64)
+    np.add.at(table, (of_gene, factor.codes[of_cell]), 1)
+    levels = _sits_in(table[1:], factor)
+    genes = [f"{screen.gene_names[g]} ({factor.labels[levels[g]]})" for g in np.flatnonzero(levels >= 0)]
+    if genes:
+        listed = ", ".join(genes[:10]) + (f" and {len(genes) - 10} more" if len(genes) > 10 else "")
+        warnings.append(
+            f"the cells of {len(genes)} genes sit in one {factor.name}, most others do not; what they show "
+            f"may be its effect: {listed}; {of_genes}"
+        )
+    return warnings
+
+
+def _sits_in(table: NDArray[np.int64], factor: Factor) -> NDArray[np.int64]:
+    """Return the level in which each group (n, levels) sits, -1 where in none, (n,)."""
+    total = table.sum(axis=1)
+    level = table.argmax(axis=1)
+    inside = table[np.arange(len(table)), level]
+    everywhere = np.bincount(factor.codes, minlength=len(factor.labels))
+    others = (everywhere[level] - inside) / np.maximum(everywhere.sum() - total, 1)
+    sits = (total >= FEWEST_CELLS) & (inside >= IN_ONE * total) & (others <= AT_MOST_ELSEWHERE)
+    return np.where(sits, level, -1)

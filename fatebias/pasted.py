@@ -1,0 +1,56 @@
+"""Settings as a user can paste them into a shell: quoted for Hydra, then for the shell."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+# What Hydra reads as text without quotes (its grammar's ID and a few signs), and nothing else.
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+# Words that Hydra would read as no text, and names that it reads as functions or interpolations.
+OTHER_KINDS = {"null", "true", "false", "yes", "no", "on", "off", "inf", "nan"}
+
+
+def setting(key: str, value: object) -> str:
+    """Return ``key=value`` for a command line.
+
+    >>> print(setting("data.day_order", ["day 0", "d,1"]))
+    'data.day_order=["day 0","d,1"]'
+    >>> print(setting("data.Kmax", 40))
+    data.Kmax=40
+    """
+    return _quoted(f"{key}={_for_hydra(value)}")
+
+
+def _quoted(word: str) -> str:
+    """Quote for the shell; commas, and brackets and braces within quotes, are left readable."""
+    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)
+
+
+def _for_hydra(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{_key(str(k))}:{_for_hydra(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(_for_hydra, value)) + "]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _text(value) if isinstance(value, str) else str(value)
+
+
+def _key(name: str) -> str:
+    """Return a key of a mapping: Hydra takes no quotes there, but a backslash before its own signs."""
+    return re.sub(r"([\\()\[\]{}:=,\s])", r"\\\1", name)
+
+
+def _text(value: str) -> str:
+    if PLAIN.fullmatch(value) and value.lower() not in OTHER_KINDS:
+        return value
+    # Within quotes Hydra takes backslashes as they are, but for those before the closing quote, and OmegaConf
+    # still reads ${...} as an interpolation.
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', value)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    escaped = re.sub(r"(\\*)\$\{", r"\1\1\\${", escaped)
+    return f'"{escaped}"'
