@@ -46,9 +46,9 @@ def _weight(run: RunFiles) -> Iterator[Advice]:
         return
     factor = plain(off if off > 1 else 1 / off, 2)
     what = (
-        f"Soft labels count {factor} times too little here, by the scatter that the data show: effects are missed."
+        f"Soft labels count {factor} times too little here, judged by their scatter: effects are missed."
         if off > 1
-        else f"Soft labels count {factor} times too much here, by the scatter that the data show: calls may be false."
+        else f"Soft labels count {factor} times too much here, judged by their scatter: calls may be false."
     )
     if preset(run) == CALIBRATED:
         command = changed(run, ("likelihood_weight", "auto"), folder="auto")

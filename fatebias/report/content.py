@@ -47,6 +47,11 @@ class ContrastResults:
         return np.asarray(self.called.any(axis=1))
 
     @property
+    def hit_names(self) -> list[str]:
+        """The hits, the surest first."""
+        return [gene for gene, hit in zip(self.genes, self.hits, strict=True) if hit]
+
+    @property
     def title(self) -> str:
         """Such as ``MES against EC``."""
         return f"{self.fate} against {self.against}"
@@ -124,6 +129,7 @@ class Chart:
     title: str
     reading: str
     panels: tuple[Markup, ...]
+    folded: bool = False  # shown when asked for
 
 
 @dataclass(frozen=True)

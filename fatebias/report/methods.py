@@ -8,19 +8,27 @@ from fatebias.report.content import ContrastResults, Methods
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import count, listed, plain
 
-PAPKE = "Papke LE, Wooldridge JM. Econometric methods for fractional response variables. J Appl Econometrics 11:619 (1996)."
+PAPKE = (
+    "Papke LE, Wooldridge JM. Econometric methods for fractional response variables with an application to "
+    "401(k) plan participation rates. J Appl Econometrics 11:619 (1996)."
+)
 URBUT = (
     "Urbut SM, Wang G, Carbonetto P, Stephens M. Flexible statistical methods for estimating and testing "
-    "effects in genomic studies with multiple conditions. Nat Genet 51:187 (2019). doi:10.1038/s41588-018-0268-8."
+    "effects in genomic studies with multiple conditions. Nat Genet 51:187 (2019). "
+    "doi:10.1038/s41588-018-0268-8."
 )
-STEPHENS = "Stephens M. False discovery rates: a new deal. Biostatistics 18:275 (2017). doi:10.1093/biostatistics/kxw041."
+STEPHENS = (
+    "Stephens M. False discovery rates: a new deal. Biostatistics 18:275 (2017). "
+    "doi:10.1093/biostatistics/kxw041."
+)
 PYRO = "Bingham E, et al. Pyro: deep universal probabilistic programming. J Mach Learn Res 20:28 (2019)."
 LYDDON = (
     "Lyddon SP, Holmes CC, Walker SG. General Bayesian updating and the loss-likelihood bootstrap. "
     "Biometrika 106:465 (2019). doi:10.1093/biomet/asz006."
 )
 INFERENCE = {
-    "svi": "by stochastic variational inference from an empirical-Bayes Laplace solution (Pyro; Bingham et al. 2019)",
+    "svi": "by stochastic variational inference from an empirical-Bayes Laplace solution "
+    "(Pyro; Bingham et al. 2019)",
     "svi_meanfield": "by mean-field stochastic variational inference (Pyro; Bingham et al. 2019)",
     "laplace": "by an empirical-Bayes Laplace approximation",
     "nuts": "by the No-U-Turn sampler (Pyro; Bingham et al. 2019)",
@@ -61,15 +69,14 @@ def _model(run: RunFiles) -> str:
     fates = [str(fate) for fate in screen["fates"]]
     ntc = "" if run.screen is None else f" and {count(run.screen['guides']['ntc'], 'non-targeting guide')}"
     days = [str(day) for day in screen["day_labels"]]
-    over_time = (
-        ", effects of genes that follow a random walk over days" if len(days) > 1 else ", effects of genes"
-    )
+    over_time = " that follow a random walk over days" if len(days) > 1 else ""
     return (
         f"Fate probabilities ({listed(fates)}) of {screen['cells']:,} cells from {count(len(days), 'day')} "
         f"({listed(days)}) and {count(len(screen['rep_labels']), 'replicate')} were modelled with fatebias "
-        f"{run.record.get('versions', {}).get('fatebias', '')}: each cell's probabilities enter as soft labels of "
-        f"a multinomial logistic regression (Papke and Wooldridge 1996) with {fates[0]} as the reference, with "
-        f"intercepts by day, effects of replicates, a slope for the number of guides in the cell{over_time} "
+        f"{run.record.get('versions', {}).get('fatebias', '')}: each cell's probabilities enter as soft "
+        "labels of a multinomial logistic regression (Papke and Wooldridge 1996) with "
+        f"{fates[0]} as the reference, with intercepts by day, effects of replicates, a slope for the number "
+        f"of guides in the cell, effects of genes{over_time} "
         f"and deviations of guides ({screen['guides']:,} guides for {screen['genes']:,} genes{ntc}; "
         "non-targeting guides have no effect)."
     )
@@ -80,7 +87,7 @@ def _weight(run: RunFiles) -> str:
     if used is None:
         return ""
     if run.asked.get("likelihood_weight") != "auto":
-        return f"Each soft label counted {plain(float(used))} times."
+        return f"The weight of a soft label was {plain(float(used))}."
     by = {
         "dispersion": "the Pearson dispersion of the labels",
         "information": "information by clusters (Lyddon et al. 2019)",
@@ -125,8 +132,11 @@ def _discovery(run: RunFiles, contrasts: list[ContrastResults], rule: str) -> st
         patterns = PATTERNS.get(settings.get("covariances", ""), "")
         correlation = CORRELATION.get(settings.get("null_correlation", ""), "")
         shared = (
-            f"Effects were shared between days by multivariate adaptive shrinkage (mash; Urbut et al. 2019; {engine}) "
-            f"with {patterns} prior covariances{' and ' if correlation else ''}{correlation}"
+            "Effects were shared between days by multivariate adaptive shrinkage (mash; Urbut et al. 2019; "
+            f"{engine}) with {patterns} prior covariances{' and ' if correlation else ''}{correlation}"
         )
     titles = listed([each.title for each in contrasts])
-    return f"{shared}, for {titles}. A gene was called on a day where {rule} (local false sign rate; Stephens 2017)."
+    return (
+        f"{shared}, for {titles}. A gene was called on a day where {rule} "
+        "(lfsr: local false sign rate; Stephens 2017)."
+    )

@@ -13,10 +13,12 @@ from fatebias.report.cards import cards_json
 from fatebias.report.command import again
 from fatebias.report.content import Page, Table
 from fatebias.report.hits import rows
+from fatebias.report.judged import calibration, convergence
 from fatebias.report.methods import methods
+from fatebias.report.overview import overview
 from fatebias.report.results import all_contrasts, all_genes, day_labels
 from fatebias.report.run_files import RunFiles, read_run
-from fatebias.report.sections import calibration, convergence, overview, screen
+from fatebias.report.screen import screen
 from fatebias.report.verdict import calls_table, facts, sentence
 
 HERE = Path(__file__).parent / "template"
@@ -61,7 +63,7 @@ def page_of(run: RunFiles) -> Page:
     contrasts = all_contrasts(run)
     genes = all_genes(run, contrasts)
     rule = _rule(run, len(days))
-    further = (calibration(run, len(days)), convergence(run), screen(run, days))
+    further = (calibration(run, len(days)), convergence(run), screen(run))
     return Page(
         title=f"{run.paths.root.absolute().name}: fatebias",
         verdict=sentence(contrasts[0]),

@@ -23,8 +23,8 @@ def plain(value: float | None, digits: int = 3) -> str:
         return DASH
     if value and not 1e-4 <= abs(value) < 1e6:
         return _exponent(value)
-    text = f"{value:.{digits}g}"
-    return f"{float(text):,.0f}" if "e" in text else text.replace("-", MINUS)
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.{digits}g}"
+    return text.replace("-", MINUS)
 
 
 def lfsr(value: float) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fatebias.report.content import ContrastResults, Fact, Table
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import DASH, count, expected, listed, plain
@@ -38,23 +40,22 @@ def sentence(contrast: ContrastResults) -> str:
 
 def sides(contrast: ContrastResults) -> tuple[list[str], list[str], list[str]]:
     """Return the hits whose calls are all up, all down, and those with both, in the order of their rank."""
-    up = (contrast.called & (contrast.postmean > 0)).any(axis=1)
-    down = (contrast.called & (contrast.postmean < 0)).any(axis=1)
-    chosen = (up & ~down, down & ~up, up & down)
-    found = [[contrast.genes[g] for g in each.nonzero()[0]] for each in chosen]
-    return found[0], found[1], found[2]
+    up, down = (
+        np.asarray((contrast.called & (side * contrast.postmean > 0)).any(axis=1)) for side in (1, -1)
+    )
+    found: tuple[list[str], list[str], list[str]] = ([], [], [])
+    for gene, one, other in zip(contrast.genes, up, down, strict=True):
+        if one or other:
+            found[2 if one and other else 0 if one else 1].append(gene)
+    return found
 
 
 def calls_table(contrasts: Sequence[ContrastResults], day_labels: Sequence[str]) -> Table:
     """Return how many genes are called by contrast and day, up and down apart."""
     rows = []
     for each in contrasts:
-        by_day = [
-            f"{int((each.called[:, d] & (each.postmean[:, d] > 0)).sum())} ▲ "
-            f"{int((each.called[:, d] & (each.postmean[:, d] < 0)).sum())} ▼"
-            for d in range(len(day_labels))
-        ]
-        hits = [each.genes[g] for g in each.hits.nonzero()[0]]
+        by_day = [f"{up} ▲ {down} ▼".replace(" ", "\N{NO-BREAK SPACE}") for up, down in _by_day(each)]
+        hits = each.hit_names
         named = listed(hits, NAMED) if hits else DASH
         rows.append((each.title, str(len(hits)), *by_day, expected(each.expected_false), named))
     return Table(
@@ -66,6 +67,12 @@ def calls_table(contrasts: Sequence[ContrastResults], day_labels: Sequence[str])
     )
 
 
+def _by_day(contrast: ContrastResults) -> list[tuple[int, int]]:
+    """Count the genes called on each day, up and down."""
+    up, down = (contrast.called & (side * contrast.postmean > 0) for side in (1, -1))
+    return list(zip(up.sum(axis=0).tolist(), down.sum(axis=0).tolist(), strict=True))
+
+
 def facts(run: RunFiles, contrasts: Sequence[ContrastResults], rule: str) -> tuple[Fact, ...]:
     """Return what a reader needs to know before believing the hits."""
     n_calls = sum(int(each.called.sum()) for each in contrasts)
@@ -74,8 +81,8 @@ def facts(run: RunFiles, contrasts: Sequence[ContrastResults], rule: str) -> tup
         Fact(
             "Expected false",
             f"{expected(false)} of {count(n_calls, 'call')}",
-            "A call is a gene on a day. The number is the sum over calls of the lfsr (local false sign rate): "
-            f"the probability that the direction of the effect is wrong. Called where {rule}.",
+            "A call is a gene on a day. The number is the sum over calls of the lfsr (local false sign "
+            f"rate), the probability that the direction of the effect is wrong. Called where {rule}.",
         )
     ]
     found += [each for each in (_controls(run), _weight(run), _converged(run)) if each]

@@ -44,22 +44,22 @@ def weights(calibration: Mapping[str, Any], used: float | None) -> Markup:
     ]
     rows += [(str(day), weight, None, None) for day, weight in (calibration.get("by_day") or {}).items()]
     values = [value for row in rows for value in row[1:] if value] + ([used] if used else [])
-    places = tuple((float(-i), name) for i, (name, *_) in enumerate(rows))
+    places = tuple((float(-i), f"{name}: {plain(weight)}") for i, (name, weight, *_) in enumerate(rows))
     frame = Frame(
         logarithmic(min(values), max(values), "weight of a soft label"),
-        Axis(-len(rows) + 0.5, 0.5, (), ""),
+        Axis(-len(rows) + 0.5, 0.5, places, ""),
         title="Weight that the data suggest",
         width=340,
-        height=86 + 22 * len(rows),
+        height=66 + 22 * len(rows),
+        left=120,
     )
     if used:
         frame.segment((used, -len(rows) + 0.5), (used, 0.5), "used")
-    for (at, name), (_, weight, low, high) in zip(places, rows, strict=True):
+    for (at, _), (name, weight, low, high) in zip(places, rows, strict=True):
         interval = f" ({plain(low)} to {plain(high)})" if low and high else ""
         if low and high:
             frame.segment((low, at), (high, at), "whisker")
         frame.point(weight, at, "own", tip=f"{name}: {plain(weight)}{interval}", radius=4)
-        frame.label(frame.x.low, at, f"{name} {plain(weight)}", up=-4)
     return frame.svg()
 
 
@@ -108,7 +108,8 @@ def _line(steps: Array, lines: Sequence[tuple[Array, Array, str]], title: str) -
     high = max(float(y.max()) for _, y, _ in drawn)
     # Losses are large and move little: their distance from the least one is what can be read.
     y_axis = linear(0, high - low or 1.0, f"loss above {low:,.0f}")
-    frame = Frame(linear(float(steps[0]), float(steps[-1]), "step", about=4), y_axis, title=title, width=340)
+    x_axis = linear(float(steps[0]), float(steps[-1]), "step", about=4, tight=True)
+    frame = Frame(x_axis, y_axis, title=title, width=340)
     for x, y, kind in drawn:
         frame.line(x.tolist(), (y - low).tolist(), kind)
     return frame.svg()

@@ -10,28 +10,26 @@ from markupsafe import Markup
 
 from fatebias.report.charts.frame import Axis, Frame, linear, logarithmic
 from fatebias.report.content import ContrastResults, Gene
-from fatebias.report.text import chance, lfsr, signed
+from fatebias.report.text import chance, lfsr, plain, signed
 
 LEAST_LFSR = 1e-300  # smaller ones are not told apart by a double's digits
 LFSR_TICKS = (0.5, 0.05, 1e-3, 1e-10, 1e-30, 1e-100, 1e-300)
-NAMED = 6  # genes with their name in each panel of the volcano
-CELL, ROW, GAP = 26, 17, 14  # of the heatmap, pixels
+NAMED = 10  # genes with their name in each panel of the volcano
+CELL, ROW, GAP, LONGEST = 26, 17, 14, 180  # of the heatmap: a cell, a row, between contrasts, names; pixels
 
 
 def sureness(rate: float) -> float:
     """Spread lfsr so that 0.05, 1e-10 and 1e-100 are all told apart: log(1 - log10 lfsr)."""
-    return math.log1p(-math.log10(max(rate, LEAST_LFSR)))
+    return math.log1p(-math.log10(max(rate, LEAST_LFSR / 10)))
 
 
 def volcano(contrasts: Sequence[ContrastResults], day_labels: Sequence[str]) -> list[list[Markup]]:
     """Return for each contrast one panel a day: effect against sureness, the same scales in all panels."""
-    limit = max(float(np.abs(each.postmean).max(initial=0.1)) for each in contrasts)
-    least = max(min(float(each.lfsr.min(initial=1.0)) for each in contrasts), LEAST_LFSR)
-    x = linear(-limit, limit, "effect (logit)", about=4)
-    lowest = min([tick for tick in LFSR_TICKS if tick <= least], default=LEAST_LFSR)
-    lowest = max((tick for tick in LFSR_TICKS if tick <= least), default=lowest)
-    ticks = tuple((tick, lfsr(tick)) for tick in LFSR_TICKS if tick >= lowest)
-    y = Axis(1.0, lowest, ticks, "lfsr (surer upwards)", sureness)
+    limit = 1.05 * max(float(np.abs(each.postmean).max(initial=0.1)) for each in contrasts)
+    least = max(min(float(each.lfsr.min(initial=0.01)) for each in contrasts), LEAST_LFSR)
+    x = linear(-limit, limit, "effect (logit)", about=4, tight=True)
+    ticks = tuple((tick, plain(tick)) for tick in LFSR_TICKS if tick >= least)
+    y = Axis(1.0, least / 10, ticks, "lfsr (surer upwards)", sureness)
     return [
         [_volcano_of_day(each, place, d, label, x, y) for d, label in enumerate(day_labels)]
         for place, each in enumerate(contrasts)
@@ -45,9 +43,10 @@ def _volcano_of_day(contrast: ContrastResults, place: int, d: int, label: str, x
         kind = ("up" if effect[g] > 0 else "down") if called[g] else "miss"
         tip = f"{contrast.genes[g]}: {signed(effect[g])}, lfsr {lfsr(rate[g])}"
         frame.point(effect[g], max(rate[g], LEAST_LFSR), kind, tip=tip, gene=f"{place}-{g}")
+    for g in np.flatnonzero(called):
+        frame.avoid(effect[g], max(rate[g], LEAST_LFSR))
     for g in np.flatnonzero(called)[np.argsort(rate[called])][:NAMED]:
-        side = "end" if effect[g] > x.high / 2 else "start"
-        frame.label(effect[g], max(rate[g], LEAST_LFSR), contrast.genes[g], anchor=side)
+        frame.label(effect[g], max(rate[g], LEAST_LFSR), contrast.genes[g], flip=effect[g] > x.high / 2)
     return frame.svg()
 
 
@@ -55,8 +54,8 @@ def heatmap(
     contrasts: Sequence[ContrastResults], day_labels: Sequence[str], shown: Sequence[str], limit: float
 ) -> Markup:
     """Return genes (rows) by days, one block of columns a contrast; colour is full at `limit` logits."""
-    left = 12 + 6.4 * max((len(gene) for gene in shown), default=4)
-    left, block = min(left, 170), CELL * len(day_labels) + GAP
+    left = min(14 + 7.6 * max((len(gene) for gene in shown), default=4), LONGEST)
+    block = CELL * len(day_labels) + GAP
     width, height = left + block * len(contrasts) + 8, 44 + ROW * len(shown)
     parts: list[Markup] = []
     for c, contrast in enumerate(contrasts):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 38
+LEFT, RIGHT, TOP, BOTTOM = 58, 10, 24, 38
+LETTER = 5.6  # width of a letter of a label in pixels, on average
 Tick = tuple[float, str]
 
 
@@ -28,39 +29,50 @@ class Axis:
         return (self.spread(value) - low) / (high - low or 1.0)
 
 
-def linear(low: float, high: float, label: str, *, about: int = 5) -> Axis:
-    """Return an axis with round ticks that covers the values given."""
+def linear(low: float, high: float, label: str, *, about: int = 5, tight: bool = False) -> Axis:
+    """Return an axis with round ticks; it ends at round values too unless it is `tight`."""
     if not high > low:
         low, high = low - 0.5, high + 0.5
     step = _round_step((high - low) / about)
-    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    places = range(round(low / step), round(high / step) + 1)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    ticks = tuple((place * step, _minus(f"{place * step + 0.0:,.{decimals}f}")) for place in places)
-    return Axis(low, high, ticks, label)
+    ticks = [
+        (place * step, _minus(f"{place * step + 0.0:,.{decimals}f}")) for place in range(first, last + 1)
+    ]
+    if not tight:
+        low, high = first * step, last * step
+    slack = 1e-6 * step
+    return Axis(low, high, tuple(each for each in ticks if low - slack <= each[0] <= high + slack), label)
 
 
 def logarithmic(low: float, high: float, label: str) -> Axis:
-    """Return a logarithmic axis with ticks at 1, 2 and 5 times powers of ten, fewer over a wide range."""
+    """Return a logarithmic axis with a handful of round ticks."""
     low, high = low / 1.15, high * 1.15
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if math.log10(high / low) < 2.5 else (1,)
-    ticks = [step * 10.0**power for power in decades for step in steps]
-    return Axis(low, high, tuple((t, f"{t:,.12g}") for t in ticks if low <= t <= high), label, math.log)
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        ticks = [step * 10.0**power for power in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= 3:
+            break
+    return Axis(low, high, tuple((tick, f"{tick:,.12g}") for tick in ticks), label, math.log)
 
 
 class Frame:
     """A chart that is being drawn."""
 
-    def __init__(self, x: Axis, y: Axis, *, title: str, width: int = 270, height: int = 230) -> None:
+    def __init__(
+        self, x: Axis, y: Axis, *, title: str, width: int = 280, height: int = 230, left: int = LEFT
+    ) -> None:
         self.x, self.y, self.title = x, y, title
-        self.width, self.height = width, height
+        self.width, self.height, self.left = width, height, left
+        self.labels: list[tuple[float, float, float]] = []  # left, right and height of those written
+        self.marks: list[tuple[float, float]] = []
         self.parts: list[Markup] = []
         self._axes()
 
     def px(self, value: float) -> float:
         """Return the place of an x value in pixels."""
-        return LEFT + self.x.share(value) * (self.width - LEFT - RIGHT)
+        return self.left + self.x.share(value) * (self.width - self.left - RIGHT)
 
     def py(self, value: float) -> float:
         """Return the place of a y value in pixels."""
@@ -105,13 +117,28 @@ class Frame:
             left, top, right - left, self.height - BOTTOM - top, kind, tip,
         )  # fmt: skip
 
-    def label(self, x: float, y: float, text: str, *, anchor: str = "start", up: float = 5) -> None:
-        """Write beside a place."""
-        away = {"start": 5, "middle": 0, "end": -5}[anchor]
-        self.add(
-            '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="tag">{}</text>',
-            self.px(x) + away, self.py(y) - up, anchor, text,
-        )  # fmt: skip
+    def label(self, x: float, y: float, text: str, *, flip: bool = False) -> None:
+        """Write beside a place, to its left with `flip`; the other way, or not at all, where it is taken."""
+        length = LETTER * len(text)
+        for left_of in (flip, not flip):
+            at, height = self.px(x) + (-5 if left_of else 5), self.py(y) + 4
+            start, end = (at - length, at) if left_of else (at, at + length)
+            if start > self.left and end < self.width and not self._taken(start, end, height):
+                self.labels.append((start, end, height))
+                anchor = "end" if left_of else "start"
+                self.add(
+                    '<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="tag">{}</text>',
+                    at, height, anchor, text,
+                )  # fmt: skip
+                return
+
+    def _taken(self, start: float, end: float, height: float) -> bool:
+        labels = any(start < r and end > left and abs(height - y) < 11 for left, r, y in self.labels)
+        return labels or any(start < x + 3 and end > x - 3 and abs(height - 4 - y) < 7 for x, y in self.marks)
+
+    def avoid(self, x: float, y: float) -> None:
+        """Keep labels off a place."""
+        self.marks.append((self.px(x), self.py(y)))
 
     def svg(self) -> Markup:
         """Return the chart."""
@@ -120,19 +147,19 @@ class Frame:
         ).format(self.width, self.height, self.title, Markup("").join(self.parts))
 
     def _axes(self) -> None:
-        bottom, right = self.height - BOTTOM, self.width - RIGHT
-        self.add('<text x="{}" y="14" class="title">{}</text>', LEFT, self.title)
+        left, right, bottom = self.left, self.width - RIGHT, self.height - BOTTOM
+        self.add('<text x="{}" y="14" class="title">{}</text>', left, self.title)
         for value, text in self.y.ticks:
             at = self.py(value)
-            self.add('<line x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}" class="grid"/>', LEFT, right, at, at)
-            self.add('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>', LEFT - 5, at + 4, text)
+            self.add('<line x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}" class="grid"/>', left, right, at, at)
+            self.add('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>', left - 5, at + 4, text)
         for value, text in self.x.ticks:
             at = self.px(value)
             self.add('<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" class="grid"/>', at, at, TOP, bottom)
             self.add('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>', at, bottom + 14, text)
         self.add(
             '<text x="{}" y="{}" text-anchor="middle">{}</text>',
-            (LEFT + right) / 2, self.height - 6, self.x.label,
+            (left + right) / 2, self.height - 6, self.x.label,
         )  # fmt: skip
         self.add(
             '<text x="12" y="{0}" text-anchor="middle" transform="rotate(-90 12 {0})">{1}</text>',

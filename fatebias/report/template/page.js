@@ -181,8 +181,8 @@ function story(contrast, g) {
       + (known(least) ? `An effect of ${least.toFixed(2)} logits on all days would have been called in 80 of 100 screens like this one.`
         : "No effect on all days that was looked at would have been called.");
   }
-  return `The knockdown pushes cells ${parts.join(" and ")}. Time course: ${contrast.course[g]} `
-    + `(probability ${chance(contrast.pCourse[g])}); probability that the direction changes between two days: ${chance(contrast.pFlip[g])}.`;
+  return `The knockdown pushes cells ${parts.join(" and ")}. Time course: ${contrast.pCourse[g] < 0.5 ? "unclear" : `${contrast.course[g]} `
+    + `(probability ${chance(contrast.pCourse[g])})`}; probability that the direction changes between two days: ${chance(contrast.pFlip[g])}.`;
 }
 
 function contrastPart(contrast, c, g, limit) {
@@ -191,20 +191,19 @@ function contrastPart(contrast, c, g, limit) {
     return known(value) ? `${signed(factor * value, digits)} ± ${(factor * error).toFixed(digits)}` : "\u2013";
   });
   const lines = [
-    ["before sharing, logit ± SE", ...plus(contrast.betahat, contrast.se)],
-    ["after sharing, logit ± SD", ...plus(contrast.postmean, contrast.postsd)],
+    ["before, logit ± SE", ...plus(contrast.betahat, contrast.se)],
+    ["after, logit ± SD", ...plus(contrast.postmean, contrast.postsd)],
     ["lfsr", ...contrast.lfsr[g].map((value, d) => contrast.called[g][d] ? make("strong", rate(value)) : rate(value))],
   ];
-  if (contrast.change) lines.push([`change of P(${contrast.fate}), points`, ...plus(contrast.change, contrast.changeSe, 1, 100)]);
+  if (contrast.change) lines.push([`P(${contrast.fate}), points`, ...plus(contrast.change, contrast.changeSe, 1, 100)]);
   if (!contrast.called[g].some(each => each)) {
-    lines.push(["would have been called, logit", ...contrast.mde[g].map(each => known(each) ? `\u2265 ${each.toFixed(2)}` : "\u2013")]);
+    lines.push(["called from, logit", ...contrast.mde[g].map(each => known(each) ? `\u2265 ${each.toFixed(2)}` : "\u2013")]);
   }
   const flags = [...byId(`row-${c}-${g}`).querySelectorAll("abbr")].map(each => `${each.textContent}: ${each.title}`);
   return [
     make("h3", contrast.title), make("p", story(contrast, g)),
     flags.length ? make("ul", flags.map(each => make("li", each)), {class: "notes"}) : null,
-    make("div", effectChart(contrast, g, limit), {class: "panels"}),
-    ...grid(null, data.days, lines),
+    make("div", [effectChart(contrast, g, limit), ...grid(null, data.days, lines)], {class: "pair"}),
   ];
 }
 
@@ -221,15 +220,16 @@ function open(at) {
       + (gene.cellsByDay.length ? `: ${data.days.map((day, d) => `${gene.cellsByDay[d]} on ${day}`).join(", ")}.` : ".")));
   }
   parts.push(make("p", "Open circles: the gene\u2019s own estimate. Filled: after sharing strength between days, in colour where it is called. "
-    + "Bars: 95 % intervals; the same scale for all contrasts.", {class: "reading"}));
+    + "Bars: 95 % intervals; the same scale for all contrasts. Points: change of the fate\u2019s probability in percentage points, before sharing. "
+    + "Called from: the effect on that day alone that would have been called in 80 of 100 screens like this one.", {class: "reading"}));
   for (const one of each) parts.push(...contrastPart(...one, limit));
   if (gene.guides.length) {
     const own = each.find(([one]) => one.own), values = own[0].betahat[own[2]], errors = own[0].se[own[2]];
     const wide = Math.max(...data.days.map((_, d) => largest([...gene.guides.map(one => one.betahat[d]), values[d]],
       [...gene.guides.map(one => one.se[d]), errors[d]])));
     parts.push(make("h3", `Each guide, ${own[0].title}`), make("p",
-      "A guide\u2019s own estimate with its 95 % interval, in logits; its number of cells in brackets. "
-      + "Guides of a real effect agree. Open circle: the gene before sharing."
+      "A guide\u2019s own estimate with its 95 % interval, in logits; its number of cells in brackets. Open circle: the gene "
+      + "before sharing. The model draws guides towards their gene: one that stands apart says more than many that agree."
       + (gene.guides.some(one => one.inactive > 0.5) ? " Grey: the guide probably does nothing." : ""), {class: "reading"}));
     parts.push(make("div", data.days.map((label, d) =>
       guideChart(gene.guides, [values[d], errors[d]], d, label, wide, d === 0)), {class: "panels"}));
@@ -258,6 +258,9 @@ document.addEventListener("click", event => {
   const found = event.target.closest("[data-card]");
   if (found) open(found.dataset.card);
   if (event.target === dialog) dialog.close();  // beside the card
+});
+window.addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll("details")) each.open = true;
 });
 byId("close").addEventListener("click", () => dialog.close());
 byId("previous").addEventListener("click", () => step(-1));
