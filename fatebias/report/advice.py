@@ -8,11 +8,12 @@ from fatebias.report.command import changed, discover_again
 from fatebias.report.content import Advice, ContrastResults, Gene
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import count, listed, plain
-from fatebias.report.verdict import preset, weight_is_off
+from fatebias.report.verdict import as_sentence, preset, weight_is_off
 
 FEWEST_CELLS = 30  # of a gene on a day: with fewer little can be said
 FEW_NTC = 8
 CALIBRATED = "calibrated"
+LENGTHS = ("max_rounds", "num_steps", "num_warmup", "num_samples")  # settings of how long a fit goes on
 
 
 def what_next(
@@ -36,8 +37,13 @@ def what_next(
 
 
 def _not_converged(run: RunFiles) -> Iterator[Advice]:
-    for warning in run.fit.get("warnings", []):
-        yield Advice("The fit has not converged.", f"{str(warning)[:1].upper()}{str(warning)[1:]}.")
+    warnings = run.fit.get("warnings", [])
+    if not warnings:
+        return
+    now = run.asked.get("inference", {})
+    more = [(f"inference.{key}", 2 * now[key]) for key in LENGTHS if f"inference.{key}" in " ".join(warnings)]
+    told = " ".join(map(as_sentence, warnings))
+    yield Advice("The fit has not converged.", told, changed(run, *more, folder="longer") if more else "")
 
 
 def _weight(run: RunFiles) -> Iterator[Advice]:

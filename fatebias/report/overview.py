@@ -65,7 +65,10 @@ def _heatmaps(contrasts: Sequence[ContrastResults], day_labels: Sequence[str]) -
         found.append(Chart(title, reading, (effects.heatmap(contrasts, day_labels, shown, limit),)))
     rest = [gene for gene in first.genes if gene not in set(shown)]
     if rest:
-        title = f"The other {count(len(rest), 'gene')} by day"
+        hidden = len(hits) - len(shown)
+        also = f"the other {count(hidden, 'hit')} and " if hidden else ""
+        title = f"{also}{count(len(rest) - hidden, 'gene')} without a call, by day"
+        title = title[:1].upper() + title[1:]
         drawn = effects.heatmap(contrasts, day_labels, rest, limit)
         found.append(Chart(title, reading, (drawn,), folded=True))
     return found

@@ -147,7 +147,12 @@ def _converged(run: RunFiles) -> Fact | None:
     warnings = run.fit["warnings"]
     if not warnings:
         return Fact("Fit", "converged", "No diagnostic speaks against the fit.")
-    return Fact("Fit", "not converged", " ".join(map(str, warnings)), bad=True)
+    return Fact("Fit", "not converged", " ".join(map(as_sentence, warnings)), bad=True)
+
+
+def as_sentence(note: str) -> str:
+    """Return a note with a capital and a full stop."""
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
 def _engine(run: RunFiles) -> Fact:

@@ -90,7 +90,7 @@ def test_facts_tell_the_weight_the_controls_and_convergence(tmp_path):
     assert found["Weight of soft labels"].bad
     assert found["Negative controls"].value == "0 of 4 called"
     assert found["Fit"].value == "not converged"
-    assert "the loss still falls" in found["Fit"].words
+    assert found["Fit"].words == "The loss still falls."
     assert found["Expected false"].value.endswith("of 24 calls")
 
 
@@ -256,3 +256,13 @@ def test_numbers_are_written_as_they_are_read():
     assert text.listed(["a"]) == "a"
     assert text.listed(list("abc")) == "a, b and c"
     assert text.listed(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"
+
+
+def test_a_fit_that_was_too_short_comes_with_the_command_for_a_longer_one(tmp_path):
+    folder = write_run(tmp_path, warnings=["SVI has not settled; raise inference.num_steps", "odd"])
+    change(folder, "run.json", stages__fit__settings__inference={"method": "svi", "num_steps": 500})
+    told = advice(folder)[0]
+    assert told.then == "SVI has not settled; raise inference.num_steps. Odd."
+    assert shlex.split(told.command) == [
+        "python", "run.py", "inference.num_steps=1000", "out_dir=results_longer",
+    ]  # fmt: skip

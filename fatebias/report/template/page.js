@@ -98,9 +98,9 @@ function grid(title, columns, lines, reading) {
 
 // ---- charts of a card
 
-function ticks(limit) {
+function ticks(limit, most = 3.5) {
   const power = 10 ** Math.floor(Math.log10(limit));
-  const step = [0.2, 0.5, 1, 2, 5].map(each => each * power).find(each => limit / each <= 3.5) || power;
+  const step = [0.2, 0.5, 1, 2, 5].map(each => each * power).find(each => limit / each <= most) || power;
   const found = [];
   for (let k = -Math.floor(limit / step); k * step <= limit; k++) found.push(k * step);
   return [found, Math.max(0, -Math.floor(Math.log10(step) + 1e-9))];
@@ -143,7 +143,7 @@ function guideChart(guides, gene, d, label, limit, named) {
   for (const [key, value] of Object.entries({viewBox: `0 0 ${wide} ${height}`, width: wide, height, role: "img",
     "aria-label": `guides on ${label}`})) svg.setAttribute(key, value);
   const x = value => left + 6 + (value + limit) / (2 * limit) * 138;
-  const [places, digits] = ticks(limit);
+  const [places, digits] = ticks(limit, 2);
   for (const value of places) {
     draw(svg, "line", {x1: x(value), x2: x(value), y1: top - 4, y2: height - 28, class: Math.abs(value) < 1e-9 ? "zero" : "grid"});
     draw(svg, "text", {x: x(value), y: height - 14, "text-anchor": "middle"}, minus(value.toFixed(digits)));
@@ -238,7 +238,8 @@ function open(at) {
   if (fates.length) {
     parts.push(...grid("All fates", data.days, fates.map(([fate, values]) =>
       [fate, ...values.map(value => known(value) ? signed(100 * value, 1) : "\u2013")]),
-      "Change of each fate\u2019s probability in percentage points, averaged over the day\u2019s cells without the gene. They sum to zero."));
+      "Change of each fate\u2019s probability in percentage points, averaged over the day\u2019s cells without the gene. They sum to zero. "
+      + "All fates but one may lose probability to that one: a contrast asks which of its two fates loses more."));
   }
   byId("card-gene").textContent = name;
   byId("card-body").replaceChildren(...parts.filter(part => part !== null));
