@@ -20,6 +20,7 @@ class Output(NamedTuple):
 
 
 OUTPUTS: tuple[Output, ...] = (
+    Output("report", "report.html", "", "the report: open it in a browser, start here"),
     Output("hits", "hits_ranked.csv", "discover", "ranked hits"),
     Output("hits_plot", "hits.png", "discover", "picture of the top of the ranking"),
     Output("calls", "gene_calls.csv", "discover", "active days, time course, sign changes, least effects"),
