@@ -33,7 +33,8 @@ class ContrastResults:
     p_any: Array  # (L,) probability of an effect on any day
     course: tuple[str, ...]  # (L,)
     p_course: Array  # (L,)
-    flip_days: tuple[str, ...]  # (L,) such as d0-d2
+    flip_days: tuple[str, ...]  # (L,) pairs of labels, such as d0-d4;d2-d4
+    no_data: tuple[str, ...]  # (L,) labels of days without cells of the gene
     p_flip: Array  # (L,)
     mde: Array  # (L, D) least effect on that day alone that would have been called; NaN for hits
     mde_lasting: Array  # (L,)

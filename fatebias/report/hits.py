@@ -65,7 +65,7 @@ def _flags(
         yield (
             "flips",
             (
-                f"the direction changes between {_pairs(contrast.flip_days[g], day_labels)} "
+                f"the direction changes between days: {contrast.flip_days[g].replace(';', ', ')} "
                 f"(probability {chance(contrast.p_flip[g])})"
             ),
         )
@@ -78,6 +78,8 @@ def _flags(
         ]
         if against:
             yield "guides disagree", f"surely the other way: {', '.join(against)}"
+    if contrast.no_data[g]:
+        yield "no data", f"no cells on {contrast.no_data[g].replace(';', ', ')}: not called there"
     if len(gene.guides) == 1:
         yield "one guide", "a single guide: an off-target effect cannot be told apart"
     inactive = sum(guide.p_inactive is not None and guide.p_inactive > LIKELY for guide in gene.guides)
@@ -87,10 +89,3 @@ def _flags(
         yield "few cells", f"{min(gene.cells_by_day)} cells on one day"
     if gene.k_hat is not None and gene.k_hat > K_HAT_LIMIT:
         yield "not normal", f"the posterior is skewed (k-hat {plain(gene.k_hat, 2)}): errors are rough"
-
-
-def _pairs(flips: str, day_labels: Sequence[str]) -> str:
-    """Return pairs of days by their labels: d0-d2 is the first and the third day."""
-    pairs = [pair.split("-") for pair in flips.split(";")]
-    named = [" and ".join(day_labels[int(day.removeprefix("d"))] for day in pair) for pair in pairs]
-    return ", ".join(named)

@@ -57,9 +57,10 @@ def _contrast(
     assert ranked is not None
     assert calls is not None
     n_days = int(run.discovery["n_days"])
+    labels = day_labels(run)
     try:
         lfsr = _by_day(ranked, names.LFSR, n_days)
-        called = np.array([[f"d{d}" in days for d in range(n_days)] for days in _active(calls)])
+        called = np.array([[label in days for label in labels] for days in _active(calls)])
         called = called.reshape(lfsr.shape)
         change = _change(run, fate, list(ranked[names.GENE]), n_days, own)
         return ContrastResults(
@@ -74,11 +75,12 @@ def _contrast(
             postsd=_by_day(ranked, names.POSTSD, n_days),
             lfsr=lfsr,
             called=called,
-            best_day=ranked[names.BEST_DAY].to_numpy(dtype=np.int64),
+            best_day=np.array([labels.index(str(day)) for day in ranked[names.BEST_DAY]], dtype=np.int64),
             p_any=calls[names.P_ANY].to_numpy(dtype=float),
             course=tuple(map(str, calls[names.COURSE])),
             p_course=calls[names.P_COURSE].to_numpy(dtype=float),
-            flip_days=tuple("" if each != each else str(each) for each in calls[names.FLIP_DAYS]),
+            flip_days=_texts(calls[names.FLIP_DAYS]),
+            no_data=_texts(calls[names.NO_DATA]) if names.NO_DATA in calls else ("",) * len(calls),
             p_flip=calls[names.P_FLIP].to_numpy(dtype=float),
             mde=_by_day(calls, names.MDE, n_days),
             mde_lasting=_numbers(calls[names.MDE_LASTING]),
@@ -98,6 +100,10 @@ def _active(calls: pd.DataFrame) -> Iterator[set[str]]:
     """Yield the days on which each gene is called, by the run's own rule."""
     for days in calls[names.ACTIVE_DAYS]:
         yield set(str(days).split(";"))
+
+
+def _texts(column: pd.Series) -> tuple[str, ...]:
+    return tuple("" if each != each else str(each) for each in column)
 
 
 def _by_day(table: pd.DataFrame, prefix: str, n_days: int) -> Array:

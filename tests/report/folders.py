@@ -46,7 +46,7 @@ def write_run(
     for name in ("", *contrasts):
         below = root / "contrasts" / name if name else root
         below.mkdir(parents=True, exist_ok=True)
-        reports[name] = _discovery(below, genes, len(days), rng)
+        reports[name] = _discovery(below, genes, days, rng)
     _fit_tables(root, genes, days, fates, guides_per_gene, rng)
     _json(root / "screen_summary.json", _screen(genes, days, fates, guides_per_gene, ntc, rng))
     _json(root / "calibration.json", _calibration(days, suggested))
@@ -108,8 +108,10 @@ def _by_day(prefix: str, values: np.ndarray) -> dict[str, np.ndarray]:
     return {f"{prefix}{d}": values[:, d] for d in range(values.shape[1])}
 
 
-def _discovery(root: Path, genes: Sequence[str], n_days: int, rng: np.random.Generator) -> dict[str, Any]:
-    n = len(genes)
+def _discovery(
+    root: Path, genes: Sequence[str], days: Sequence[str], rng: np.random.Generator
+) -> dict[str, Any]:
+    n, n_days = len(genes), len(days)
     hit = np.arange(n) < n // 2
     effect = np.where(hit[:, None], rng.choice([-1, 1], (n, 1)) * rng.uniform(0.4, 1.4, (n, n_days)), 0.01)
     effect[0, -1] *= -1  # the first gene flips
@@ -118,15 +120,16 @@ def _discovery(root: Path, genes: Sequence[str], n_days: int, rng: np.random.Gen
     ranked = {
         "gene": genes, **_by_day("betahat_d", effect * 1.1), **_by_day("se_d", np.full((n, n_days), 0.1)),
         **_by_day("postmean_d", effect), **_by_day("postsd_d", np.full((n, n_days), 0.08)),
-        **_by_day("lfsr_d", lfsr), "lfsr_min": lfsr[:, 0], "best_day": np.zeros(n, int), "hit_anyday": hit,
+        **_by_day("lfsr_d", lfsr), "lfsr_min": lfsr[:, 0], "best_day": [days[0]] * n, "hit_anyday": hit,
     }  # fmt: skip
-    every = ";".join(f"d{d}" for d in range(n_days))
+    every = ";".join(days)
     calls = {
         "gene": genes, "hit_anyday": hit, "active_days": np.where(hit, every, ""),
         "n_active_days": np.where(hit, n_days, 0), "p_any": np.where(hit, 1.0, 0.1),
-        "peak_day": np.zeros(n, int), "p_peak": np.full(n, 0.3),
+        "peak_day": [days[0]] * n, "p_peak": np.full(n, 0.3),
         "course": ["reversing", *["persistent"] * (n - 1)], "p_course": np.full(n, 0.9),
-        "flip_days": [f"d0-d{n_days - 1}" if n_days > 1 else "", *[""] * (n - 1)],
+        "flip_days": [f"{days[0]}-{days[-1]}" if n_days > 1 else "", *[""] * (n - 1)],
+        "no_data": [""] * n,
         "p_flip": np.where(np.arange(n) == 0, 1.0, 0.0),
         **_by_day("mde_d", np.where(hit[:, None], np.nan, np.full((n, n_days), 0.6))),
         "mde_lasting": np.where(hit, empty, 0.3),

@@ -55,7 +55,7 @@ def test_effects_are_those_of_the_tables_and_calls_those_of_the_run(run_folder):
 
 def test_a_call_on_some_days_alone_is_a_call_on_those(tmp_path):
     folder = write_run(tmp_path, contrasts=())
-    edited(folder, "gene_calls.csv", active_days=["d0", "d1;d3", "d2", "", "", ""])
+    edited(folder, "gene_calls.csv", active_days=["d0", "d2;d6", "d4", "", "", ""])
     _, (own,), _, _ = gathered(folder)
     assert own.called.astype(int).tolist()[:3] == [[1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0]]
 
@@ -150,7 +150,7 @@ def test_a_run_that_nothing_speaks_against_gets_no_advice(tmp_path):
 
 def test_rows_have_the_surest_day_its_points_and_what_to_look_at(tmp_path):
     folder = write_run(tmp_path, contrasts=())
-    edited(folder, "hits_ranked.csv", best_day=[3, 0, 0, 0, 0, 0], postmean_d3=[0.8] + [0.1] * 5)
+    edited(folder, "hits_ranked.csv", best_day=["d6", *["d0"] * 5], postmean_d3=[0.8] + [0.1] * 5)
     guides = {f"betahat_d{d}": [-0.9, 0.5, 0.5] + [0.1] * 15 for d in range(4)}
     edited(folder, "guide_summary.csv", **guides, p_inactive=[0.9] + [0.1] * 17)
     run, contrasts, genes, days = gathered(folder)
@@ -160,7 +160,7 @@ def test_rows_have_the_surest_day_its_points_and_what_to_look_at(tmp_path):
     assert (first.agree, first.guides) == (2, 3)
     flags = dict(first.flags)
     assert flags["guides disagree"] == "surely the other way: A_sg1"
-    assert flags["flips"].startswith("the direction changes between d0 and d6")
+    assert flags["flips"].startswith("the direction changes between days: d0-d6")
     assert flags["inactive guides"].startswith("1 of 3")
     assert "k-hat 0.9" in flags["not normal"]
 
