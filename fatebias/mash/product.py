@@ -97,7 +97,7 @@ def _likeliest(prior: Prior, most: int) -> _Factor:
     null = prior.scales == 0
     some = np.flatnonzero(~null)
     some = some[np.argsort(-prior.weights[some], kind="stable")][: most - 1]
-    place = np.append(np.flatnonzero(null) if null.any() else -1, some).astype(np.intp)
+    place = np.append(np.flatnonzero(null)[:1] if null.any() else -1, some).astype(np.intp)
     weights = np.append(prior.weights[null].sum(), prior.weights[some])
     nothing = np.zeros((1, prior.n_days, prior.n_days))
     return _Factor(place, weights / weights.sum(), np.concatenate([nothing, prior.covariances[some]]))

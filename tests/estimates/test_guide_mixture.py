@@ -23,6 +23,7 @@ from fatebias.config import (
 )
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import ConfigError
+from fatebias.estimates.day_noise import with_day_noise
 from fatebias.estimates.estimates import GuideEstimates
 from fatebias.estimates.from_fit import gene_estimates
 from fatebias.estimates.guide_evidence import SIZES, SPREADS, Shares, sets_of_active, settle_shares
@@ -231,6 +232,18 @@ def test_guides_of_genes_without_effect_have_their_own_spread():
     )
     assert np.median((none / some)[theta == 0]) > 2
     assert np.median((none / some)[theta != 0]) < 0.5
+
+
+def test_a_guide_with_little_noise_by_day_is_not_taken_for_inactive():
+    """Half of the guides have noise, which is integrated out of all; none has an effect."""
+    rng = np.random.default_rng(0)
+    gene = np.repeat(np.arange(60), 4)
+    seen = 0.05 * rng.normal(size=(240, 3)) + 0.3 * rng.normal(size=(240, 3)) * (np.arange(240)[:, None] % 2)
+    guides = GuideLikelihood(np.tile(400 * np.eye(3), (240, 1, 1)), 400 * seen, np.zeros(240))
+    noisy = with_day_noise(guides, np.full((240, 1), 0.5 * 0.3**2))
+    assert np.ptp(noisy.log_factor) > 2
+    found = average_over_guesses(noisy, gene, SPREADS[:, None], np.ones((3, 1)))
+    assert found.share < 0.2
 
 
 @pytest.mark.parametrize("lasting", [True, False])
