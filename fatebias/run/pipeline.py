@@ -269,7 +269,8 @@ class _Run:
 
             write_report(self.paths.root)
         except Exception as error:  # whatever it is: hours of fitting must not end in it
-            set_aside(self.paths, [self.paths.report])
+            with contextlib.suppress(OSError):
+                set_aside(self.paths, [self.paths.report])
             log.warning("no %s: %s; all other results are there", self.paths.report.name, error)
 
     def _gene_summary_hash(self) -> str:
