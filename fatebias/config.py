@@ -386,6 +386,7 @@ class DiscoveryConfig:
     covariances: str = "canonical"
     rank_one: str = "keep"
     null_correlation: str = "simple"
+    likelihood: str = "exact"
     fates: str = "alone"
     mash_lfsr_thresh: float = 0.05
     lfsr_thresh: float = 0.05
@@ -407,6 +408,7 @@ class DiscoveryConfig:
         _one_of(
             "discovery.null_correlation", self.null_correlation, ("simple", "identity", "fit", "per_gene")
         )
+        _one_of("discovery.likelihood", self.likelihood, ("exact", "moments"))
         _one_of("discovery.fates", self.fates, ("alone", "together"))
         _one_of("discovery.anyday_correction", self.anyday_correction, ("none", "bonferroni"))
         _positive("discovery.effect_size_eps", self.effect_size_eps, zero=True)
