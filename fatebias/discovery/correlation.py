@@ -46,8 +46,8 @@ def exact_likelihood(
 ) -> EffectLikelihood | None:
     """Return the likelihood with several normals a gene where mash can take it, else None.
 
-    That is where ``cfg.likelihood`` is ``exact`` and each gene has its own errors; every other choice of the error correlation replaces them.
-    Normals with a nearly singular correlation are mended as in `from_fit`.
+    That is where ``cfg.likelihood`` is ``exact`` and each gene has its own errors; every other choice of the
+    error correlation replaces them. Normals with a nearly singular correlation are mended as in `from_fit`.
     """
     if likelihood is None or cfg.likelihood == "moments" or _kind(cfg, se) != "per_gene":
         return None
