@@ -52,6 +52,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "auto": {"likelihood_weight": "auto"},
     "unshrunken_simple": {**BEFORE, "discovery.null_correlation": "simple"},
     "calibrated": {"preset": "calibrated"},
+    "moments": {"preset": "calibrated"},  # mash is given one normal a gene
+    "together": {"preset": "calibrated", "discovery.fates": "together"},
     "calibrated_before": BEFORE,
     "mean_field": {
         "inference.method": "svi",
@@ -118,6 +120,8 @@ def ours(screen: Screen, theta: Array, design: Design, setting: str) -> list[dic
     fit = fit_screen(screen, cfg, weight)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
     estimates = gene_estimates(screen, cfg, posterior, weight)
+    if setting == "moments":
+        estimates = dataclasses.replace(estimates, likelihood=None)
     table = call_given(screen, cfg, estimates)
     given = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
     figures = {

@@ -6,8 +6,8 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-# What Hydra reads as text without quotes (its grammar's ID and a few signs), and nothing else.
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+# What Hydra reads as text without quotes (its grammar's ID and a few signs; a path), and nothing else.
+PLAIN = re.compile(r"/?[A-Za-z_][A-Za-z0-9_./-]*")
 # Words that Hydra would read as no text, and names that it reads as functions or interpolations.
 OTHER_KINDS = {"null", "true", "false", "yes", "no", "on", "off", "inf", "nan"}
 

@@ -32,6 +32,7 @@ ROOMS = [
     "estimates",
     "discovery",
     "pl",
+    "report",
     "api",
     "fatebias",
     "checks",

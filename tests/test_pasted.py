@@ -38,6 +38,8 @@ HOSTILE = [
     "#x",
     "a\tb",
     "~x",
+    "/data/run-1.5/x",
+    "/1e5",
     "*",
     "",
     " padded ",
@@ -73,3 +75,7 @@ def test_what_needs_no_quotes_has_none():
     assert setting("data.Kmax", 40) == "data.Kmax=40"
     assert setting("data.day_key", "stage") == "data.day_key=stage"
     assert setting("data.day_order", ["d0", "d2"]) == "'data.day_order=[d0,d2]'"
+
+
+def test_a_path_needs_no_quotes():
+    assert setting("out_dir", "/data/my_run-2") == "out_dir=/data/my_run-2"

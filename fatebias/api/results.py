@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fatebias import names
 from fatebias.api.settings import make_config
 from fatebias.config import Config
 from fatebias.errors import DataError
@@ -119,7 +120,7 @@ class FitResult:
         """
         paths = prepare_out_dir(Path(folder))
         set_aside(paths, [getattr(paths, each.name) for each in OUTPUTS if each.stage not in ("", "fit")])
-        set_aside(paths, [paths.contrasts])
+        set_aside(paths, [paths.contrasts, paths.report])
         record = RunRecord(paths)
         record.content["stages"] = {}
         record.start(command=["fatebias.fit"], seed=self.config.seed)
@@ -154,15 +155,19 @@ class FitResult:
 def write_fit(result: FitResult, paths: RunPaths) -> None:
     """Write the files of the stage ``fit``, but for the screen's summary and the loss, which come before."""
     import numpy as np
+    import pandas as pd
 
     from fatebias.pl._loss import loss_figure
     from fatebias.pl.save import save_png
 
     suggested = {name: value for name, value in result.weight.items() if name != "summary"}
+    labels = result.screen["day_labels"]
+    days = pd.DataFrame({"column": [f"d{d}" for d in range(len(labels))], names.DAY: labels})
     atomic_json(paths.calibration, {"likelihood_weight": result.config.likelihood_weight, **suggested})
     with atomic_path(paths.posterior) as draft:
         np.savez_compressed(draft, **result.arrays)
     for path, table in (
+        (paths.days, days),
         (paths.guide_summary, result.guides),
         (paths.gene_summary, result.effects),
         (paths.marginal_effects, result.marginal),

@@ -11,7 +11,7 @@ alone would hide an effect behind the few guesses under which it is uncertain.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,9 @@ def average_over_guesses(
 ) -> Averaged:
     """Average theta over which guides are active and how far they vary, spreads (K, F*), gene by gene."""
     n_genes, width = int(gene.max()) + 1, len(same)
+    # Noise by day, integrated out before, is that of inactive guides, too. Evidence counts from theirs, else
+    # a guide that happens to show little of it would be taken for inactive.
+    guides = replace(guides, log_factor=np.zeros(len(gene)))
     absorbed = [guides.absorb(same, spread) for spread in spreads]
     genes = [_GeneGuesses.of(absorbed, np.flatnonzero(gene == g)) for g in range(n_genes)]
     evidence = [each.evidence(same) for each in genes]

@@ -20,6 +20,7 @@ class Output(NamedTuple):
 
 
 OUTPUTS: tuple[Output, ...] = (
+    Output("report", "report.html", "", "the report: open it in a browser, start here"),
     Output("hits", "hits_ranked.csv", "discover", "ranked hits"),
     Output("hits_plot", "hits.png", "discover", "picture of the top of the ranking"),
     Output("calls", "gene_calls.csv", "discover", "active days, time course, sign changes, least effects"),
@@ -28,6 +29,7 @@ OUTPUTS: tuple[Output, ...] = (
     Output("guide_summary", "guide_summary.csv", "fit", "the same for each CRISPR guide"),
     Output("marginal_effects", "marginal_effects.csv", "fit", "effects in probability, averaged over cells"),
     Output("posterior", "posterior.npz", "fit", "effects on all fates, with their covariance"),
+    Output("days", "days.csv", "fit", "which column is which day", closing=False),
     Output("calibration", "calibration.json", "fit", "likelihood weight that the data suggest"),
     Output("loss", "loss_trace.csv", "fit", "loss of every step", closing=False),
     Output("loss_plot", "loss.png", "fit", "picture of the loss", closing=False),

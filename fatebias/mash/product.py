@@ -30,6 +30,7 @@ MOST_COMPONENTS = 200  # of the product; each fate keeps its likeliest component
 FEWEST_OF_A_FATE = 3  # the null and two more: with fewer a fate has hardly a mixture
 NEGLIGIBLE_WEIGHT = 1e-6  # of components that are left out in the end
 LEAST_NULL = 0.02  # weight of no effect to begin with, on all fates and on one
+NONE_AT_ALL = 1e-9  # genes with an effect: with fewer there are none whose weights could be found
 MOST_ROUNDS = 2000
 SETTLED = 1e-9  # change of the mean log-likelihood from round to round
 
@@ -96,7 +97,7 @@ def _likeliest(prior: Prior, most: int) -> _Factor:
     null = prior.scales == 0
     some = np.flatnonzero(~null)
     some = some[np.argsort(-prior.weights[some], kind="stable")][: most - 1]
-    place = np.append(np.flatnonzero(null) if null.any() else -1, some).astype(np.intp)
+    place = np.append(np.flatnonzero(null)[:1] if null.any() else -1, some).astype(np.intp)
     weights = np.append(prior.weights[null].sum(), prior.weights[some])
     nothing = np.zeros((1, prior.n_days, prior.n_days))
     return _Factor(place, weights / weights.sum(), np.concatenate([nothing, prior.covariances[some]]))
@@ -112,10 +113,11 @@ def _fit_weights(by_gene: Array, alone: Sequence[Array], nullweight: float) -> t
     shape = tuple(len(weights) for weights in alone)
     share = max(min(weights[0] for weights in alone), LEAST_NULL)  # without any effect
     by_fate = [_given_some(weights, share) for weights in alone]
+    no_effect = np.eye(1, lik.shape[1])[0]
     before = -np.inf
     for _ in range(MOST_ROUNDS):
-        weights = (1 - share) * _product(by_fate)
-        weights[0] += share
+        some = (1 - share) * _product(by_fate)  # (P,) of genes with an effect on some fate
+        weights = some + share * no_effect
         fitted = lik @ weights
         loglik = float(np.log(fitted).sum())
         penalty = (nullweight - 1) * np.log(share) if nullweight > 1 else 0.0
@@ -125,9 +127,10 @@ def _fit_weights(by_gene: Array, alone: Sequence[Array], nullweight: float) -> t
         before = objective
         expected = lik.T @ (1 / fitted)
         none = share * expected[0]  # genes without any effect
-        counts = weights * expected  # (P,) genes by product
-        counts[0] -= none
+        counts = some * expected  # (P,)
         share = (none + nullweight - 1) / (len(lik) + nullweight - 1)
+        if counts.sum() < NONE_AT_ALL:
+            break
         grid = counts.reshape(shape)
         for f in range(len(shape)):
             own = grid.sum(axis=tuple(i for i in range(len(shape)) if i != f))

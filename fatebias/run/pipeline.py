@@ -101,6 +101,7 @@ class _Run:
             self._set_outdated_checks_aside()
             for check in CHECKS:
                 self._check(check)
+            self._report()
         except BaseException as error:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
@@ -257,6 +258,20 @@ class _Run:
                 fate=screen.get("contrast"),
                 against=(screen.get("fates") or [None])[0],
             )
+
+    def _report(self) -> None:
+        """Write the report, without hits set that of an earlier run aside; its failure costs nothing else."""
+        if not self._noted("discover"):
+            set_aside(self.paths, [self.paths.report])
+            return
+        try:
+            from fatebias.report.page import write_report
+
+            write_report(self.paths.root)
+        except Exception as error:  # whatever it is: hours of fitting must not end in it
+            with contextlib.suppress(OSError):
+                set_aside(self.paths, [self.paths.report])
+            log.warning("no %s: %s; all other results are there", self.paths.report.name, error)
 
     def _gene_summary_hash(self) -> str:
         try:

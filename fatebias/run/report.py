@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fatebias import names
@@ -21,6 +21,7 @@ def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
     ranked = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
     lines = _ranking(paths, record) if ranked else []
     fit = record["stages"].get("fit", {})
+    lines += _columns(fit.get("screen", {}).get("day_labels", []))
     lines += [f"NOT CONVERGED: {each}" for each in fit.get("warnings", [])]
     lines += [f"note: {each}" for each in fit.get("notes", [])]
     lines += _calibration(record)
@@ -33,6 +34,15 @@ def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
         folder = paths.contrast(name).root.relative_to(paths.root)
         lines.append(f"  {f'{folder}/':<28} the same for {name}: {found['n_hits']} hits")
     return "\n".join(lines)
+
+
+def _columns(labels: Sequence[object]) -> list[str]:
+    """Return which day each column of the tables is, where their numbers are not the days' labels."""
+    numbers = [f"d{d}" for d in range(len(labels))]
+    if numbers == [str(label) for label in labels]:
+        return []
+    told = ", ".join(f"{number} is day {label}" for number, label in zip(numbers, labels, strict=True))
+    return [f"in the columns of the tables {told} (days.csv)"]
 
 
 def _calibration(record: Mapping[str, Any]) -> list[str]:

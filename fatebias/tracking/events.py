@@ -103,7 +103,7 @@ def read_run(root: Path) -> TrackedRun | None:
         params=parameters(settings, entry["choices"]),
         tags=entry["tags"],
         metrics=entry["metrics"],
-        artifacts=_artifacts(record["stages"]),
+        artifacts=_artifacts(root, record["stages"]),
         planned_steps=settings.get("inference", {}).get("num_steps"),
         has_loss=_has_loss(root, record["stages"].get("fit")),
     )
@@ -122,8 +122,10 @@ def _settings(root: Path) -> dict[str, Any]:
     return found
 
 
-def _artifacts(stages: Mapping[str, Any]) -> list[str]:
+def _artifacts(root: Path, stages: Mapping[str, Any]) -> list[str]:
     found = dict.fromkeys([PLACES["config"], PLACES["record"], PLACES["loss"]])
+    if (root / PLACES["report"]).is_file():  # of no stage: it is made of the files of all
+        found[PLACES["report"]] = None
     for stage in stages.values():
         if stage.get("status") == "done":
             found |= dict.fromkeys(stage.get("outputs", {}))

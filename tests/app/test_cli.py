@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fatebias import compose
+from tests.report.folders import write_run
 
 RUN_PY = Path(__file__).parents[2] / "run.py"
 HEAVY = "torch pyro mlflow anndata pandas numpy scipy matplotlib submitit".split()
@@ -189,3 +190,14 @@ def test_what_a_run_tells_stands_on_stdout_and_dated_in_its_log(terminal, tmp_pa
         "INFO fatebias: a note of the fake",
         "WARNING fatebias: a warning of the fake",
     ]
+
+
+def test_report_writes_the_page_of_a_finished_run(terminal, tmp_path):
+    folder = write_run(tmp_path / "results")
+    done = terminal("report", "results")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "results/report.html\n", "")
+    assert (folder / "report.html").is_file()
+    refused = terminal("report", "nowhere")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("there is no finished discovery to report\n  where: nowhere\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]

@@ -95,6 +95,10 @@ def test_a_run_from_an_empty_folder_writes_its_files_there(fatebias, tmp_path):
     assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "done"
     assert (tmp_path / "out" / "hits_ranked.csv").stat().st_size > 0
     assert (tmp_path / "out" / "run.log").stat().st_size > 0
+    page = tmp_path / "out" / "report.html"
+    page.unlink()  # the template travels in the wheel
+    assert fatebias("report", "out", cwd=tmp_path).stdout == "out/report.html\n"
+    assert page.stat().st_size > 0
 
 
 def test_an_experiment_of_one_s_own_is_swept_in_several_processes(fatebias, tmp_path):

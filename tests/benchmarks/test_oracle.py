@@ -11,6 +11,7 @@ from scipy.stats import norm
 from benchmarks.oracle import draw_effects, oracle, share_without_effect
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.simulation.truth import draw_truth
+from fatebias.mash.effect_likelihood import EffectLikelihood, Rows
 
 SIMULATE = SimulateConfig(n_genes=2000, active_share=0.25, effect_min=0.1, effect_max=0.35)
 
@@ -27,6 +28,23 @@ def test_one_size_of_effect_has_its_posterior_in_closed_form():
     np.testing.assert_allclose(found.above[:, 0], density[:, 1], rtol=0.03)
     np.testing.assert_allclose(found.lfsr[:, 0], 1 - density[:, 1:].max(axis=1), rtol=0.03)
     np.testing.assert_array_equal(found.sign[1:, 0], [1, -1])
+
+
+def test_several_normals_a_gene_are_weighed_where_there_is_an_effect_and_where_there_is_none():
+    sd, simulate = np.array([0.2, 0.4]), of("persistent", effect_min=0.4, effect_max=0.4)
+    told = EffectLikelihood(
+        np.array([[0.5], [0.1]]),
+        sd[:, None, None] ** 2,
+        np.log([0.9, 0.1]),
+        np.log([0.3, 0.7]),
+        Rows.of([2]),
+    )
+    found = oracle(np.zeros((1, 1)), np.ones((1, 1, 1)), simulate, likelihood=told)
+    seen = norm.pdf(told.mean, [0.0, 0.4, -0.4], sd[:, None])  # (2, effects)
+    density = [0.75 * np.array([0.9, 0.1]) @ seen[:, 0], *(0.125 * np.array([0.3, 0.7]) @ seen[:, 1:])]
+    density /= np.sum(density)
+    np.testing.assert_allclose(found.above[0, 0], density[1], rtol=0.03)
+    np.testing.assert_allclose(found.below[0, 0], density[2], rtol=0.03)
 
 
 def test_nothing_is_called_where_there_are_no_effects():

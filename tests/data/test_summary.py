@@ -23,10 +23,15 @@ def test_counts_against_the_file(parts, load):
     assert summary["guides"]["assignments"] == held.sum()
     assert summary["guides"]["ntc_share"] == held[:, 4:].sum() / held.sum()
     assert summary["guides"]["cells_with_ntc_only"] == int((held[:, :4].sum(axis=1) == 0).sum())
-    assert summary["genes"]["guides_and_cells"] == {
-        "GATA2": {"guides": 2, "cells": int(held[:, :2].any(axis=1).sum())},
-        "TBXT": {"guides": 2, "cells": int(held[:, 2:4].any(axis=1).sum())},
-    }
+    for gene, columns in (("GATA2", slice(0, 2)), ("TBXT", slice(2, 4))):
+        carries = held[:, columns].any(axis=1)
+        by_day = [int(carries[parts.obs["day"].to_numpy() == day].sum()) for day in ("d0", "d1", "d2")]
+        assert summary["genes"]["guides_and_cells"][gene] == {
+            "guides": 2,
+            "cells": int(carries.sum()),
+            "cells_by_day": by_day,
+        }
+    assert len(summary["genes"]["guides_and_cells"]) == 2
     assert summary["guide_cells"] == dict(
         zip(parts.guides.columns[:4], held[:, :4].sum(axis=0).tolist(), strict=True)
     )

@@ -51,7 +51,8 @@ def hits(tmp_path_factory):
     guide_map = pd.read_csv(files.guide_map)
     strong = truth.loc[truth["theta"].abs().where(truth["contrast"] == "MES", 0).idxmax(), "gene"]
     own = guide_map.loc[guide_map["gene_name"] == strong, "guide_name"]
-    held = adata.obsm["guide"][own].to_numpy().sum(axis=1) > 0
+    of_strong = np.isin(np.asarray(adata.uns["guide_names"]), own)
+    held = np.asarray(adata.obsm["guide"][:, of_strong].sum(axis=1)).ravel() > 0
     late = adata.obs["day"].astype(str).isin(["d2", "d3"]).to_numpy()
     screen = fb.read_screen(adata[~(held & late)].copy(), guides=guide_map)
     fit = fb.fit(screen, preset="calibrated", inference="laplace", progress=False)

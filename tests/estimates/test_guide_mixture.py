@@ -23,9 +23,10 @@ from fatebias.config import (
 )
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.errors import ConfigError
+from fatebias.estimates.day_noise import with_day_noise
 from fatebias.estimates.estimates import GuideEstimates
 from fatebias.estimates.from_fit import gene_estimates
-from fatebias.estimates.guide_evidence import SIZES, SPREADS, Shares, sets_of_active
+from fatebias.estimates.guide_evidence import SIZES, SPREADS, Shares, sets_of_active, settle_shares
 from fatebias.estimates.guide_likelihood import GuideLikelihood
 from fatebias.estimates.guide_mixture import GuideMixtureFit, _GeneGuesses, average_over_guesses
 from fatebias.estimates.sandwich import BROAD
@@ -231,6 +232,37 @@ def test_guides_of_genes_without_effect_have_their_own_spread():
     )
     assert np.median((none / some)[theta == 0]) > 2
     assert np.median((none / some)[theta != 0]) < 0.5
+
+
+def test_a_guide_with_little_noise_by_day_is_not_taken_for_inactive():
+    """Half of the guides have noise, which is integrated out of all; none has an effect."""
+    rng = np.random.default_rng(0)
+    gene = np.repeat(np.arange(60), 4)
+    seen = 0.05 * rng.normal(size=(240, 3)) + 0.3 * rng.normal(size=(240, 3)) * (np.arange(240)[:, None] % 2)
+    guides = GuideLikelihood(np.tile(400 * np.eye(3), (240, 1, 1)), 400 * seen, np.zeros(240))
+    noisy = with_day_noise(guides, np.full((240, 1), 0.5 * 0.3**2))
+    assert np.ptp(noisy.log_factor) > 2
+    found = average_over_guesses(noisy, gene, SPREADS[:, None], np.ones((3, 1)))
+    assert found.share < 0.2
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_the_course_of_effects_is_learnt(lasting):
+    """A lasting effect of guides that agree is no chance of guides that vary."""
+    rng = np.random.default_rng(0)
+    gene = np.repeat(np.arange(40), 4)
+    theta = np.where(rng.random((40, 1)) < 0.5, rng.normal(0, 0.5, (40, 3)), 0.0)
+    if lasting:
+        theta = np.repeat(theta[:, :1], 3, axis=1)
+    seen = theta[gene] + 0.1 * rng.normal(size=(160, 3)) + 0.3 * rng.normal(size=(160, 1))
+    guides = GuideLikelihood(np.tile(100 * np.eye(3), (160, 1, 1)), 100 * seen, np.zeros(160))
+    same = np.ones((3, 1))
+    absorbed = [guides.absorb(same, np.array([spread])) for spread in SPREADS]
+    genes = [_GeneGuesses.of(absorbed, np.flatnonzero(gene == g)) for g in range(40)]
+    shares = settle_shares([each.evidence(same) for each in genes])
+    assert shares.courses[0 if lasting else 1] > 0.7
+    assert 0.3 < shares.sizes[1:].sum() < 0.7
+    assert 0.22 < shares.spreads @ SPREADS < 0.4
 
 
 def test_a_wide_choice_of_guesses_leaves_few_normals():

@@ -108,6 +108,18 @@ def test_more_fates_have_fewer_components_each():
     assert FEWEST_OF_A_FATE**4 <= MOST_COMPONENTS
 
 
+@pytest.mark.parametrize("nullweight", [1.0, 10.0])
+@pytest.mark.parametrize(
+    "prior", [PRIOR, Prior.of(np.ones(1), np.zeros((1, 2, 2)))], ids=["some", "null alone"]
+)
+def test_where_no_gene_has_an_effect(prior, nullweight):
+    _, likelihood = drawn(active=0.0)
+    nothing = EffectLikelihood.normal(0.01 * likelihood.mean, likelihood.covariance)
+    found = fit_product(nothing, [prior, prior], nullweight)
+    assert Exact(nothing, found.prior, np.eye(4)[:2]).posterior.nothing.min() > 0.999
+    assert np.isfinite(found.loglik)
+
+
 def test_a_fate_without_a_null_of_its_own():
     _, likelihood = drawn(active=1.0)
     some = Prior.of(np.array([0.5, 0.5]), np.array([0.3 * np.ones((2, 2)), 0.2 * np.eye(2)]))

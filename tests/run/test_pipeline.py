@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -71,6 +72,7 @@ def test_a_run_writes_all_that_the_format_asks_for(finished):
         "gene_summary_mash_out.csv",
         "hits.png",
         "loss.png",
+        "report.html",
     ):
         assert (finished / name).stat().st_size > 0
     assert len(pd.read_csv(finished / "loss_trace.csv")) == 20
@@ -378,3 +380,27 @@ def test_notes_of_a_fit_are_said_once_in_the_last_lines(tmp_path, caplog):
     note = "calibration.method=controls is not possible on this screen"
     assert note in caplog.records[-1].getMessage()
     assert caplog.text.count(note) == 1
+
+
+def test_a_report_that_fails_costs_nothing_else(finished, tmp_path, monkeypatch, caplog):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+
+    def fail(_):
+        raise ValueError("no such axis")
+
+    monkeypatch.setattr("fatebias.report.page.write_report", fail)
+    pipeline.run(config(folder))
+    assert record(folder)["status"] == "done"
+    assert not (folder / "report.html").exists()  # that of the earlier run is not taken for this one's
+    (told,) = [
+        each for each in caplog.records if "report.html" in each.getMessage() and each.levelname == "WARNING"
+    ]
+    assert told.getMessage() == "no report.html: no such axis; all other results are there"
+
+
+def test_without_hits_an_earlier_report_is_set_aside(tmp_path):
+    (tmp_path / "report.html").write_text("of an earlier fit")
+    pipeline.run(config(tmp_path, stages=["fit"]))
+    assert not (tmp_path / "report.html").exists()
+    assert (tmp_path / "superseded" / "report.html").read_text() == "of an earlier fit"

@@ -39,7 +39,7 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
     table = _cells_by_day_and_rep(screen)
     cells_of_guide = np.bincount(screen.guide_ids.ravel(), minlength=screen.G + 1)
     guides_of_gene = np.bincount(screen.gene_of_guide[1:], minlength=screen.L + 1)
-    cells_of_gene = _cells_of_genes(screen)
+    cells_of_gene = _cells_of_genes(screen)  # (L + 1, D)
     notes, warnings = list(account.notes), list(account.warnings)
     notes += _notes(screen, account, table)
     warnings += _warnings(account)
@@ -85,7 +85,11 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
             "without_guide_column": list(guides.missing_genes),
             "without_cells": list(account.genes_without_cells),
             "guides_and_cells": {
-                gene: {"guides": int(guides_of_gene[g]), "cells": int(cells_of_gene[g])}
+                gene: {
+                    "guides": int(guides_of_gene[g]),
+                    "cells": int(cells_of_gene[g].sum()),
+                    "cells_by_day": cells_of_gene[g].tolist(),
+                }
                 for g, gene in enumerate(screen.gene_names, start=1)
             },
         },
@@ -150,12 +154,13 @@ def _cells_by_day_and_rep(screen: Screen) -> NDArray[np.int64]:
 
 
 def _cells_of_genes(screen: Screen) -> NDArray[np.int64]:
-    """Count the cells that hold at least one guide of each gene, (L + 1,); entry 0 is meaningless."""
-    gene = screen.gene_of_guide[screen.guide_ids]
+    """Count the cells that hold at least one guide of each gene by day, (L + 1, D); row 0 is meaningless."""
+    gene = screen.gene_of_guide[screen.guide_ids]  # (N, K)
     # Guide ids are sorted within a cell and guides by gene: a gene's guides stand side by side.
     first = np.ones(gene.shape, dtype=bool)
     first[:, 1:] = gene[:, 1:] != gene[:, :-1]
-    return np.bincount(gene[first], minlength=screen.L + 1)
+    at = gene * screen.D + screen.day[:, None]
+    return np.bincount(at[first], minlength=(screen.L + 1) * screen.D).reshape(screen.L + 1, screen.D)
 
 
 def _notes(screen: Screen, account: Account, table: NDArray[np.int64]) -> list[str]:

@@ -1,0 +1,135 @@
+"""The page: its content from the run's files, its text from the template."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from fatebias.files.atomic import atomic_text
+from fatebias.report.advice import what_next
+from fatebias.report.cards import cards_json
+from fatebias.report.command import again
+from fatebias.report.content import Page, Table
+from fatebias.report.hits import rows
+from fatebias.report.judged import calibration, convergence
+from fatebias.report.methods import methods
+from fatebias.report.overview import overview
+from fatebias.report.results import all_contrasts, all_genes, day_labels
+from fatebias.report.run_files import RunFiles, read_run
+from fatebias.report.screen import screen
+from fatebias.report.verdict import calls_table, facts, sentence
+
+HERE = Path(__file__).parent / "template"
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write ``report.html`` of a finished run and return its path.
+
+    Only the files of the run are read, neither the screen nor the fit is needed: it takes a second or two.
+
+    Parameters
+    ----------
+    folder
+        The run's ``out_dir``.
+
+    Returns
+    -------
+    pathlib.Path
+        Of the page: one file without any connection to others or to the network.
+
+    Raises
+    ------
+    DataError
+        When the folder holds no finished discovery, or a file of it cannot be read.
+    OutputError
+        When the page cannot be written.
+
+    Examples
+    --------
+    >>> import fatebias as fb
+    >>> fb.write_report("results")  # doctest: +SKIP
+    PosixPath('results/report.html')
+    """
+    run = read_run(Path(folder))
+    atomic_text(run.paths.report, render(page_of(run)))
+    return run.paths.report
+
+
+def page_of(run: RunFiles) -> Page:
+    """Return everything that the page says."""
+    days = day_labels(run)
+    contrasts = all_contrasts(run)
+    genes = all_genes(run, contrasts)
+    rule = _rule(run, len(days))
+    further = (calibration(run, len(days)), convergence(run), screen(run))
+    return Page(
+        title=f"{run.paths.root.absolute().name}: fatebias",
+        verdict=sentence(contrasts[0]),
+        calls=calls_table(contrasts, days),
+        facts=facts(run, contrasts, rule),
+        advice=what_next(run, contrasts, genes, days),
+        day_labels=days,
+        contrasts=tuple(each.title for each in contrasts),
+        rule=rule,
+        rows=rows(contrasts, genes, days),
+        overview=overview(contrasts, genes, days),
+        sections=tuple(section for section in further if section is not None),
+        methods=methods(run, contrasts, rule),
+        versions=_versions(run),
+        command=again(run),
+        cards=cards_json(contrasts, genes, days),
+    )
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML: names are text wherever they stand, and only the page's own script runs."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from fatebias.report import text
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"lfsr": text.lfsr, "signed": text.signed, "chance": text.chance}
+    script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    template = environment.get_template("page.html")
+    own: dict[str, Any] = {"script": Markup(script), "style": Markup(style), "cards": Markup(page.cards)}
+    return template.render(page=page, digest=digest, **own)
+
+
+def _rule(run: RunFiles, n_days: int) -> str:
+    """Return what makes a call, in words."""
+    settings = run.config.get("discovery", {})
+    ash = settings.get("method") == "ashr"
+    threshold = float(settings.get("lfsr_thresh" if ash else "mash_lfsr_thresh", 0.05))
+    if settings.get("anyday_correction") == "bonferroni":
+        threshold /= n_days
+    parts = [f"the lfsr is below {threshold:g}"]
+    if ash and settings.get("qvalue_thresh") is not None:
+        parts.append(f"the q value is below {settings['qvalue_thresh']:g}")
+    if settings.get("effect_prob_large_min") is not None:
+        parts.append(
+            f"an effect beyond {settings['effect_size_eps']:g} logits has a probability of at least "
+            f"{settings['effect_prob_large_min']:g}"
+        )
+    return " and ".join(parts)
+
+
+def _versions(run: RunFiles) -> Table:
+    versions = {**run.record.get("versions", {}), **run.discovery.get("versions", {})}
+    git = run.record.get("git") or {}
+    found = [(str(name), str(version)) for name, version in versions.items()]
+    if git.get("commit"):
+        found.append(
+            ("commit", str(git["commit"]) + (", with uncommitted changes" if git.get("dirty") else ""))
+        )
+    found.append(("seed", str(run.record.get("seed", ""))))
+    found.append(("finished", str(run.record.get("ended") or run.record.get("started") or "")))
+    if fingerprint := run.fit.get("screen", {}).get("fingerprint"):
+        found.append(("data fingerprint", str(fingerprint)))
+    return Table("Versions", ("", ""), tuple(found))

@@ -1,0 +1,119 @@
+"""The page as a file: names are text, nothing is fetched, the same run gives the same bytes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+import fatebias as fb
+from fatebias.report.charts.effects import sureness
+from fatebias.report.charts.frame import linear, logarithmic
+from tests.report.folders import HOSTILE, write_run
+
+OWN_SCRIPTS = 2  # the cards' JSON and page.js
+
+
+class Elements(HTMLParser):
+    """What a browser makes of a page: elements, their attributes, texts outside scripts and styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        if self.names and self.names[-1] not in ("script", "style"):
+            self.texts.append(data)
+
+
+def parsed(folder) -> tuple[str, Elements]:
+    page = fb.write_report(folder).read_text(encoding="utf-8")
+    found = Elements()
+    found.feed(page)
+    return page, found
+
+
+def test_hostile_names_are_text_and_nothing_else(hostile_folder):
+    page, found = parsed(hostile_folder)
+    assert found.names.count("script") == OWN_SCRIPTS
+    assert page.lower().count("</script") == OWN_SCRIPTS
+    assert not {"img", "b", "i>", "u", "iframe", "object", "link"} & set(found.names)
+    assert not [name for name, _ in found.attributes if name.startswith("on")]
+    said = " ".join(found.texts)
+    for gene in HOSTILE:
+        assert gene in said
+    assert "<u>loss</u> falls" in said
+
+
+def test_nothing_is_fetched(run_folder):
+    _, found = parsed(run_folder)
+    places = [
+        value for name, value in found.attributes if name in ("src", "href", "action", "data", "poster")
+    ]
+    assert places
+    assert all(place.startswith("#") for place in places)
+    (policy,) = [value for name, value in found.attributes if name == "content" and "default-src" in value]
+    assert "default-src 'none'" in policy
+
+
+def test_anchors_of_the_page_exist(run_folder):
+    _, found = parsed(run_folder)
+    ids = [value for name, value in found.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {value[1:] for name, value in found.attributes if name == "href"} <= set(ids)
+    cards = {value for name, value in found.attributes if name == "data-card"}
+    assert {f"row-{card}" for card in cards} <= set(ids)
+
+
+def test_the_same_files_give_the_same_bytes(run_folder):
+    assert fb.write_report(run_folder).read_bytes() == fb.write_report(run_folder).read_bytes()
+
+
+def test_the_command_needs_neither_torch_nor_anndata_nor_matplotlib(tmp_path):
+    folder = write_run(tmp_path / "it's a run")
+    code = (
+        "import sys; from fatebias.report.__main__ import main\n"
+        f"assert main([{str(folder)!r}]) == 0\n"
+        "print(sorted({'torch', 'pyro', 'anndata', 'matplotlib', 'hydra', 'mlflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [str(folder / "report.html"), "[]"]
+    assert (folder / "report.html").stat().st_size > 50_000
+
+
+def test_the_command_says_what_it_lacks(tmp_path, capsys):
+    from fatebias.report.__main__ import main
+
+    assert main([str(tmp_path)]) == 1
+    assert "there is no finished discovery to report" in capsys.readouterr().err
+
+
+def test_lfsr_is_spread_so_that_the_surest_are_told_apart():
+    apart = [sureness(rate) for rate in (0.5, 0.05, 1e-10, 1e-40, 1e-100)]
+    assert all(b - a > 0.5 for a, b in zip(apart, apart[1:], strict=False))
+    assert sureness(0.0) > sureness(1e-300)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.3, 1.3), (0, 0.0007), (5, 5), (-2, 40_000)])
+def test_axes_cover_their_values_with_a_handful_of_ticks(low, high):
+    axis = linear(low, high, "")
+    assert axis.low <= low
+    assert axis.high >= high
+    assert 3 <= len(axis.ticks) <= 12
+    assert len({text for _, text in axis.ticks}) == len(axis.ticks)
+
+
+@pytest.mark.parametrize(("low", "high"), [(150, 340), (1, 2), (3, 90_000), (20, 20)])
+def test_logarithmic_axes_have_ticks_even_over_a_narrow_range(low, high):
+    axis = logarithmic(low, high, "")
+    assert 1 <= len(axis.ticks) <= 10
+    assert axis.share(low) > 0
+    assert axis.share(high) < 1
