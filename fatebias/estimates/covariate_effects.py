@@ -24,6 +24,9 @@ def covariate_effects(posterior: Posterior, screen: Screen) -> dict[str, dict[st
 
 
 def covariate_line(effects: dict[str, dict[str, Any]], contrast: str) -> str:
-    """Return the effects on the contrast fate, one after the other."""
-    parts = (f"{name} {of[contrast]['mean']:+.3f} ({of[contrast]['sd']:.3f})" for name, of in effects.items())
-    return f"covariates, effect on {contrast} (SD): {', '.join(parts)}"
+    """Return the effects on the contrast fate, of categories the mean: their level is the intercepts' too."""
+    parts = (
+        f"{name} {of[contrast]['mean']:+.3f}" + ("" if "=" in name else f" (SD {of[contrast]['sd']:.3f})")
+        for name, of in effects.items()
+    )
+    return f"covariates, effect on {contrast}: {', '.join(parts)}"

@@ -24,6 +24,7 @@ from fatebias.files.provenance import git, git_state
 NOT_IN_KEY = (
     "data.adata_path",
     "data.guide_map_csv",
+    "data.guide_calls",
     "inference.checkpoint_every_s",
     "inference.progress",
     "out_dir",

@@ -14,6 +14,7 @@ from fatebias.config import Config, DataConfig, InferenceConfig, PriorsConfig, S
 from fatebias.data.collapse import collapse, each_cell
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.data.synthetic import tilt_cells
+from fatebias.estimates.covariate_effects import covariate_effects, covariate_line
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.laplace import fit_laplace
 from fatebias.inference.mean_field import _site_values, draws_from_sites
@@ -148,3 +149,20 @@ def test_a_real_effect_stays(screen):
     moved[carriers, plain.contrast_index] = 0.6
     mean, sd, _ = first_gene(with_covariates(tilt_cells(plain, moved), columns))
     assert (np.abs(mean - 0.6) < 3 * sd).all()
+
+
+def test_what_the_fit_found_is_told_by_name():
+    plain, columns = lane_screen(0.8)
+    screen = dataclasses.replace(
+        with_covariates(plain, columns), covariate_names=("log_umi", "lane=1", "lane=2")
+    )
+    config = Config(inference=InferenceConfig(method="laplace", progress=False))
+    fit = fit_screen(screen, config, 20.0, judge=False)
+    found = covariate_effects(posterior_moments(fit.draw, 1000, screen.guide_gene, flips=False), screen)
+    assert list(found) == ["log_umi", "lane=1", "lane=2"]
+    assert found["log_umi"]["MES"]["mean"] == pytest.approx(0.8, abs=0.08)
+    assert abs(found["log_umi"]["NEU"]["mean"]) < 4 * found["log_umi"]["NEU"]["sd"]
+    assert found["lane=2"]["MES"]["mean"] - found["lane=1"]["MES"]["mean"] == pytest.approx(0.8, abs=0.12)
+    line = covariate_line(found, "MES")
+    assert line.startswith("covariates, effect on MES: log_umi +0.")
+    assert ", lane=1 -0." in line

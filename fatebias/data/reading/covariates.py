@@ -82,9 +82,7 @@ def model_covariates(
             names.append(name)
             told.append(f"{name} (a number, in SDs within days)")
             if len(np.unique(columns[-1])) > OWN_VALUES * len(column):
-                notes.append(
-                    f"{name} differs between most cells: they do not collapse into rows, a fit is slower"
-                )
+                notes.append(f"{name} differs between most cells: they do not collapse into rows")
             continue
         codes, labels, _ = as_text(column, where, data.meant_labels)
         order = sorted(labels, key=natural)
