@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,15 @@ IN_ONE, AT_MOST_ELSEWHERE = 0.9, 0.5
 FEWEST_CELLS = 20  # of a group; fewer sit together by chance
 
 
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """Which cells hold which genes."""
+
+    only_ntc: NDArray[np.bool_]  # (N,) NTC guides and no others
+    cell: NDArray[np.int64]  # (E,) with `gene` each pair of a cell and a gene that it holds, once
+    gene: NDArray[np.int64]  # (E,) from 1
+
+
 def batch_factors(
     columns: Sequence[tuple[str, pd.Series[Any]]], kept: NDArray[np.bool_], taken: Sequence[Factor]
 ) -> tuple[Factor, ...]:
@@ -57,37 +67,44 @@ def confounding(
     """
     known = "the model sets this right only as far as {} has the same effect on all cells"
     unknown = "the model does not know of it: {}"
+    held = _held(screen)
     replicate = Factor("replicate", screen.rep, screen.rep_labels)
     day = Factor("day", screen.day, screen.day_labels)
     found = _of_factor(
-        screen, day, "on other days no control shows the baseline", "elsewhere little is known"
+        screen, held, day, "on other days no control shows the baseline", "little is known of others"
     )
     for factor in (replicate, *modelled):
         told = known.format(factor.name)
-        found += _of_factor(screen, factor, told, told)
+        found += _of_factor(screen, held, factor, told, told)
     for factor in others:
         told = unknown.format(setting("data.covariates", [*asked, factor.name]))
-        found += _of_factor(screen, factor, told, told)
+        found += _of_factor(screen, held, factor, told, told)
     return tuple(found)
 
 
-def _of_factor(screen: Screen, factor: Factor, of_controls: str, of_genes: str) -> list[str]:
-    if len(factor.labels) < 2:
-        return []
+def _held(screen: Screen) -> _Held:
     gene = screen.gene_of_guide[screen.guide_ids]  # (N, K)
     only_ntc = (screen.ntc_slots > 0).any(axis=1) & (gene == 0).all(axis=1)
+    # Guide ids are sorted within a cell and guides by gene: a gene's guides stand side by side.
+    first = gene > 0
+    first[:, 1:] &= gene[:, 1:] != gene[:, :-1]
+    cell, slot = np.nonzero(first)
+    return _Held(only_ntc, cell, gene[cell, slot].astype(np.int64))
+
+
+def _of_factor(screen: Screen, held: _Held, factor: Factor, of_controls: str, of_genes: str) -> list[str]:
+    if len(factor.labels) < 2:
+        return []
     warnings = []
-    level = _sits_in(np.bincount(factor.codes[only_ntc], minlength=len(factor.labels))[None], factor)[0]
+    level = _sits_in(np.bincount(factor.codes[held.only_ntc], minlength=len(factor.labels))[None], factor)[0]
     if level >= 0:
         warnings.append(
             f"cells with NTC guides alone sit in {factor.name} {factor.labels[level]}, most others do not: "
             f"{of_controls}"
         )
-    cell, slot = np.nonzero(gene)
-    pairs = np.unique(cell * (screen.L + 1) + gene[cell, slot])  # a cell counts once for a gene
-    of_cell, of_gene = np.divmod(pairs, screen.L + 1)
-    table = np.zeros((screen.L + 1, len(factor.labels)), dtype=np.int64)
-    np.add.at(table, (of_gene, factor.codes[of_cell]), 1)
+    n_levels = len(factor.labels)
+    flat = np.bincount(held.gene * n_levels + factor.codes[held.cell], minlength=(screen.L + 1) * n_levels)
+    table = flat.reshape(screen.L + 1, n_levels)
     levels = _sits_in(table[1:], factor)
     genes = [f"{screen.gene_names[g]} ({factor.labels[levels[g]]})" for g in np.flatnonzero(levels >= 0)]
     if genes:

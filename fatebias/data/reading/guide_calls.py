@@ -27,7 +27,6 @@ BARCODE = ("cell_barcode", "barcode", "cell", "cell_id")
 CALL = ("feature_call", "guide_name", "guide", "gRNA", "guide_id")
 UMIS = ("num_umis", "UMI_counts", "umis")
 NO_CALL = frozenset({"no call", "no calls", "negative", "unassigned", "no guide", "no guides", "no_guide"})
-FEW_FOUND = 0.5
 
 
 def read_calls(
