@@ -88,7 +88,7 @@ def _other_fates(run: RunFiles, contrasts: Sequence[ContrastResults]) -> Iterato
     yield Advice(
         f"{listed(missing)} against {fates[0]} {'was' if len(missing) == 1 else 'were'} not judged: genes "
         "that act there alone are not in the table.",
-        "Judge the same fit for that, in seconds:",
+        "Judge the same fit for that, too:",
         discover_again(run, ("discovery.contrasts", [*further, *missing])),
     )
 
