@@ -41,7 +41,8 @@ def _not_converged(run: RunFiles) -> Iterator[Advice]:
     if not warnings:
         return
     now = run.asked.get("inference", {})
-    more = [(f"inference.{key}", 2 * now[key]) for key in LENGTHS if f"inference.{key}" in " ".join(warnings)]
+    named = [key for key in LENGTHS if f"inference.{key}" in " ".join(warnings) and now.get(key)]
+    more = [(f"inference.{key}", 2 * now[key]) for key in named]
     told = " ".join(map(as_sentence, warnings))
     yield Advice("The fit has not converged.", told, changed(run, *more, folder="longer") if more else "")
 
