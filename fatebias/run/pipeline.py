@@ -278,7 +278,7 @@ class _Run:
         except Exception as error:  # whatever it is: hours of fitting must not end in it
             with contextlib.suppress(OSError):
                 set_aside(self.paths, [self.paths.report])
-            log.warning("no %s: %s; all other results are there", self.paths.report.name, error)
+            log.warning("no %s, all other results are there: %s", self.paths.report.name, error)
 
     def _gene_summary_hash(self) -> str:
         try:
