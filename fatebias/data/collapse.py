@@ -90,7 +90,9 @@ def _keys(screen: Screen) -> NDArray[np.int32]:
 
 def _covariates(screen: Screen) -> NDArray[np.float64]:
     """Return the covariates of each cell, (N, C), C of 0 without any."""
-    return np.zeros((screen.N, 0)) if screen.covariates is None else screen.covariates
+    if screen.covariates is None or not screen.C:
+        return np.zeros((screen.N, 0))
+    return screen.covariates
 
 
 def _groups(key: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

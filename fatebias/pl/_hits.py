@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from fatebias.discovery.ranking import CallRule
 
-LEAST_LFSR = 1e-10  # dots of surer effects are no larger
-SHOWN_LFSR = (0.5, 0.05, 1e-3, 1e-6)
+FEWEST_GENES = 10  # rows, however few of them are hits
 
 
 def hits(
@@ -26,8 +24,9 @@ def hits(
     contrast: tuple[str | None, str | None] | None = None,
     rule: CallRule | None = None,
     rule_text: str | None = None,
+    settings: str | None = None,
 ) -> Axes:
-    """Draw the first genes of a ranking by day and return the Axes.
+    """Draw the hits of a ranking by day and return the Axes.
 
     The colour of a dot is the effect (posterior mean, logits), its size the certainty (lfsr), a black ring
     marks a gene called on that day.
@@ -41,7 +40,7 @@ def hits(
     ax
         Where to draw; a new figure by default, tall enough for `top` genes.
     top
-        How many genes to draw.
+        How many genes to draw at most: the hits, or the first ten where fewer are hits.
     day_labels
         One label a day; ``d0``, ``d1``, ... by default.
     contrast
@@ -50,6 +49,9 @@ def hits(
         What makes a call, for the rings; lfsr below 0.05 by default.
     rule_text
         The rule as the title says it; that of `rule` by default.
+    settings
+        For a line below the title, such as the preset and the weight of soft labels; the contrast is put
+        before it.
 
     Returns
     -------
@@ -82,24 +84,16 @@ def hits(
     import numpy as np
 
     from fatebias import names
-    from fatebias.discovery.ranking import CallRule, active
+    from fatebias.pl._ranking import ranking
     from fatebias.pl.save import literal, new_axes, without_frame
 
-    ranked: pd.DataFrame = getattr(hits, "ranked", getattr(hits, "table", hits))
-    if not hasattr(ranked, "columns"):
-        raise TypeError(
-            f"hits takes a ranking, not {type(hits).__name__}: "
-            "fatebias.pl.hits(fatebias.discover(fit)), or a table such as hits_ranked.csv"
-        )
-    n_days = sum(str(column).startswith(names.LFSR) for column in ranked.columns)
-    day_labels = day_labels or getattr(hits, "day_labels", None) or [f"d{d}" for d in range(n_days)]
-    fate, against = contrast or getattr(hits, "contrast", None) or (None, None)
-    rule = rule or getattr(hits, "rule", None) or CallRule()
-    rule_text = rule_text or getattr(hits, "rule_text", None) or rule.summary_line(n_days)
-
-    shown = ranked.head(top)
-    lfsr = shown[names.day_columns(names.LFSR, n_days)].to_numpy(dtype=float).ravel()
-    effect = shown[names.day_columns(names.POSTMEAN, n_days)].to_numpy(dtype=float).ravel()
+    all_genes = ranking(
+        hits, "hits", day_labels=day_labels, contrast=contrast, rule=rule, rule_text=rule_text
+    )
+    n_hits, n_genes = int(all_genes.table[names.HIT_ANYDAY].sum()), len(all_genes.table)
+    found = all_genes.head(min(top, max(n_hits, FEWEST_GENES)))
+    shown, n_days = found.table, found.n_days
+    lfsr, effect = (found.values(prefix).ravel() for prefix in (names.LFSR, names.POSTMEAN))
     own = ax is None
     ax = new_axes(3.6 + 0.62 * n_days, 1.6 + 0.27 * len(shown)) if ax is None else ax
     day, row = (each.ravel() for each in np.meshgrid(np.arange(n_days), np.arange(len(shown))))
@@ -116,7 +110,7 @@ def hits(
         linewidths=0.4,
         zorder=2,
     )
-    called = active(shown, rule).ravel()
+    called = found.called().ravel()
     ax.scatter(
         day[called],
         row[called],
@@ -126,9 +120,12 @@ def hits(
         linewidths=0.9,
         zorder=3,
     )
-    n_hits = int(ranked[names.HIT_ANYDAY].sum())
-    ax.set_title(f"{n_hits} of {len(ranked)} genes are hits ({rule_text} on a day)", fontsize=10, loc="left")
-    ax.set_xticks(np.arange(n_days), [literal(label) for label in day_labels])
+    title = f"{n_hits} of {n_genes} genes are hits ({found.rule_text} on a day)"
+    if settings:
+        named = [" against ".join(map(str, found.contrast))] if found.contrast[0] else []
+        title += "\n" + literal(", ".join([*named, settings]))
+    ax.set_title(title, fontsize=10, loc="left")
+    ax.set_xticks(np.arange(n_days), [literal(label) for label in found.day_labels])
     ax.set_yticks(np.arange(len(shown)), [literal(gene) for gene in shown[names.GENE]], fontsize=8)
     ax.set(xlim=(-0.6, n_days - 0.4), ylim=(len(shown) - 0.4, -0.6))
     ax.grid(color="#eeeeee", zorder=0)
@@ -137,26 +134,29 @@ def hits(
     bar = ax.figure.colorbar(
         dots, ax=ax, shrink=min(1.0, 8 / (len(shown) + 1)), aspect=14, anchor=(0, 1), pad=0.03
     )
-    bar.set_label(literal(f"effect, logit {fate} against {against}") if fate else "effect, logit", fontsize=8)
+    bar.set_label(literal(found.effect_label()), fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    _size_legend(ax, own)
+    _size_legend(ax, own, float(lfsr.min(initial=1.0)))
     return ax
 
 
 def _area(lfsr: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Area of a dot in square points."""
-    import numpy as np
+    """Area of a dot in square points; it grows with certainty however sure an effect is."""
+    from fatebias.pl._ranking import sureness
 
-    return 8 + 20 * -np.log10(np.maximum(lfsr, LEAST_LFSR))
+    return 8 + 42 * sureness(lfsr)
 
 
-def _size_legend(ax: Axes, own: bool) -> None:
+def _size_legend(ax: Axes, own: bool, least: float) -> None:
     """Show which size means which lfsr: below the figure where it is ours, else below the Axes."""
     import numpy as np
 
+    from fatebias.pl._ranking import LFSR_LEVELS
+
+    levels = [level for level in LFSR_LEVELS if level >= least] or [LFSR_LEVELS[0]]
     sizes = [
         ax.scatter([], [], s=float(_area(np.array(level))), color="#888888", label=f"{level:g}")
-        for level in SHOWN_LFSR
+        for level in levels
     ]
     style: dict[str, Any] = {
         "handles": sizes,
@@ -164,7 +164,7 @@ def _size_legend(ax: Axes, own: bool) -> None:
         "title_fontsize": 8,
         "fontsize": 8,
         "frameon": False,
-        "ncols": len(SHOWN_LFSR),
+        "ncols": min(len(levels), 4),
         "columnspacing": 0.8,
         "handletextpad": 0.2,
     }

@@ -66,7 +66,9 @@ def sweep(stability: pd.DataFrame, ranked: Mapping[str, pd.DataFrame], *, ax: Ax
     limit = float(np.nanmax(np.abs(signed), initial=1.0))
     image = ax.imshow(signed, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     rows, columns = np.nonzero(hit)
-    ax.scatter(columns, rows, s=9, color="black", linewidths=0)
+    ax.scatter(
+        columns, rows, s=12, color="black", edgecolors="white", linewidths=0.6
+    )  # seen on dark cells, too
     ax.set_yticks(range(len(genes)), genes, fontsize=7)
     ax.set_xticks(range(len(ranked)), list(ranked), rotation=90, fontsize=7)
     ax.set_title("Hits (dots) by setting", fontsize=9, loc="left")

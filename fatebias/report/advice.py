@@ -41,7 +41,8 @@ def _not_converged(run: RunFiles) -> Iterator[Advice]:
     if not warnings:
         return
     now = run.asked.get("inference", {})
-    more = [(f"inference.{key}", 2 * now[key]) for key in LENGTHS if f"inference.{key}" in " ".join(warnings)]
+    named = [key for key in LENGTHS if f"inference.{key}" in " ".join(warnings) and now.get(key)]
+    more = [(f"inference.{key}", 2 * now[key]) for key in named]
     told = " ".join(map(as_sentence, warnings))
     yield Advice("The fit has not converged.", told, changed(run, *more, folder="longer") if more else "")
 
@@ -88,7 +89,7 @@ def _other_fates(run: RunFiles, contrasts: Sequence[ContrastResults]) -> Iterato
     yield Advice(
         f"{listed(missing)} against {fates[0]} {'was' if len(missing) == 1 else 'were'} not judged: genes "
         "that act there alone are not in the table.",
-        "Judge the same fit for that, in seconds:",
+        "Judge the same fit for that, too:",
         discover_again(run, ("discovery.contrasts", [*further, *missing])),
     )
 

@@ -9,6 +9,7 @@ from fatebias.pasted import setting
 from fatebias.report.run_files import RunFiles
 
 SWEEP = ("-m", "--multirun")
+AFTER_DISCOVERY = ("commitment", "controls", "spike_in", "resample")  # checks that other hits make outdated
 
 
 def again(run: RunFiles) -> str:
@@ -44,8 +45,9 @@ def changed(run: RunFiles, *settings: tuple[str, object], folder: str) -> str:
 
 
 def discover_again(run: RunFiles, *settings: tuple[str, object]) -> str:
-    """Return the command that judges the fit of this folder again with other settings of the discovery."""
-    words = [("stages", ["discover"]), ("out_dir", str(run.paths.root.absolute())), *settings]
+    """Return the command that judges the fit of this folder again, with the checks that were done."""
+    done = [name for name in AFTER_DISCOVERY if run.stage(name)]
+    words = [("stages", ["discover", *done]), ("out_dir", str(run.paths.root.absolute())), *settings]
     return " ".join([_typed(run)[0], *(setting(*each) for each in words)])
 
 

@@ -127,5 +127,7 @@ def convergence(run: RunFiles) -> Section | None:
     )
     table = Table("Figures", ("figure", "value", "how to read it"), rows)
     warnings = [f"Not converged: {each}" for each in run.fit.get("warnings", [])]
+    notes = [str(each) for each in [*run.fit.get("notes", []), *run.discovery.get("notes", [])]]
     intro = "No diagnostic speaks against the fit." if not warnings else "Read this before the hits."
-    return Section("convergence", "Convergence", intro, charts, (table,) if rows else (), tuple(warnings))
+    tables = (table,) if rows else ()
+    return Section("convergence", "The fit", intro, charts, tables, (*warnings, *notes))

@@ -7,6 +7,7 @@ from typing import Any
 from fatebias.report.content import ContrastResults, Methods
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import count, listed, plain
+from fatebias.report.verdict import against_average
 
 PAPKE = (
     "Papke LE, Wooldridge JM. Econometric methods for fractional response variables with an application to "
@@ -93,7 +94,8 @@ def _weight(run: RunFiles) -> str:
         "information": "information by clusters (Lyddon et al. 2019)",
         "controls": "the scatter of non-targeting pseudo-genes",
     }.get((run.calibration or {}).get("method", ""), "the data")
-    return f"The weight of a soft label, {plain(float(used))}, was estimated from {by}, day by day."
+    days = ", day by day" if (run.calibration or {}).get("by_day") else ""
+    return f"The weight of a soft label, {plain(float(used))}, was estimated from {by}{days}."
 
 
 def _method(run: RunFiles) -> str:
@@ -118,7 +120,9 @@ def _export(run: RunFiles) -> str:
         else ""
     )
     errors = " with robust (sandwich) standard errors" if export.get("se") == "sandwich" else ""
-    return f"Daywise effects without the shrinkage of the random walk were passed on{errors}{guides}."
+    baseline = " Effects are against the average gene." if against_average(run) else ""
+    told = f"Daywise effects without the shrinkage of the random walk were passed on{errors}{guides}."
+    return told + baseline
 
 
 def _discovery(run: RunFiles, contrasts: list[ContrastResults], rule: str) -> str:

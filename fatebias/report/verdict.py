@@ -54,10 +54,15 @@ def calls_table(contrasts: Sequence[ContrastResults], day_labels: Sequence[str])
     """Return how many genes are called by contrast and day, up and down apart."""
     rows = []
     for each in contrasts:
-        by_day = [f"{up} ▲ {down} ▼".replace(" ", "\N{NO-BREAK SPACE}") for up, down in _by_day(each)]
+        by_day = [
+            f"{up} ▲ {down} ▼".replace(" ", "\N{NO-BREAK SPACE}") if up or down else DASH
+            for up, down in _by_day(each)
+        ]
         hits = each.hit_names
         named = listed(hits, NAMED) if hits else DASH
-        rows.append((each.title, str(len(hits)), *by_day, expected(each.expected_false), named))
+        rows.append(
+            (each.title, str(len(hits)), *by_day, expected(each.expected_false) if hits else DASH, named)
+        )
     return Table(
         "Genes called",
         ("contrast", "hits", *day_labels, "calls expected to be false", "the surest"),
@@ -85,7 +90,7 @@ def facts(run: RunFiles, contrasts: Sequence[ContrastResults], rule: str) -> tup
             f"rate), the probability that the direction of the effect is wrong. Called where {rule}.",
         )
     ]
-    found += [each for each in (_controls(run), _weight(run), _converged(run)) if each]
+    found += [each for each in (_controls(run), _weight(run), _baseline(run), _converged(run)) if each]
     found += [_engine(run), _preset(run)]
     return tuple(found)
 
@@ -94,7 +99,10 @@ def _controls(run: RunFiles) -> Fact | None:
     report = run.stage("controls").get("report")
     if not report:
         return Fact(
-            "Negative controls", "not checked", "There were too few non-targeting guides (NTC) to check."
+            "Negative controls",
+            "not checked",
+            "Nothing shows how many calls are false. The stage controls does, where the screen has guides "
+            "that target nothing (NTC).",
         )
     called, n = int(report["called"]), int(report["pseudo_genes"])
     return Fact(
@@ -139,6 +147,27 @@ def weight_is_off(run: RunFiles) -> float | None:
 
 def _far(used: float, suggested: float) -> bool:
     return abs(math.log(used / suggested)) > math.log(NEAR)
+
+
+def _baseline(run: RunFiles) -> Fact | None:
+    """Say what effects are counted from."""
+    if not run.fit:
+        return None
+    average = against_average(run)
+    if average:
+        return Fact("Effects are against", "the average gene", as_sentence(average))
+    if run.screen is not None and not run.screen["guides"]["ntc"]:
+        return Fact(
+            "Effects are against", "the day's intercept", "There are no NTC guides to count from.", bad=True
+        )
+    return Fact("Effects are against", "cells with NTC guides", "Guides that target nothing have no effect.")
+
+
+def against_average(run: RunFiles) -> str:
+    """Return the fit's note that effects are against the average gene, empty where they are not."""
+    # By its first words, which fatebias.estimates.baseline gives it: no other file says so.
+    notes = (str(note) for note in run.fit.get("notes", []))
+    return next((note for note in notes if note.startswith("effects are against the average")), "")
 
 
 def _converged(run: RunFiles) -> Fact | None:

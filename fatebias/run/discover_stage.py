@@ -38,13 +38,14 @@ def discover(
     day_labels: Sequence[object] = (),
     fate: str | None = None,
     against: str | None = None,
+    settings: str | None = None,
 ) -> dict[str, Any]:
     """Return what run.json says of the discovery, after writing its tables and pictures.
 
     ``gene_summary_for_mash.csv`` is enough for the plain settings; the fit's own error correlation
     (``null_correlation: fit`` or ``per_gene``), further contrasts and ``fates: together`` take
     ``posterior.npz``. `se`, `day_labels` and the screen's own contrast, `fate` against `against`, are what
-    the fit says.
+    the fit says; `settings` is a line for the pictures.
     """
     saved = _saved(cfg, paths, se)
     contrasts = [] if saved is None else all_contrasts(cfg, saved.fates, saved.contrast)
@@ -57,7 +58,7 @@ def discover(
         labels = tuple(map(str, day_labels))
         days = Days(labels) if len(labels) == own.n_days else plain_days(own.n_days)
         found = discover_summary(own, cfg, folder=paths.root, days=days)
-        _write(found, paths, own.table, day_labels, fate, against)
+        _write(found, paths, own.table, day_labels, fate, against, settings)
         return dataclasses.asdict(found.report)
     run = discover_contrasts(
         saved.estimates, saved.fates, saved.gene_names, cfg,
@@ -75,7 +76,7 @@ def discover(
             given = found.table[list(own.table)]
             _write_csv(given, below.gene_summary)
             report["contrasts"][contrast.name] = {key: told[key] for key in OF_A_CONTRAST}
-        _write(found, below, given, day_labels, contrast.fate, contrast.against)
+        _write(found, below, given, day_labels, contrast.fate, contrast.against, settings)
     return report
 
 
@@ -97,6 +98,7 @@ def _write(
     day_labels: Sequence[object],
     fate: str | None,
     against: str | None,
+    settings: str | None,
 ) -> None:
     from fatebias import pl
     from fatebias.pl.save import save_png
@@ -105,7 +107,9 @@ def _write(
     _write_csv(_with_digits(found.ranked, given), paths.hits)
     _write_csv(found.calls, paths.calls)
     labels = [str(label) for label in day_labels] if len(day_labels) == found.report.n_days else None
-    drawn = pl.hits(found.ranked, day_labels=labels, contrast=(fate, against), rule=found.rule)
+    drawn = pl.hits(
+        found.ranked, day_labels=labels, contrast=(fate, against), rule=found.rule, settings=settings
+    )
     save_png(drawn, paths.hits_plot)
 
 

@@ -85,6 +85,7 @@ class _Run:
         self.config, self.paths = config, paths
         self.record = RunRecord(paths)
         self.tracker = Tracker(config, self.record, description)
+        self.preset = description.choices.get("experiment")
         self.screen: Screen | None = None
         self.begun = time.perf_counter()
         self.loading = 0.0
@@ -257,7 +258,15 @@ class _Run:
                 day_labels=screen.get("day_labels") or (),
                 fate=screen.get("contrast"),
                 against=(screen.get("fates") or [None])[0],
+                settings=self._picture_line(),
             )
+
+    def _picture_line(self) -> str:
+        """Return the preset and the weight of soft labels, for the title of a picture."""
+        weight = self._noted("fit").get("likelihood_weight")
+        parts = [f"experiment={self.preset}"] if self.preset else []
+        parts += [f"likelihood_weight {weight:.3g}"] if weight is not None else []
+        return ", ".join(parts)
 
     def _report(self) -> None:
         """Write the report, without hits set that of an earlier run aside; its failure costs nothing else."""
@@ -271,7 +280,7 @@ class _Run:
         except Exception as error:  # whatever it is: hours of fitting must not end in it
             with contextlib.suppress(OSError):
                 set_aside(self.paths, [self.paths.report])
-            log.warning("no %s: %s; all other results are there", self.paths.report.name, error)
+            log.warning("no %s, all other results are there: %s", self.paths.report.name, error)
 
     def _gene_summary_hash(self) -> str:
         try:

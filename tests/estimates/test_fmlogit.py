@@ -33,7 +33,7 @@ def fitted():
         pi = regression.probabilities(regression.logits(flat))
         slope = regression.gradient(pi) - precision @ flat
         flat = flat + np.linalg.solve(regression.information(pi) + precision.toarray(), slope)
-    rows = SimpleNamespace(p=p, n_days=1, n_reps=0)
+    rows = SimpleNamespace(p=p, n_days=1, n_reps=0, n_covariates=0)
     design = SimpleNamespace(matrix=matrix, rows=rows, regression=lambda: regression)
     n = len(cities)
     return regression, Sandwich(design, flat, precision, 1.0, np.ones(n), np.arange(n))

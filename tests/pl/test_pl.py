@@ -35,7 +35,15 @@ STABILITY = pd.DataFrame({"gene": ["a$b$", "B", "C"], "hit_share": [1.0, 1.0, 0.
 TRACE = pd.DataFrame({"step": range(5), "loss": [9.0, np.nan, 3.0, 2.0, 2.0]})
 SIZES = [{"size": 0.4, "days": "all", "power": 0.5, "power_low": 0.1, "power_high": 0.9}]
 
+FULL = TABLE.assign(
+    **{f"{name}{d}": TABLE[f"postmean_d{d}"] if name == "betahat_d" else 0.1 for d in (0, 1)
+       for name in ("betahat_d", "se_d", "postsd_d")}
+)  # fmt: skip
+
 DRAW = {
+    "volcano": lambda **ax: pl.volcano(TABLE, **ax),
+    "heatmap": lambda **ax: pl.heatmap(TABLE, **ax),
+    "gene": lambda **ax: pl.gene(FULL, "B", **ax),
     "hits": lambda **ax: pl.hits(TABLE, **ax),
     "loss": lambda **ax: pl.loss(TRACE, **ax),
     "controls": lambda **ax: pl.controls(np.linspace(-2, 2, 9), **ax),
@@ -122,3 +130,64 @@ def test_a_sweep_signs_certainty_by_the_effect_and_leaves_absent_genes_white():
     expected[1][0] = -np.log10(0.04)
     np.testing.assert_allclose(shown, expected)
     assert ax.collections[0].get_offsets().tolist() == [[0, 0], [1, 0], [0, 1]]
+
+
+def test_dots_grow_with_certainty_without_end_and_the_legend_shows_it():
+    sure = TABLE.assign(lfsr_d0=[1e-40, 1e-10, 1e-4])
+    ax = pl.hits(sure)
+    at = ax.collections[0].get_sizes().reshape(3, 2)[:, 0]
+    assert at[0] > 1.3 * at[1] > 1.3 * 1.3 * at[2]
+    (legend,) = ax.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "0.5",
+        "0.05",
+        "0.001",
+        "1e-06",
+        "1e-10",
+        "1e-30",
+    ]
+
+
+def test_genes_that_are_no_hits_fill_no_more_than_ten_rows():
+    many = pd.concat([TABLE] * 10, ignore_index=True).assign(hit_anyday=[True] * 12 + [False] * 18)
+    assert len(pl.hits(many).get_yticklabels()) == 12
+    assert len(pl.hits(many.assign(hit_anyday=False)).get_yticklabels()) == 10
+    assert len(pl.heatmap(many, top=5).get_yticklabels()) == 5
+
+
+def test_settings_stand_below_the_title():
+    drawn = pl.hits(TABLE, settings="weight 21.3", contrast=("neuron", "glia"))
+    assert drawn.get_title(loc="left").splitlines()[1] == "neuron against glia, weight 21.3"
+    assert pl.hits(TABLE, settings="weight 1").get_title(loc="left").splitlines()[1] == "weight 1"
+
+
+def test_a_volcano_puts_the_surest_on_top_and_colours_calls_by_direction():
+    ax = pl.volcano(TABLE, day="d0")
+    missed, up, down = (each.get_offsets() for each in ax.collections)
+    assert down[:, 0].tolist() == [-1.0]
+    assert sorted(missed[:, 0]) == [0.1, 0.5]
+    assert not len(up)
+    assert down[0, 1] > missed[:, 1].max()
+    surest = pl.volcano(TABLE)  # B on its second day, where it is called
+    assert surest.collections[1].get_offsets()[:, 0].tolist() == [0.8]
+    with pytest.raises(ValueError, match="there is no day 'd7'; the days are d0, d1"):
+        pl.volcano(TABLE, day="d7")
+
+
+def test_a_heatmap_shows_effects_and_marks_calls():
+    ax = pl.heatmap(TABLE)
+    assert ax.images[0].get_array().tolist() == TABLE[["postmean_d0", "postmean_d1"]].to_numpy().tolist()
+    assert ax.collections[0].get_offsets().tolist() == [[0, 0], [1, 0], [1, 1]]
+
+
+def test_a_gene_is_drawn_before_and_after_with_its_guides():
+    guides = pd.DataFrame({"gene": ["B", "B", "C"], "betahat_d0": [0.4, 0.6, 9], "betahat_d1": [0.7, 0.9, 9]})
+    ax = pl.gene(FULL, "B", guides=guides)
+    drawn = [list(line.get_ydata()) for line in ax.lines]
+    assert [0.5, 0.8] in drawn
+    assert [0.4, 0.6] in drawn
+    assert [0.7, 0.9] in drawn
+    with pytest.raises(ValueError, match="no gene 'Z'"):
+        pl.gene(FULL, "Z")
+    with pytest.raises(TypeError, match="gene takes a ranking, not int"):
+        pl.gene(3, "B")

@@ -119,7 +119,7 @@ def test_fates_that_were_not_judged_are_named_with_the_command_that_judges_them(
     (found,) = [each for each in advice(folder) if "not judged" in each.why]
     assert found.why.startswith("NEU against EC was not judged")
     assert shlex.split(found.command)[2:] == [
-        "stages=[discover]", f'out_dir="{folder.absolute()}"', "discovery.contrasts=[NEU]",
+        "stages=[discover,controls]", f'out_dir="{folder.absolute()}"', "discovery.contrasts=[NEU]",
     ]  # fmt: skip
     (folder / "contrasts").mkdir(exist_ok=True)
     assert not [each for each in advice(write_run(tmp_path / "all")) if "not judged" in each.why]
@@ -266,3 +266,21 @@ def test_a_fit_that_was_too_short_comes_with_the_command_for_a_longer_one(tmp_pa
     assert shlex.split(told.command) == [
         "python", "run.py", "inference.num_steps=1000", "out_dir=results_longer",
     ]  # fmt: skip
+
+
+def test_what_effects_are_counted_from_is_told(tmp_path):
+    folder = write_run(tmp_path)
+    value = {fact.label: fact for fact in page_of(read_run(folder)).facts}["Effects are against"].value
+    assert value == "cells with NTC guides"
+    note = "effects are against the average of the 22 of 26 genes that differ least"
+    change(
+        folder,
+        "run.json",
+        stages__fit__notes=[note],
+        stages__fit__settings__export={"estimates": "unshrunken"},
+    )
+    page = page_of(read_run(folder))
+    fact = {each.label: each for each in page.facts}["Effects are against"]
+    assert (fact.value, fact.words) == ("the average gene", note.capitalize() + ".")
+    assert "Effects are against the average gene." in page.methods.paragraph
+    assert note in next(each for each in page.sections if each.anchor == "convergence").notes

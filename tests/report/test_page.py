@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 import fatebias as fb
-from fatebias.report.charts.effects import sureness
+from fatebias.pl._ranking import sureness
 from fatebias.report.charts.frame import linear, logarithmic
 from tests.report.folders import HOSTILE, write_run
 

@@ -396,7 +396,7 @@ def test_a_report_that_fails_costs_nothing_else(finished, tmp_path, monkeypatch,
     (told,) = [
         each for each in caplog.records if "report.html" in each.getMessage() and each.levelname == "WARNING"
     ]
-    assert told.getMessage() == "no report.html: no such axis; all other results are there"
+    assert told.getMessage() == "no report.html, all other results are there: no such axis"
 
 
 def test_without_hits_an_earlier_report_is_set_aside(tmp_path):

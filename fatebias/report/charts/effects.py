@@ -8,19 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from fatebias.pl._ranking import LEAST_LFSR, LFSR_LEVELS, sureness
 from fatebias.report.charts.frame import Axis, Frame, linear, logarithmic
 from fatebias.report.content import ContrastResults, Gene
 from fatebias.report.text import chance, lfsr, plain, signed
 
-LEAST_LFSR = 1e-300  # smaller ones are not told apart by a double's digits
-LFSR_TICKS = (0.5, 0.05, 1e-3, 1e-10, 1e-30, 1e-100, 1e-300)
 NAMED = 10  # genes with their name in each panel of the volcano
 CELL, ROW, GAP, LONGEST = 26, 17, 14, 180  # of the heatmap: a cell, a row, between contrasts, names; pixels
-
-
-def sureness(rate: float) -> float:
-    """Spread lfsr so that 0.05, 1e-10 and 1e-100 are all told apart: log(1 - log10 lfsr)."""
-    return math.log1p(-math.log10(max(rate, LEAST_LFSR / 10)))
 
 
 def volcano(contrasts: Sequence[ContrastResults], day_labels: Sequence[str]) -> list[list[Markup]]:
@@ -28,8 +22,8 @@ def volcano(contrasts: Sequence[ContrastResults], day_labels: Sequence[str]) -> 
     limit = 1.05 * max(float(np.abs(each.postmean).max(initial=0.1)) for each in contrasts)
     least = max(min(float(each.lfsr.min(initial=0.01)) for each in contrasts), LEAST_LFSR)
     x = linear(-limit, limit, "effect (logit)", about=4, tight=True)
-    ticks = tuple((tick, plain(tick)) for tick in LFSR_TICKS if tick >= least)
-    y = Axis(1.0, least / 10, ticks, "lfsr (surer upwards)", sureness)
+    ticks = tuple((tick, plain(tick)) for tick in LFSR_LEVELS if tick >= least)
+    y = Axis(1.0, least / 10, ticks, "lfsr (surer upwards)", lambda rate: float(sureness(rate)))
     return [
         [_volcano_of_day(each, place, d, label, x, y) for d, label in enumerate(day_labels)]
         for place, each in enumerate(contrasts)

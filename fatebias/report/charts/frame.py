@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-LEFT, RIGHT, TOP, BOTTOM = 58, 10, 24, 38
+LEFT, RIGHT, TOP, BOTTOM = 64, 10, 24, 38
 LETTER = 5.6  # width of a letter of a label in pixels, on average
 Tick = tuple[float, str]
 

@@ -260,9 +260,6 @@ document.addEventListener("click", event => {
   if (found) open(found.dataset.card);
   if (event.target === dialog) dialog.close();  // beside the card
 });
-window.addEventListener("beforeprint", () => {
-  for (const each of document.querySelectorAll("details")) each.open = true;
-});
 byId("close").addEventListener("click", () => dialog.close());
 byId("previous").addEventListener("click", () => step(-1));
 byId("next-gene").addEventListener("click", () => step(1));

@@ -51,7 +51,9 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 
 def used(folder: Path) -> int:
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+    """Count the bytes of all files but the report, without which a run is whole."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "report.html"]
+    return sum(path.stat().st_blocks * 512 for path in files)
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,23 @@ def test_a_run_that_meets_a_full_disk(disk, whole, tmp_path, monkeypatch, earlie
     pipeline.run(config(out))
     assert tables(out) == tables(whole[0])
     assert json.loads((out / "run.json").read_text())["status"] == "done"
+
+
+def test_a_report_that_finds_no_room_ends_in_one_warning(disk, whole, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    out = disk.root / "out"
+    disk.fill(leaving=used(whole[0]) + 40_960)  # run.json is written beside itself
+    pipeline.run(config(out))
+    assert [each.getMessage() for each in caplog.records if "report.html" in each.getMessage()][0].startswith(
+        "no report.html, all other results are there: report.html could not be written"
+    )
+    assert tables(out) == tables(whole[0])
+    assert json.loads((out / "run.json").read_text())["status"] == "done"
+    assert not (out / "report.html").exists()
+    assert not drafts(out)
+    disk.make_room()
+    pipeline.run(config(out))
+    assert (out / "report.html").read_bytes().endswith(b"</html>")
 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk, tmp_path, monkeypatch, caplog):

@@ -1,0 +1,80 @@
+"""Effects of the hits: genes by days."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEWEST_GENES, MOST_GENES = 10, 60
+FULL_COLOUR = 0.95  # this share of the effects has a paler colour than the fullest
+
+
+def heatmap(hits: Any, *, ax: Axes | None = None, top: int = MOST_GENES, **keywords: Any) -> Axes:
+    """Draw the effects of the hits by day, genes from top to bottom, and return the Axes.
+
+    Parameters
+    ----------
+    hits
+        What `fatebias.pl.hits` takes: a ranked table, the surest gene first, or a result that has one.
+    ax
+        Where to draw; a new figure by default, tall enough for the genes.
+    top
+        How many genes to draw at most: the hits, or the first ten where fewer are hits.
+    **keywords
+        ``day_labels``, ``contrast``, ``rule``, ``rule_text`` as in `fatebias.pl.hits`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Colour is the effect (posterior mean, logits), a dot marks a gene called on that day.
+
+    Raises
+    ------
+    TypeError
+        When it is given something else than a ranking.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from fatebias import pl
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "gene": ["PAX6", "SOX2"],
+    ...         "postmean_d0": [-1.0, 0.1],
+    ...         "lfsr_d0": [1e-6, 0.6],
+    ...         "hit_anyday": [True, False],
+    ...     }
+    ... )
+    >>> ax = pl.heatmap(table)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['PAX6', 'SOX2']
+    """
+    import numpy as np
+
+    from fatebias import names
+    from fatebias.pl._ranking import ranking
+    from fatebias.pl.save import literal, new_axes
+
+    all_genes = ranking(hits, "heatmap", **keywords)
+    found = all_genes.head(min(top, max(int(all_genes.table[names.HIT_ANYDAY].sum()), FEWEST_GENES)))
+    effect = found.values(names.POSTMEAN)  # (rows, D)
+    rows = len(effect)
+    limit = float(np.quantile(np.abs(effect), FULL_COLOUR)) if effect.size else 1.0
+    limit = limit or float(np.abs(effect).max(initial=0)) or 1.0
+    ax = new_axes(2.6 + 0.5 * found.n_days, 1.0 + 0.2 * rows) if ax is None else ax
+    image = ax.imshow(effect, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    row, day = np.nonzero(found.called())
+    ax.scatter(day, row, s=10, color="black", edgecolors="white", linewidths=0.6)
+    ax.set_xticks(range(found.n_days), [literal(label) for label in found.day_labels])
+    ax.set_yticks(range(rows), [literal(gene) for gene in found.table[names.GENE]], fontsize=7)
+    ax.set_title(f"Dot: {found.rule_text}", fontsize=9, loc="left")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    bar = ax.figure.colorbar(
+        image, ax=ax, shrink=min(1.0, 8 / (rows + 1)), aspect=14, anchor=(0, 1), extend="both"
+    )
+    bar.set_label(literal(found.effect_label()), fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    return ax
