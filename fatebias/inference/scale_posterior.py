@@ -34,6 +34,7 @@ from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths
 Array = NDArray[np.float64]
 
 MOST_POINTS, LEAST_POINTS = 64, 16  # powers of two, as Sobol's sequence asks
+DRAWS_A_POINT = 16  # few draws are no better for many points
 KEPT_BYTES = 400e6  # as many points as have their factors in this
 # In log s around the mode. A scale near zero has a long lower tail, which the prior ends: uniform in s, its
 # density in log s falls by e for each unit.
@@ -72,9 +73,12 @@ def integrate_scales(
     """Return the posterior of the scales around the Laplace solution, with `n_draws` draws of the effects."""
     quadratic = _Quadratic(design, laplace, priors, weight)
     n_points = MOST_POINTS
-    while n_points > LEAST_POINTS and 8 * n_points * design.size**2 > KEPT_BYTES:
+    bytes_a_point = 8 * design.size**2
+    while n_points > LEAST_POINTS and (
+        n_points * bytes_a_point > KEPT_BYTES or n_points * DRAWS_A_POINT > n_draws
+    ):
         n_points //= 2
-    kept = 8 * n_points * design.size**2 <= KEPT_BYTES
+    kept = n_points * bytes_a_point <= KEPT_BYTES
     uniform = qmc.Sobol(laplace.scale_precision.size, seed=seed).random(n_points)
     log_scale, log_density = quadratic.proposal().at(uniform)
     log_weight = -log_density
