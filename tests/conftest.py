@@ -33,7 +33,7 @@ SHARED = ("tests/integration/slurm/", "tests/integration/mlflow/")
 FIRST = (*SHARED, "tests/inference/", "tests/config/test_experiments.py", "tests/app/", "tests/launcher/")
 
 
-# A test that types a command, brings up a server or a database, fits a screen or does a whole run takes seconds.
+# A test that types a command, brings up a server or a database, fits a screen or does a run takes seconds.
 COMMANDS = {"warm", "warm_fits", "terminal", "cluster", "server"}
 WHOLE_RUNS = (
     "tests/api/", "tests/checks/", "tests/estimates/", "tests/inference/", "tests/integration/", "tests/run/",
