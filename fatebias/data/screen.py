@@ -153,6 +153,20 @@ class Screen:
         """Index of the contrast fate among the F* non-reference fates."""
         return self.fates.index(self.contrast) - 1
 
+    def gene_holdings(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return each pair of a cell and a gene, from 0, of which it holds a guide, once, in cell order."""
+        gene = self.gene_of_guide[self.guide_ids]  # (N, K), 0 for none
+        # Guide ids are sorted within a cell and guides by gene, so a gene's guides come one after another.
+        first = gene > 0
+        first[:, 1:] &= gene[:, 1:] != gene[:, :-1]
+        cell, slot = np.nonzero(first)
+        return cell, gene[cell, slot].astype(np.int64) - 1
+
+    def gene_cells(self) -> NDArray[np.int64]:
+        """Count the cells that hold a guide of each gene by day, (L, D)."""
+        cell, gene = self.gene_holdings()
+        return np.bincount(gene * self.D + self.day[cell], minlength=self.L * self.D).reshape(self.L, self.D)
+
     def fingerprint(self) -> str:
         """Return a SHA-256 of all that the model sees and the clusters, the same for files and objects."""
         return self._fingerprint

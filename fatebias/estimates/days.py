@@ -70,15 +70,8 @@ class Days:
 
 
 def gene_days(screen: Screen, least: int) -> Days:
-    """Return the days of a screen with the cells of each gene, each cell counted once a gene."""
-    gene = screen.gene_of_guide[screen.guide_ids]  # (N, K), 0 for none
-    # Guide ids are sorted within a cell and guides by gene, so a gene's guides come one after another.
-    first = np.ones(gene.shape, dtype=bool)
-    first[:, 1:] = gene[:, 1:] != gene[:, :-1]
-    day = np.broadcast_to(screen.day[:, None], gene.shape)
-    here = first & (gene > 0)
-    flat = np.bincount((gene[here] - 1) * screen.D + day[here], minlength=screen.L * screen.D)
-    return Days(screen.day_labels, flat.reshape(screen.L, screen.D), least)
+    """Return the days of a screen with the cells of each gene."""
+    return Days(screen.day_labels, screen.gene_cells(), least)
 
 
 def plain_days(n_days: int) -> Days:

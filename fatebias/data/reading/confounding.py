@@ -40,7 +40,7 @@ class _Held:
 
     only_ntc: NDArray[np.bool_]  # (N,) NTC guides and no others
     cell: NDArray[np.int64]  # (E,) with `gene` each pair of a cell and a gene that it holds, once
-    gene: NDArray[np.int64]  # (E,) from 1
+    gene: NDArray[np.int64]  # (E,) from 0
 
 
 def batch_factors(
@@ -83,13 +83,8 @@ def confounding(
 
 
 def _held(screen: Screen) -> _Held:
-    gene = screen.gene_of_guide[screen.guide_ids]  # (N, K)
-    only_ntc = (screen.ntc_slots > 0).any(axis=1) & (gene == 0).all(axis=1)
-    # Guide ids are sorted within a cell and guides by gene: a gene's guides stand side by side.
-    first = gene > 0
-    first[:, 1:] &= gene[:, 1:] != gene[:, :-1]
-    cell, slot = np.nonzero(first)
-    return _Held(only_ntc, cell, gene[cell, slot].astype(np.int64))
+    only_ntc = (screen.ntc_slots > 0).any(axis=1) & (screen.guide_ids == 0).all(axis=1)
+    return _Held(only_ntc, *screen.gene_holdings())
 
 
 def _of_factor(screen: Screen, held: _Held, factor: Factor, of_controls: str, of_genes: str) -> list[str]:
@@ -103,9 +98,8 @@ def _of_factor(screen: Screen, held: _Held, factor: Factor, of_controls: str, of
             f"{of_controls}"
         )
     n_levels = len(factor.labels)
-    flat = np.bincount(held.gene * n_levels + factor.codes[held.cell], minlength=(screen.L + 1) * n_levels)
-    table = flat.reshape(screen.L + 1, n_levels)
-    levels = _sits_in(table[1:], factor)
+    flat = np.bincount(held.gene * n_levels + factor.codes[held.cell], minlength=screen.L * n_levels)
+    levels = _sits_in(flat.reshape(screen.L, n_levels), factor)
     genes = [f"{screen.gene_names[g]} ({factor.labels[levels[g]]})" for g in np.flatnonzero(levels >= 0)]
     if genes:
         listed = ", ".join(genes[:10]) + (f" and {len(genes) - 10} more" if len(genes) > 10 else "")

@@ -38,8 +38,8 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
     real, ntc = int(np.count_nonzero(screen.guide_ids)), int(np.count_nonzero(screen.ntc_slots))
     table = _cells_by_day_and_rep(screen)
     cells_of_guide = np.bincount(screen.guide_ids.ravel(), minlength=screen.G + 1)
-    guides_of_gene = np.bincount(screen.gene_of_guide[1:], minlength=screen.L + 1)
-    cells_of_gene = _cells_of_genes(screen)  # (L + 1, D)
+    guides_of_gene = np.bincount(screen.guide_gene, minlength=screen.L)
+    cells_of_gene = screen.gene_cells()
     notes, warnings = list(account.notes), list(account.warnings)
     notes += _notes(screen, account, table)
     warnings += _warnings(account)
@@ -86,11 +86,11 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
             "without_cells": list(account.genes_without_cells),
             "guides_and_cells": {
                 gene: {
-                    "guides": int(guides_of_gene[g]),
-                    "cells": int(cells_of_gene[g].sum()),
-                    "cells_by_day": cells_of_gene[g].tolist(),
+                    "guides": int(guides),
+                    "cells": int(cells.sum()),
+                    "cells_by_day": cells.tolist(),
                 }
-                for g, gene in enumerate(screen.gene_names, start=1)
+                for gene, guides, cells in zip(screen.gene_names, guides_of_gene, cells_of_gene, strict=True)
             },
         },
         "clusters": {"number": int(screen.cluster.max()) + 1, "are": screen.cluster_source},
@@ -151,16 +151,6 @@ def _cells_by_day_and_rep(screen: Screen) -> NDArray[np.int64]:
     """Count cells, (D, R)."""
     flat = np.bincount(screen.day * screen.R + screen.rep, minlength=screen.D * screen.R)
     return flat.reshape(screen.D, screen.R)
-
-
-def _cells_of_genes(screen: Screen) -> NDArray[np.int64]:
-    """Count the cells that hold at least one guide of each gene by day, (L + 1, D); row 0 is meaningless."""
-    gene = screen.gene_of_guide[screen.guide_ids]  # (N, K)
-    # Guide ids are sorted within a cell and guides by gene: a gene's guides stand side by side.
-    first = np.ones(gene.shape, dtype=bool)
-    first[:, 1:] = gene[:, 1:] != gene[:, :-1]
-    at = gene * screen.D + screen.day[:, None]
-    return np.bincount(at[first], minlength=(screen.L + 1) * screen.D).reshape(screen.L + 1, screen.D)
 
 
 def _notes(screen: Screen, account: Account, table: NDArray[np.int64]) -> list[str]:
