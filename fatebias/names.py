@@ -6,6 +6,8 @@ F all fates, F* = F - 1 non-reference fates, D days, R replicates, S posterior d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # Columns of the tables under out_dir (docs/outputs.md).
 GENE = "gene"
 GUIDE = "guide"
@@ -56,3 +58,8 @@ LATENT_SITES = ("alpha", "b", "gamma", "tau", "z0", "sigma_time", "eps", "sigma_
 def day_columns(prefix: str, n_days: int) -> list[str]:
     """Return the columns ``prefix0`` to ``prefix{D-1}`` of one quantity over days."""
     return [f"{prefix}{d}" for d in range(n_days)]
+
+
+def day_number(day: object, labels: Sequence[str]) -> int:
+    """Return the number of a day that a table names by its label, or by number (2, d2) where it has none."""
+    return labels.index(day) if isinstance(day, str) and day in labels else int(str(day).removeprefix("d"))

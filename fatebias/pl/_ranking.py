@@ -49,6 +49,13 @@ class Ranking:
 
         return active(self.table, self.rule)
 
+    def best_day(self) -> NDArray[np.int64]:
+        """Return the number of each gene's surest day, (L,)."""
+        from fatebias import names
+
+        labels = [str(label) for label in self.day_labels]
+        return np.array([names.day_number(day, labels) for day in self.table[names.BEST_DAY]], dtype=np.int64)
+
     def head(self, most: int) -> Ranking:
         """Return the first genes alone."""
         return Ranking(self.table.head(most), self.day_labels, self.contrast, self.rule, self.rule_text)

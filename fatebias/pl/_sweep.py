@@ -109,8 +109,5 @@ def _best_day(gene: pd.Series) -> int:
 
     if not isinstance(gene[names.BEST_DAY], str):
         return int(gene[names.BEST_DAY])
-    columns = [str(c) for c in gene.index if str(c).startswith(names.LFSR)]
-    by_day = {
-        int(c.removeprefix(names.LFSR)): float(gene[c]) for c in columns if c[len(names.LFSR) :].isdigit()
-    }
-    return min(by_day, key=lambda day: by_day[day])
+    days = (str(column).removeprefix(names.LFSR) for column in gene.index)
+    return min((int(day) for day in days if day.isdigit()), key=lambda day: float(gene[f"{names.LFSR}{day}"]))

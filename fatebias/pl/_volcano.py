@@ -63,7 +63,7 @@ def volcano(
     found = ranking(hits, "volcano", **keywords)
     labels = [str(label) for label in found.day_labels]
     if day is None:
-        chosen = found.table[names.BEST_DAY].to_numpy(dtype=int)
+        chosen = found.best_day()
     else:
         at = day if isinstance(day, int) else labels.index(day) if day in labels else -1
         if not 0 <= at < len(labels):

@@ -75,7 +75,9 @@ def _contrast(
             postsd=_by_day(ranked, names.POSTSD, n_days),
             lfsr=lfsr,
             called=called,
-            best_day=np.array([labels.index(str(day)) for day in ranked[names.BEST_DAY]], dtype=np.int64),
+            best_day=np.array(
+                [names.day_number(day, labels) for day in ranked[names.BEST_DAY]], dtype=np.int64
+            ),
             p_any=calls[names.P_ANY].to_numpy(dtype=float),
             course=tuple(map(str, calls[names.COURSE])),
             p_course=calls[names.P_COURSE].to_numpy(dtype=float),

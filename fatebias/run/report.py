@@ -82,7 +82,7 @@ def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
     ]
     for row in ranked.head(SHOWN_GENES).to_dict("records"):
         label = row[names.BEST_DAY]
-        day = labels.index(label) if labels else int(label.removeprefix("d"))
+        day = names.day_number(label, labels)
         effect, sd = (row.get(f"{part}{day}", float("nan")) for part in (names.POSTMEAN, names.POSTSD))
         mark = "*" if row[names.HIT_ANYDAY] else " "
         figures = f"{effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"

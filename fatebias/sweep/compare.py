@@ -136,9 +136,10 @@ def _ranking(status: MemberStatus) -> pd.DataFrame | None:
     if status.state != DONE or not hits.is_file():
         return None
     ranking = read_table(hits)
-    number = {label: d for d, label in enumerate(_day_labels(status))}
-    day = ranking[names.BEST_DAY].map(lambda label: number.get(label, label)).astype(int)
-    return ranking.assign(**{names.BEST_DAY: day})
+    labels = _day_labels(status)
+    return ranking.assign(
+        **{names.BEST_DAY: [names.day_number(day, labels) for day in ranking[names.BEST_DAY]]}
+    )
 
 
 def _day_labels(status: MemberStatus) -> list[str]:

@@ -174,6 +174,16 @@ def test_a_volcano_puts_the_surest_on_top_and_colours_calls_by_direction():
         pl.volcano(TABLE, day="d7")
 
 
+def test_a_volcano_finds_surest_days_by_their_labels():
+    labelled = TABLE.assign(best_day=["day 2", "day 4", "day 2"])
+    result = SimpleNamespace(table=labelled, day_labels=("day 2", "day 4"), contrast=None, rule=CallRule())
+    by_label, by_number = (
+        np.concatenate([dots.get_offsets() for dots in pl.volcano(each).collections])
+        for each in (result, TABLE)
+    )
+    np.testing.assert_array_equal(by_label, by_number)
+
+
 def test_a_heatmap_shows_effects_and_marks_calls():
     ax = pl.heatmap(TABLE)
     assert ax.images[0].get_array().tolist() == TABLE[["postmean_d0", "postmean_d1"]].to_numpy().tolist()
