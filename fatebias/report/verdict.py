@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fatebias.config import AUTO
 from fatebias.report.content import ContrastResults, Fact, Table
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import DASH, count, expected, listed, plain
 
-AUTO = "auto"
 NEAR = 1.25  # a weight within this factor of the suggested one is the same for all that matters
 ENGINES = {"native": "embedded mash", "rscript": "R's mashr"}
 NAMED = 6
@@ -128,7 +128,7 @@ def _weight(run: RunFiles) -> Fact | None:
     if suggested is None:
         return Fact("Weight of soft labels", plain(used), words)
     value = f"{plain(used)} used, {plain(suggested)} suggested by the data"
-    return Fact("Weight of soft labels", value, words, bad=_far(used, suggested))
+    return Fact("Weight of soft labels", value, words, bad=far(used, suggested))
 
 
 def weights(run: RunFiles) -> tuple[float | None, float | None]:
@@ -142,10 +142,11 @@ def weight_is_off(run: RunFiles) -> float | None:
     used, suggested = weights(run)
     if used is None or suggested is None or run.asked.get("likelihood_weight") == AUTO:
         return None
-    return suggested / used if _far(used, suggested) else None
+    return suggested / used if far(used, suggested) else None
 
 
-def _far(used: float, suggested: float) -> bool:
+def far(used: float, suggested: float) -> bool:
+    """Whether the weight that was used differs from the suggested one for all that matters."""
     return abs(math.log(used / suggested)) > math.log(NEAR)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +10,9 @@ from fatebias.config import AUTO
 from fatebias.files.outputs import OUTPUTS
 from fatebias.files.paths import RunPaths
 from fatebias.files.tables import read_table
+from fatebias.report.verdict import far
 
 SHOWN_GENES = 10
-NEAR = 1.25  # a weight within this factor of the suggested one is the same for all that matters
 
 
 def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
@@ -63,7 +62,7 @@ def _weight(fit: Mapping[str, Any]) -> list[str]:
         return [f"used {suggested.removeprefix('suggested ')}"]
     used = fit["likelihood_weight"]
     lines = [f"likelihood_weight {used:.3g} was used; {suggested}"]
-    if abs(math.log(used / fit["suggested_weight"])) > math.log(NEAR):
+    if far(used, fit["suggested_weight"]):
         lines.append(
             "  to use what the data suggest, run the same command with likelihood_weight=auto, or with "
             "experiment=calibrated, whose calls hold best on simulated truth"
