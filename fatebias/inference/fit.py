@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -25,8 +24,8 @@ from fatebias.inference.diagnostics import (
 )
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.inference.mean_field import mean_field_draws, mean_field_family
-from fatebias.inference.result import Draws, Fit, LossTrace
-from fatebias.inference.scale_posterior import ScalePosterior, integrate_scales
+from fatebias.inference.result import Draws, Fit, LossTrace, StoredDraws
+from fatebias.inference.scale_posterior import integrate_scales
 from fatebias.inference.svi import run_svi
 from fatebias.model.design_matrix import DesignMatrix, cell_design_of, design_of
 from fatebias.model.effects import centre_within_genes
@@ -212,21 +211,12 @@ def _structured_draws(
     scales = integrate_scales(design, laplace, cfg.priors, weight, n_draws, cfg.seed)
     diagnostics |= {"scale_points": len(scales.weight), "scale_points_used": scales.points_used}
     seconds["scales"] = time.perf_counter() - begun
-    return _Stored(design, family, scales)
 
+    def at(chosen: list[int]) -> Draws:
+        effects = family.moved(torch.from_numpy(scales.moves[chosen]))
+        return _draws(design, effects, torch.from_numpy(np.exp(scales.log_scale[scales.point[chosen]])))
 
-class _Stored:
-    """Returns the draws of integrated scales in order, from the first again after the last."""
-
-    def __init__(self, design: DesignMatrix, family: StructuredFamily, scales: ScalePosterior) -> None:
-        self.design, self.family, self.scales = design, family, scales
-        self.order = itertools.cycle(range(len(scales.point)))
-
-    def __call__(self, n_draws: int) -> Draws:
-        chosen = list(itertools.islice(self.order, n_draws))
-        effects = self.family.moved(torch.from_numpy(self.scales.moves[chosen]))
-        scales = np.exp(self.scales.log_scale[self.scales.point[chosen]])
-        return _draws(self.design, effects, torch.from_numpy(scales))
+    return StoredDraws(n_draws, at)
 
 
 def _draws(design: DesignMatrix, flat: torch.Tensor, scales: torch.Tensor) -> Draws:

@@ -8,7 +8,6 @@ zero, and a few leapfrog steps cross it.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ from fatebias.config import Config, PriorsConfig
 from fatebias.inference.diagnostics import convergence_warnings
 from fatebias.inference.laplace import LaplaceFit, fit_laplace
 from fatebias.inference.progress import Progress
-from fatebias.inference.result import Draws, Fit, LossTrace
+from fatebias.inference.result import Draws, Fit, LossTrace, StoredDraws
 from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, shared_scales, walk_steps
 from fatebias.model.effects import centre_within_genes, guide_day_table
 from fatebias.model.tensors import design_tensors
@@ -161,7 +160,7 @@ def fit_nuts(
     seconds = {"laplace": laplace.seconds, "nuts": time.perf_counter() - begun}
     merged = {name: torch.cat([each[name] for each in chains]) for name in chains[0]}
     trace = LossTrace(np.arange(len(losses)), np.array(losses), np.array(stamps, dtype=np.int64))
-    return Fit(_Cycle(potential, merged), trace, diagnostics, convergence_warnings(diagnostics), seconds)
+    return Fit(_stored(potential, merged), trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
 def _chain(
@@ -198,19 +197,16 @@ def _figures(theta: Tensor) -> dict[str, Any]:
     }
 
 
-class _Cycle:
-    """Returns stored draws in order, from the first again after the last."""
+def _stored(potential: Potential, samples: dict[str, Tensor]) -> StoredDraws:
+    """Return what gives the samples of all chains in order."""
 
-    def __init__(self, potential: Potential, samples: dict[str, Tensor]) -> None:
-        self.potential, self.samples = potential, samples
-        self.order = itertools.cycle(range(len(samples["effects"])))
-
-    def __call__(self, n_draws: int) -> Draws:
-        chosen = torch.tensor(list(itertools.islice(self.order, n_draws)), device=self.potential.mean.device)
-        _, theta, delta, shared, scales = self.potential.effects(
-            {name: values[chosen] for name, values in self.samples.items()}
+    def at(chosen: list[int]) -> Draws:
+        _, theta, delta, shared, scales = potential.effects(
+            {name: values[chosen] for name, values in samples.items()}
         )
-        if self.potential.centred:
-            delta = centre_within_genes(delta, self.potential.tensors.guide_gene)
+        if potential.centred:
+            delta = centre_within_genes(delta, potential.tensors.guide_gene)
         parts: list[NDArray[np.float64]] = [part.cpu().numpy() for part in (theta, delta, shared, scales)]
         return Draws(*parts)
+
+    return StoredDraws(len(samples["effects"]), at)

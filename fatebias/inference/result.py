@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,18 @@ class Draws:
     delta: Array  # (S, G, F*) deviations of guides
     shared: Array  # (S, Q, F*) alpha, b, gamma stacked, Q = D + R + 1
     scales: Array  # (S, F*, D + 1) tau, each sigma_time, sigma_guide
+
+
+class StoredDraws:
+    """Returns stored draws in order, from the first again after the last."""
+
+    def __init__(self, number: int, at: Callable[[list[int]], Draws]) -> None:
+        self._order = itertools.cycle(range(number))
+        self._at = at
+
+    def __call__(self, n_draws: int) -> Draws:
+        """Return the next S draws."""
+        return self._at(list(itertools.islice(self._order, n_draws)))
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,6 @@ class ScalePosterior:
         """Effective number of points, from 1 to J: ``1 / sum weight^2``."""
         return float(1 / (self.weight**2).sum())
 
-    @property
-    def scales(self) -> Array:
-        """Of each draw, (S, F*, D + 1)."""
-        return np.exp(self.log_scale[self.point])
-
 
 def integrate_scales(
     design: DesignMatrix,
