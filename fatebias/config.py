@@ -175,14 +175,14 @@ class DataConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise _refuse(f"data.{name}", value, f"a whole number, {least} or more")
-        if self.source == "anndata":
-            if self.adata_path is None:  # some screens bring their guide map with them
-                raise ConfigError(
-                    "data=anndata needs data.adata_path",
-                    where="data.adata_path",
-                    found="nothing",
-                    fix="data=anndata data.adata_path=screen.h5ad data.guide_map_csv=guides.csv",
-                )
+        # Some screens bring their guide map with them.
+        if self.source == "anndata" and self.adata_path is None:
+            raise ConfigError(
+                "data=anndata needs data.adata_path",
+                where="data.adata_path",
+                found="nothing",
+                fix="data=anndata data.adata_path=screen.h5ad data.guide_map_csv=guides.csv",
+            )
 
 
 def _take_files_given(data: DataConfig) -> None:

@@ -20,12 +20,7 @@ def setting(key: str, value: object) -> str:
     >>> print(setting("data.Kmax", 40))
     data.Kmax=40
     """
-    return _quoted(f"{key}={_for_hydra(value)}")
-
-
-def _quoted(word: str) -> str:
-    """Quote for the shell; commas, and brackets and braces within quotes, are left readable."""
-    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else shlex.quote(word)
+    return shlex.quote(f"{key}={_for_hydra(value)}")
 
 
 def _for_hydra(value: object) -> str:

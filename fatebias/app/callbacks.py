@@ -42,7 +42,9 @@ class Gate(Callback):
             checked = to_config(config)
             if checked.stages == [CHECK]:
                 from fatebias.run.look import look
+                from fatebias.sweep.task import find_files
 
+                find_files(checked.data, Path.cwd())
                 print(look(checked))
                 raise SystemExit(0)
             prepare_out_dir(Path(config.hydra.run.dir))

@@ -16,6 +16,8 @@ from fatebias.sweep.snapshot import Sweep, load_config, read_sweep
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from fatebias.config import DataConfig
+
 log = logging.getLogger(__name__)
 
 HYDRA_VERSION = "1.3"  # version_base of run.py
@@ -32,12 +34,7 @@ def run_task(cfg: DictConfig) -> None:
     config = compose.to_config(cfg)
     started_in = Path(hydra.runtime.cwd)
     config.out_dir = str(_absolute(hydra.runtime.output_dir, started_in))
-    for name in ("adata_path", "guide_map_csv"):
-        if (path := getattr(config.data, name)) is not None:
-            setattr(config.data, name, str(_absolute(path, started_in)))
-    calls = config.data.guide_calls
-    if calls is not None and _absolute(calls, started_in).is_file():  # else an obs column
-        config.data.guide_calls = str(_absolute(calls, started_in))
+    find_files(config.data, started_in)
     sweep = _sweep(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
     pipeline.run(
         config,
@@ -45,6 +42,15 @@ def run_task(cfg: DictConfig) -> None:
         choices=_choices(hydra.runtime.choices),
         sweep_id=sweep.id if sweep else None,
     )
+
+
+def find_files(data: DataConfig, folder: Path) -> None:
+    """Make the paths of a screen's files absolute, as seen from a folder."""
+    for name in ("adata_path", "guide_map_csv"):
+        if (path := getattr(data, name)) is not None:
+            setattr(data, name, str(_absolute(path, folder)))
+    if data.guide_calls is not None and _absolute(data.guide_calls, folder).is_file():  # else an obs column
+        data.guide_calls = str(_absolute(data.guide_calls, folder))
 
 
 def refusal(config: DictConfig) -> FatebiasError | None:

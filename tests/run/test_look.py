@@ -36,6 +36,12 @@ def test_typed_it_leaves_no_file(terminal, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_files_may_be_named_from_the_home_folder(terminal, tmp_path):
+    done = terminal("stages=[check]", "data.adata_path='~/none.h5ad'", HOME="/home/of-a-test")
+    assert done.returncode == 1
+    assert "where: /home/of-a-test/none.h5ad" in done.stderr
+
+
 def test_it_is_no_sweep(terminal, tmp_path):
     done = terminal("-m", "stages=[check]", "seed=0,1")
     assert done.returncode == 1
