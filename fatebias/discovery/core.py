@@ -171,36 +171,28 @@ def discover_contrasts(
         yield from _together(estimates, fates, genes, cfg, wanted, flip, se, own, folder)
         return
     for i, each in enumerate(wanted):
-        given = estimates.contrast(each.weights(fates))
-        covariance, likelihood = given.covariance, exact_likelihood(cfg, se, given.likelihood)
-        notes: list[str] = []
-        days = estimates.days
-        changes = None if flip is None else flip[:, fates.index(each.fate), fates.index(each.against)]
+        given, changes, notes = estimates, _changes(flip, each, fates), []
         if i == 0 and own is not None:
-            summary, rows = own, rows_of(own, genes)
-            covariance, changes = covariance[rows], None if changes is None else changes[rows]
-            days = None if days is None else days.at(rows)
-            if likelihood is not None:
-                same = same_estimates(own, given.betahat[rows])
-                likelihood, notes = (likelihood.at(rows), notes) if same else (None, [OTHER_ESTIMATES])
-        else:
-            summary = summary_of(genes, given.betahat, given.se)
-        correlation = error_correlation(cfg, se, covariance)
+            rows = rows_of(own, genes)
+            given, changes = estimates.at(rows), None if changes is None else changes[rows]
+        effects = given.contrast(each.weights(fates))
+        likelihood = exact_likelihood(cfg, se, effects.likelihood)
+        summary = summary_of(genes, effects.betahat, effects.se) if i or own is None else own
+        if likelihood is not None and summary is own and not same_estimates(own, effects.betahat):
+            likelihood, notes = None, [OTHER_ESTIMATES]
+        correlation = error_correlation(cfg, se, effects.covariance)
         v, note = (None, None) if correlation is None else (correlation.v, correlation.note)
         notes += [note] if note else []
-        yield (
-            each,
-            discover_summary(
-                summary,
-                cfg,
-                v=v,
-                likelihood=likelihood,
-                flips=changes,
-                notes=notes,
-                folder=folder,
-                days=days,
-            ),
-        )
+        found = discover_summary(
+            summary, cfg, v=v, likelihood=likelihood, flips=changes, notes=notes, folder=folder,
+            days=given.days,
+        )  # fmt: skip
+        yield each, found
+
+
+def _changes(flip: Array | None, contrast: Contrast, fates: Sequence[str]) -> Array | None:
+    """Return the probability that a contrast changes sign over days, (L,), of `GeneEstimates.flip`."""
+    return None if flip is None else flip[:, fates.index(contrast.fate), fates.index(contrast.against)]
 
 
 def _together(
@@ -235,8 +227,7 @@ def _together(
         summary = summary_of(genes, given.betahat, given.se)
         if own is not None and each is wanted[0]:
             summary = own
-        changes = None if flip is None else flip[:, fates.index(each.fate), fates.index(each.against)]
-        result = fit.of(each.weights(fates))
+        result, changes = fit.of(each.weights(fates)), _changes(flip, each, fates)
         yield each, concluded(summary, result, cfg, (fit.engine, fit.why), changes, (), begun, estimates.days)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fatebias.contrasts import Contrast
 from fatebias.errors import DiscoveryError
 from fatebias.estimates.days import Days
 from fatebias.inference.posterior import sign_changes
@@ -119,10 +118,6 @@ class SavedFit:
     fates: tuple[str, ...]  # the reference first
     contrast: str  # the fate that the screen is about
     gene_names: tuple[str, ...]  # in the order of the estimates
-
-    def flips(self, contrast: Contrast) -> Array:
-        """Return the probability that a contrast changes sign over days, before mash, (L,)."""
-        return self.estimates.flip[:, self.fates.index(contrast.fate), self.fates.index(contrast.against)]
 
 
 def likelihood_arrays(likelihood: EffectLikelihood) -> dict[str, Array]:

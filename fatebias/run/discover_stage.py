@@ -58,7 +58,7 @@ def discover(
         labels = tuple(map(str, day_labels))
         days = Days(labels) if len(labels) == own.n_days else plain_days(own.n_days)
         found = discover_summary(own, cfg, folder=paths.root, days=days)
-        _write(found, paths, own.table, day_labels, fate, against, settings)
+        _write(found, paths, own.table, fate, against, settings)
         return dataclasses.asdict(found.report)
     run = discover_contrasts(
         saved.estimates, saved.fates, saved.gene_names, cfg,
@@ -76,7 +76,7 @@ def discover(
             given = found.table[list(own.table)]
             _write_csv(given, below.gene_summary)
             report["contrasts"][contrast.name] = {key: told[key] for key in OF_A_CONTRAST}
-        _write(found, below, given, day_labels, contrast.fate, contrast.against, settings)
+        _write(found, below, given, contrast.fate, contrast.against, settings)
     return report
 
 
@@ -95,7 +95,6 @@ def _write(
     found: Discovery,
     paths: RunPaths,
     given: pd.DataFrame,
-    day_labels: Sequence[object],
     fate: str | None,
     against: str | None,
     settings: str | None,
@@ -106,7 +105,7 @@ def _write(
     write_mash_out(found, given, paths.mash_out)
     _write_csv(_with_digits(found.ranked, given), paths.hits)
     _write_csv(found.calls, paths.calls)
-    labels = [str(label) for label in day_labels] if len(day_labels) == found.report.n_days else None
+    labels = None if found.days is None else found.days.labels
     drawn = pl.hits(
         found.ranked, day_labels=labels, contrast=(fate, against), rule=found.rule, settings=settings
     )

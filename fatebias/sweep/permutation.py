@@ -94,6 +94,6 @@ def _judged(folder: Path) -> Discovery:
     se = RunRecord(paths).content["stages"].get("fit", {}).get("se", "posterior")
     [(_, found)] = discover_contrasts(
         saved.estimates, saved.fates, saved.gene_names, settings,
-        contrast=saved.contrast, se=se, own=effects,
+        contrast=saved.contrast, se=se, own=effects, flips=False,
     )  # fmt: skip
     return found
