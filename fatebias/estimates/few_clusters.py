@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fatebias.estimates.sandwich import Sandwich
 
@@ -24,7 +23,7 @@ def robust_theta(cells: Sandwich) -> Array:
     index = design.theta_index.reshape(len(design.theta_index), -1)
     if not cells.clustered:
         return cells.robust(index)
-    enlarged = few_clusters_factor(clusters_behind(cells)[index % design.per_fate])
+    enlarged = few_clusters_factor(cells.clusters_behind[index % design.per_fate])
     kept = np.ones(design.size)
     kept[design.delta_index] = guide_share(cells)
     return cells.robust(index, enlarged=enlarged, kept=kept)
@@ -41,16 +40,6 @@ def few_clusters_factor(n: Array) -> Array:
     return np.asarray(enough / (enough - 3))
 
 
-def clusters_behind(cells: Sandwich) -> Array:
-    """Return the effective number of clusters with cells of each coefficient, (P,): (sum n)^2 / sum n^2."""
-    each = np.arange(len(cells.cluster))
-    member = sparse.csr_matrix((np.ones(len(each)), (cells.cluster, each)))
-    count = member @ (cells.design.matrix != 0).astype(np.float64)
-    total = np.asarray(count.sum(axis=0)).ravel()
-    squares = np.asarray(count.multiply(count).sum(axis=0)).ravel()
-    return np.asarray(total**2 / np.maximum(squares, 1))
-
-
 def guide_share(cells: Sandwich) -> Array:
     """Return how much of the fitted variance of guides is theirs and not their clusters' noise, (F*,).
 
@@ -59,11 +48,10 @@ def guide_share(cells: Sandwich) -> Array:
     scores' variance along C; what the first leaves of 1 / q is the share, between 0 and 1.
     """
     design, precision = cells.design, cells.precision.diagonal()
-    behind = clusters_behind(cells)
     shares = []
     for place in design.delta_index.T:  # (G,) of each fate
         columns = np.ascontiguousarray(cells.covariance[:, place])
-        n = np.maximum(behind[place % design.per_fate], 2.0)
+        n = np.maximum(cells.clusters_behind[place % design.per_fate], 2.0)
         noise = cells.weight**2 * (cells.along(columns) ** 2).sum(axis=0) * n / (n - 1)
         passed = np.eye(len(place)) - columns[place] * precision[place]
         own = ((cells.flat[place] ** 2).sum() - noise.sum()) / (passed**2).sum()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 
 from fatebias.config import Config, PriorsConfig
 from fatebias.data.screen import Screen
@@ -161,6 +162,16 @@ class Sandwich:
     def clustered(self) -> bool:
         """Whether there are enough clusters to estimate dependence from."""
         return self.n_clusters >= FEWEST_CLUSTERS
+
+    @cached_property
+    def clusters_behind(self) -> Array:
+        """Effective number of clusters with cells of each coefficient, (P,): (sum n)^2 / sum n^2."""
+        cells = np.arange(len(self.cluster))
+        member = sparse.csr_matrix((np.ones(len(cells)), (self.cluster, cells)))
+        count = member @ (self.design.matrix != 0).astype(np.float64)
+        total = np.asarray(count.sum(axis=0)).ravel()
+        squares = np.asarray(count.multiply(count).sum(axis=0)).ravel()
+        return np.asarray(total**2 / np.maximum(squares, 1))
 
     @property
     def cluster_factor(self) -> float:

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.designs import Design
 from benchmarks.misfit import Clones, GuideLaw
 from fatebias.config import Config, ExportConfig, InferenceConfig, SimulateConfig
-from fatebias.estimates.few_clusters import clusters_behind, few_clusters_factor, guide_share, robust_theta
+from fatebias.estimates.few_clusters import few_clusters_factor, guide_share, robust_theta
 from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.estimates.sandwich import fit_broad, linearise
 from fatebias.inference.fit import fit_screen
@@ -58,7 +58,7 @@ def test_a_variance_from_few_clusters_leaves_z_scores_of_unit_spread(n):
 def test_errors_of_theta_are_enlarged_by_the_labels_part_alone():
     cells = in_clusters(15)
     index = cells.design.theta_index.reshape(len(cells.design.theta_index), -1)
-    factor = few_clusters_factor(clusters_behind(cells)[index % cells.design.per_fate])
+    factor = few_clusters_factor(cells.clusters_behind[index % cells.design.per_fate])
     assert (factor > 1.2).all()
     plain, labels = cells.robust(index), cells.robust(index, enlarged=factor)
     diagonal = [np.diagonal(each, axis1=1, axis2=2) for each in (plain, labels)]
@@ -75,7 +75,7 @@ def test_clusters_behind_a_gene_and_day_are_counted():
     held = cells.design.matrix.toarray() != 0
     for column in (0, 7, cells.design.n_theta + 2):  # two of theta, one guide
         count = np.bincount(cells.cluster[held[:, column]])
-        assert clusters_behind(cells)[column] == pytest.approx(count.sum() ** 2 / (count**2).sum())
+        assert cells.clusters_behind[column] == pytest.approx(count.sum() ** 2 / (count**2).sum())
 
 
 def test_too_few_clusters_to_see_noise_leave_the_errors_as_they_are():
