@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from fatebias.config import DiscoveryConfig
 from fatebias.files.atomic import atomic_text
 from fatebias.report.advice import what_next
 from fatebias.report.cards import cards_json
@@ -104,18 +106,18 @@ def render(page: Page) -> str:
 
 def _rule(run: RunFiles, n_days: int) -> str:
     """Return what makes a call, in words."""
-    settings = run.config.get("discovery", {})
-    ash = settings.get("method") == "ashr"
-    threshold = float(settings.get("lfsr_thresh" if ash else "mash_lfsr_thresh", 0.05))
-    if settings.get("anyday_correction") == "bonferroni":
-        threshold /= n_days
-    parts = [f"the lfsr is below {threshold:g}"]
-    if ash and settings.get("qvalue_thresh") is not None:
-        parts.append(f"the q value is below {settings['qvalue_thresh']:g}")
-    if settings.get("effect_prob_large_min") is not None:
+    from fatebias.discovery.engine import call_rule
+
+    settings: dict[str, Any] = run.config.get("discovery", {})
+    known = {field.name for field in fields(DiscoveryConfig)}  # another version may have had others
+    cfg = DiscoveryConfig(**{name: value for name, value in settings.items() if name in known})
+    rule = call_rule(cfg)
+    parts = [f"the lfsr is below {rule.threshold(n_days):g}"]
+    if rule.qvalue is not None:
+        parts.append(f"the q value is below {rule.qvalue:g}")
+    if rule.large is not None:
         parts.append(
-            f"an effect beyond {settings['effect_size_eps']:g} logits has a probability of at least "
-            f"{settings['effect_prob_large_min']:g}"
+            f"an effect beyond {cfg.effect_size_eps:g} logits has a probability of at least {rule.large:g}"
         )
     return " and ".join(parts)
 
