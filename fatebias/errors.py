@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class FatebiasError(Exception):
@@ -64,8 +64,16 @@ def explain(
 def some(items: Iterable[object], most: int = 10) -> str:
     """Return the first `most` items as text and the number of further ones: ``'a', 'b' and 3 more``."""
     listed = list(items)
-    shown = ", ".join(repr(item) for item in listed[:most])
-    return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"
+    return _with_rest(map(repr, listed[:most]), len(listed) - most)
+
+
+def few(texts: Sequence[str], most: int = 10) -> str:
+    """Return the first `most` texts as they are and the number of further ones: ``a, b and 3 more``."""
+    return _with_rest(texts[:most], len(texts) - most)
+
+
+def _with_rest(shown: Iterable[str], further: int) -> str:
+    return ", ".join(shown) + (f" and {further} more" if further > 0 else "")
 
 
 def _listed(part: object) -> str:

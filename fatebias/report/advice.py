@@ -13,7 +13,7 @@ from fatebias.report.verdict import as_sentence, preset, weight_is_off
 FEWEST_CELLS = 30  # of a gene on a day: with fewer little can be said
 FEW_NTC = 8
 CALIBRATED = "calibrated"
-LENGTHS = ("max_rounds", "num_steps", "num_warmup", "num_samples")  # settings of how long a fit goes on
+LENGTHS = ("max_rounds", "num_steps", "num_warmup", "num_samples")  # settings of how long a fit runs
 
 
 def what_next(

@@ -15,7 +15,7 @@ DIGITS = 4  # that count
 def cards_json(
     contrasts: Sequence[ContrastResults], genes: Mapping[str, Gene], day_labels: Sequence[str]
 ) -> str:
-    """Return days, contrasts and genes as JSON that can stand in a script element whatever the names are."""
+    """Return days, contrasts and genes as JSON that is safe in a script element whatever the names are."""
     content = {
         "days": list(day_labels),
         "contrasts": [_contrast(each) for each in contrasts],

@@ -86,7 +86,7 @@ def page_of(run: RunFiles) -> Page:
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML: names are text wherever they stand, and only the page's own script runs."""
+    """Return the page as HTML: names are text everywhere, and only the page's own script runs."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fatebias.data.reading.covariates import Factor
 from fatebias.data.reading.labels import MOST_LABELS
 from fatebias.data.screen import Screen
+from fatebias.errors import few
 from fatebias.pasted import setting
 
 if TYPE_CHECKING:
@@ -102,10 +103,9 @@ def _of_factor(screen: Screen, held: _Held, factor: Factor, of_controls: str, of
     levels = _sits_in(flat.reshape(screen.L, n_levels), factor)
     genes = [f"{screen.gene_names[g]} ({factor.labels[levels[g]]})" for g in np.flatnonzero(levels >= 0)]
     if genes:
-        listed = ", ".join(genes[:10]) + (f" and {len(genes) - 10} more" if len(genes) > 10 else "")
         warnings.append(
             f"the cells of {len(genes)} genes sit in one {factor.name}, most others do not; what they show "
-            f"may be its effect: {listed}; {of_genes}"
+            f"may be its effect: {few(genes)}; {of_genes}"
         )
     return warnings
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fatebias.config import DataConfig
 from fatebias.data.reading.elements import as_series, frame_columns, frame_series, numeric_column
-from fatebias.data.reading.labels import as_text, natural, reorder
+from fatebias.data.reading.labels import by_name
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.stores import Store
 from fatebias.errors import DataError, some
@@ -84,11 +84,11 @@ def model_covariates(
             if len(np.unique(columns[-1])) > OWN_VALUES * len(column):
                 notes.append(f"{name} differs between most cells: they do not collapse into rows")
             continue
-        codes, labels, _ = as_text(column, where, data.meant_labels)
-        order = sorted(labels, key=natural)
+        levels = by_name(column, where, data.meant_labels)
+        order = levels.labels
         if len(order) == 1:
             raise _says_nothing(name, where, f"the same value in all cells, {order[0]!r}")
-        factor = Factor(name, reorder(codes, labels, order), tuple(order))
+        factor = Factor(name, levels.codes, order)
         factors.append(factor)
         columns += [(factor.codes == level).astype(np.float64) for level in range(len(order))]
         names += [f"{name}={label}" for label in order]

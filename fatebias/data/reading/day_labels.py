@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 HOURS, MINUTES, WEEKS, MONTHS, YEARS = 1 / 24, 1 / 1440, 7.0, 30.4375, 365.25  # in days
-# Words that mean a unit wherever they stand beside the number. "m" may be a minute or a month: it is none.
+# Words that are a unit before or after the number. "m" may be a minute or a month: it is none.
 WORDS = {
     **dict.fromkeys(("min", "mins", "minute", "minutes"), MINUTES),
     **dict.fromkeys(("hr", "hrs", "hour", "hours"), HOURS),
@@ -21,7 +21,7 @@ LETTERS = {"h": HOURS, "w": WEEKS, "y": YEARS}
 SINCE = re.compile(r"([hdwy])(p[a-z]{1,2})")  # 24hpf, 3dpi: hours or days after some event
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 PLAIN = re.compile(r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
-BETWEEN = " _.-"  # what may stand between a word and the number
+BETWEEN = " _.-"  # signs that may separate a word from the number
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class DayLabel:
     number: float
     unit: float | None  # in days; None where no word beside the number is a unit
     around: str  # the text around number and unit, without case, spaces and hyphens
-    hyphen: bool = False  # a minus stands between a letter and the number: a sign or a hyphen
+    hyphen: bool = False  # there is a minus between a letter and the number: a sign or a hyphen
 
     @property
     def is_bare_zero(self) -> bool:

@@ -1,4 +1,4 @@
-"""Names of the fate columns: from the most trusted source that has them, held against terminal cells."""
+"""Names of the fate columns: from the most trusted source that has them, checked with terminal cells."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 
 from fatebias.data.reading.labels import means_missing
-from fatebias.errors import DataError
+from fatebias.errors import DataError, few
 
 # MARCH1 and MARC1 both become 1-Mar, SEPT2 2-Sep, DEC1 1-Dec: English, German and French spellings.
 MONTH = (
@@ -32,8 +32,7 @@ def check_gene_names(rows_of: Mapping[str, Sequence[int]], counted: str, where: 
     """
 
     def shown(genes: Sequence[str]) -> str:
-        listed = [f"{gene!r} ({counted} {_first(rows_of[gene])})" for gene in genes[:10]]
-        return ", ".join(listed) + (f" and {len(genes) - 10} more" if len(genes) > 10 else "")
+        return few([f"{gene!r} ({counted} {few(list(map(str, rows_of[gene])), 5)})" for gene in genes])
 
     made = [gene for gene in rows_of if any(kind.fullmatch(gene) for kind in (DATE, POWER, FAILED))]
     if made:
@@ -67,11 +66,6 @@ def check_gene_names(rows_of: Mapping[str, Sequence[int]], counted: str, where: 
             f"gene names that usually mean a missing value: {shown(missing)}; their guides count as one gene"
         )
     return tuple(warnings)
-
-
-def _first(rows: Sequence[int]) -> str:
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-    return ", ".join(map(str, rows[:5])) + more
 
 
 def _letters(gene: str) -> str:

@@ -1,4 +1,4 @@
-"""Names of the guide columns, checked, and the guides that each column stands for."""
+"""Names of the guide columns, checked, and the guides that each column names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scipy.sparse import csr_matrix
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
 
-# What stands between the guides of one name. "|" is Cell Ranger's, " || " CELLxGENE's, and parts guides that
-# the map lacks, too; the others do so only where the map has all parts.
+# Signs between the guides in one name. "|" (Cell Ranger) and " || " (CELLxGENE) separate guides where the map
+# has one of them, the others where it has all.
 SURE = re.compile(r"\s*\|+\s*")
 BETWEEN = re.compile(r"\s*(?:\|+|[;,+])\s*")
 
@@ -70,7 +70,7 @@ def split_columns(
 ) -> tuple[csr_matrix, list[str], list[str]]:
     """Return what cells hold by guide, (N, guides), the guides' names, and a note.
 
-    A column named ``A|B``, as text calls turned into columns are, stands for both guides.
+    A column named ``A|B``, which text calls turned into columns give, counts for both guides.
     """
     parts = [_guides_in(name, known) for name in columns]
     several = [name for name, guides in zip(columns, parts, strict=True) if len(guides) > 1]
@@ -80,13 +80,13 @@ def split_columns(
     number = {guide: i for i, guide in enumerate(names)}
     column = np.repeat(np.arange(len(columns)), [len(guides) for guides in parts])
     guide = np.array([number[each] for guides in parts for each in guides])
-    stands_for = csr_matrix((np.ones(len(column)), (column, guide)), shape=(len(columns), len(names)))
+    named = csr_matrix((np.ones(len(column)), (column, guide)), shape=(len(columns), len(names)))
     note = f"{len(several)} guide columns name several guides, each of which counts: {some(several, 3)}"
-    return csr_matrix((present @ stands_for) > 0, dtype=np.int32), names, [note]
+    return csr_matrix((present @ named) > 0, dtype=np.int32), names, [note]
 
 
 def _guides_in(name: str, known: dict[str, str]) -> list[str]:
-    """Return the guides that a column's name stands for: the name itself where the map has it."""
+    """Return the guides that a column names: the name itself where the map has it."""
     if name in known:
         return [name]
     parts = list(dict.fromkeys(filter(None, SURE.split(name))))

@@ -104,7 +104,7 @@ def refuse_missing(
 
 
 def means_missing(label: str) -> bool:
-    """Whether a text stands for a missing value."""
+    """Whether a text means a missing value."""
     return label.strip().casefold() in MISSING_TEXT
 
 
@@ -121,6 +121,13 @@ def natural(label: str) -> list[tuple[int, float, str]]:
     """Sort key: digits by value, the rest by letters."""
     parts = re.findall(r"\d+|\D+", label)
     return [(0, float(part), "") if part.isdigit() else (1, 0.0, part) for part in parts]
+
+
+def by_name(column: pd.Series[Any], where: str, meant: Collection[str] = ()) -> Levels:
+    """Return a column's labels in the order of names, numbers within names by value."""
+    codes, labels, _ = as_text(column, where, meant)
+    order = sorted(labels, key=natural)
+    return Levels(reorder(codes, labels, order), tuple(order))
 
 
 def reorder(codes: NDArray[np.intp], labels: list[str], order: list[str]) -> NDArray[np.int32]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fatebias.config import DataConfig
 from fatebias.data.reading.elements import as_series, frame_columns, frame_series
-from fatebias.data.reading.labels import Levels, as_text, check_count, natural, reorder
+from fatebias.data.reading.labels import Levels, by_name, check_count
 from fatebias.data.reading.stores import Store
 from fatebias.errors import DataError
 
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 def replicate_levels(column: pd.Series[Any], where: str, data: DataConfig) -> Levels:
     """Order replicates by name, numbers within names by value."""
-    codes, labels, _ = as_text(column, where, data.meant_labels)
-    order = sorted(labels, key=natural)
-    check_count("R", "replicates", data.R, tuple(order), where)
-    return Levels(reorder(codes, labels, order), tuple(order))
+    levels = by_name(column, where, data.meant_labels)
+    check_count("R", "replicates", data.R, levels.labels, where)
+    return levels
 
 
 def read_replicates(store: Store, data: DataConfig) -> tuple[pd.Series[Any], str]:

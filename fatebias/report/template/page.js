@@ -229,7 +229,7 @@ function open(at) {
       [...gene.guides.map(one => one.se[d]), errors[d]])));
     parts.push(make("h3", `Each guide, ${own[0].title}`), make("p",
       "A guide\u2019s own estimate with its 95 % interval, in logits; its number of cells in brackets. Open circle: the gene "
-      + "before sharing. The model draws guides towards their gene: one that stands apart says more than many that agree."
+      + "before sharing. The model draws guides towards their gene: one that differs says more than many that agree."
       + (gene.guides.some(one => one.inactive > 0.5) ? " Grey: the guide probably does nothing." : ""), {class: "reading"}));
     parts.push(make("div", data.days.map((label, d) =>
       guideChart(gene.guides, [values[d], errors[d]], d, label, wide, d === 0)), {class: "panels"}));
