@@ -1,4 +1,4 @@
-"""Which effects the pseudo-genes of the power check get, guide by guide, and where their fits begin."""
+"""Which effects the pseudo-genes of the power check get, guide by guide."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.checks.spike_report import ALL_DAYS, NO_DAYS, ONE_DAY
-from fatebias.config import ModelConfig
 from fatebias.data.screen import Screen
-from fatebias.inference.laplace import InitialValues
-from fatebias.inference.posterior import Posterior
-from fatebias.model.design_matrix import design_of
 
 Array = NDArray[np.float64]
 
@@ -70,15 +66,3 @@ def by_guide(split: Screen, n_real: int, effects: Array, sigma: float, rng: np.r
     of_guide = by_gene[split.gene_of_guide]
     deviation = sigma * rng.standard_normal(len(of_guide))
     return np.where(of_guide != 0, of_guide + deviation[:, None], 0.0)
-
-
-def begin_at(split: Screen, screen: Screen, posterior: Posterior, model: ModelConfig) -> InitialValues:
-    """Return where a fit with pseudo-genes begins: at the posterior without them, these at zero."""
-    design = design_of(split, model)
-    gene = screen.guide_gene
-    flat = np.zeros(design.size)
-    flat[design.theta_index[: screen.L]] = posterior.theta_mean
-    delta = posterior.beta_mean[..., 0] - posterior.theta_mean[gene, :, 0]
-    flat[design.delta_index[: screen.G]] = delta
-    flat[design.shared_index] = posterior.shared_mean
-    return InitialValues(posterior.scales_mean**-2.0, mean=flat)

@@ -52,8 +52,8 @@ class SpikeIn(NtcCheck):
         import pandas as pd
 
         from fatebias import pl
-        from fatebias.checks.call import fit_and_call
-        from fatebias.checks.spike_design import Deck, begin_at, by_guide
+        from fatebias.checks.call import begin_at, fit_and_call
+        from fatebias.checks.spike_design import Deck, by_guide
         from fatebias.data.synthetic import PSEUDO_GENE, pseudo_genes, spike_in
         from fatebias.estimates.tables import read_posterior
         from fatebias.pl.save import save_png

@@ -30,17 +30,15 @@ class Baseline:
     notes: tuple[str, ...] = ()
 
 
-def choose_baseline(
-    theta: Array, covariance: Array, index: NDArray[np.integer], asked: str, n_ntc: int
-) -> Baseline:
+def choose_baseline(theta: Array, covariance: Array, asked: str, n_ntc: int) -> Baseline:
     """Return effects against NTC cells or the average gene.
 
-    ``theta`` is (L, F*, D); ``covariance``, (size, size), is that of all coefficients, among which theta has
-    the places ``index``, (L, F*, D). ``asked`` is ``export.baseline``: ntc, genes, or auto, which takes genes
-    where the error of the common level is not small beside a gene's own. The average gene is that of the
-    genes that differ least from each other. ``n_ntc``, the number of NTC guides, is for the note.
+    ``theta`` is (L, F*, D), ``covariance`` that of its entries in this order. ``asked`` is
+    ``export.baseline``: ntc, genes, or auto, which takes genes where the error of the common level is not
+    small beside a gene's own. The average gene is that of the genes that differ least from each other.
+    ``n_ntc``, the number of NTC guides, is for the note.
     """
-    shape, places = (*index.shape, *index.shape[1:]), index.reshape(len(index), -1)
+    shape, places = (*theta.shape, *theta.shape[1:]), np.arange(theta.size).reshape(len(theta), -1)
     own = covariance[places[:, :, None], places[:, None, :]]  # (L, E, E)
     plain = Baseline(theta, own.reshape(shape), np.zeros(theta.shape[1:]))
     if asked == "ntc" or len(theta) == 1:
@@ -73,7 +71,7 @@ def _centred(
     covariance: Array, places: NDArray[np.integer], own: Array, chosen: NDArray[np.bool_]
 ) -> tuple[Array, Array]:
     """Return covariances of effects less the chosen genes' mean, (L, E, E), and of that mean, (E, E)."""
-    averaged = np.column_stack([covariance[:, place].mean(axis=1) for place in places[chosen].T])  # (size, E)
+    averaged = np.column_stack([covariance[:, place].mean(axis=1) for place in places[chosen].T])  # (L E, E)
     with_level = averaged[places]  # (L, E, E) of a gene's effects with the level
     level = with_level[chosen].mean(axis=0)
     return own - with_level - np.swapaxes(with_level, 1, 2) + level, level

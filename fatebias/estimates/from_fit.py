@@ -53,17 +53,27 @@ def gene_estimates(
     if (export.estimates, export.se) == ("posterior", "posterior"):
         return GeneEstimates(posterior.theta_mean, posterior.theta_joint, posterior.theta_flip)
     weight = weight_asked(cfg) if weight is None else weight
-    design = design_of(screen, cfg.model)
-    flat = flat_means(posterior, design)
+    flat = flat_means(posterior, design_of(screen, cfg.model))
     if export.estimates == "posterior":
         return _robust(screen, cfg, flat, posterior.scales_mean**-2.0, weight, posterior.theta_mean)
-    spread = posterior.scales_mean[:, -1]
+    return unshrunken_estimates(screen, cfg, flat, posterior.scales_mean[:, -1], weight, judge=judge)
+
+
+def unshrunken_estimates(
+    screen: Screen, cfg: Config, flat: Array, spread: Array, weight: float, *, judge: bool = False
+) -> GeneEstimates:
+    """Return `gene_estimates` with ``estimates=unshrunken``.
+
+    The fit with broad scales begins at the effects ``flat``, (size,), and holds the SD of guides around their
+    gene at ``spread``, (F*,).
+    """
+    design = design_of(screen, cfg.model)
     # With one guide a gene, an SD that nothing tells from the effects would take them for deviations.
-    if export.guides == "mixture" and _one_guide_each(design):
+    if cfg.export.guides == "mixture" and _one_guide_each(design):
         spread = np.full_like(spread, NO_SPREAD)
     rounds = max(BROAD_ROUNDS, cfg.inference.max_rounds)
     fit = fit_broad(design, cfg.priors, weight, spread, mean=flat, max_rounds=rounds)
-    if export.se == "sandwich":
+    if cfg.export.se == "sandwich":
         theta = fit.mean[design.theta_index]
         found = _robust(screen, cfg, fit.mean, fit.scale_precision, weight, theta)
     else:
@@ -76,13 +86,14 @@ def _of_broad_fit(
 ) -> GeneEstimates:
     """Return unshrunken estimates with the fit's own errors, guides as ``export.guides`` has them."""
     design = design_of(screen, cfg.model)
+    places = design.theta_index.ravel()
     if cfg.likelihood_weight == AUTO:
         cells = linearise(screen, cfg, fit.mean, fit.scale_precision, weight)
-        covariance = cells.by_fate(screen.day)
+        covariance = cells.by_fate(screen.day, places)
     else:
-        covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()
+        covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()[np.ix_(places, places)]
     theta, n_ntc = fit.mean[design.theta_index], len(screen.ntc_guide_names)
-    base = choose_baseline(theta, covariance, design.theta_index, cfg.export.baseline, n_ntc)
+    base = choose_baseline(theta, covariance, cfg.export.baseline, n_ntc)
     if cfg.export.guides == "normal":
         return GeneEstimates(base.mean, base.covariance, notes=base.notes)
     found = fit_guide_mixture(design, fit.mean, base, weight, spread)

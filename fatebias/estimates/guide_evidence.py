@@ -93,29 +93,46 @@ class Shares:
 
 
 def gene_evidence(known: Array, linear: Array, log_factor: Array, same: Array, sets: Array) -> GeneEvidence:
-    """Return the evidence about a gene from the likelihood of its theta under each set and spread.
+    """Return the evidence about a gene, or several with equally many guides, under each set and spread.
 
-    ``known``, (S, K, E, E), is the precision of theta, ``linear`` (S, K, E), ``log_factor`` (S, K) as in
-    `guide_likelihood`; ``same``, (E, F*), is `same_on_all_days`.
+    ``known``, (..., S, K, E, E), is the precision of theta, ``linear`` (..., S, K, E), ``log_factor``
+    (..., S, K) as in `guide_likelihood`; ``same``, (E, F*), is `same_on_all_days`.
     """
-    width = len(same)
-    courses = [share * same @ same.T + (1 - share) * np.eye(width) for share in LASTING]
-    none = np.zeros((*log_factor.shape, 1, len(courses)))
-    some = [[gained(known, linear, size**2 * course) for course in courses] for size in SIZES]
-    sized = np.concatenate([none, np.moveaxis(np.array(some), (0, 1), (-2, -1))], axis=-2)
-    restricted = log_factor + gained(known, linear, BROAD**2 * np.eye(width))
+    lasting, each_day = same @ same.T, np.eye(len(same))
+    roots = [
+        same if share == 1 else np.asarray(np.linalg.cholesky(share * lasting + (1 - share) * each_day))
+        for share in LASTING
+    ]
+    some = [gained(known, linear, root, SIZES) for root in roots]
+    none = np.zeros((*log_factor.shape, 1, len(some)))
+    sized = np.concatenate([none, np.stack(some, axis=-1)], axis=-2)
+    restricted = log_factor + gained(known, linear, each_day, [BROAD])[..., 0]
     whole = log_factor[..., None, None] + sized
     return GeneEvidence(
-        sets, np.exp(restricted - restricted.max(axis=-1, keepdims=True)), np.exp(whole - whole.max())
+        sets,
+        np.exp(restricted - restricted.max(axis=-1, keepdims=True)),
+        np.exp(whole - whole.max(axis=(-4, -3, -2, -1), keepdims=True)),
     )
 
 
-def gained(known: Array, linear: Array, prior: Array) -> Array:
-    """Return the log of the mean of exp(linear'v - v'known v / 2) over v ~ N(0, prior)."""
-    # As I + known prior, since the prior may lack a direction.
-    whole = np.eye(len(prior)) + known @ prior
-    square = np.einsum("...i,...i->...", linear @ prior, np.linalg.solve(whole, linear[..., None])[..., 0])
-    return np.asarray(0.5 * (square - np.linalg.slogdet(whole)[1]))
+def gained(known: Array, linear: Array, root: Array, sds: Sequence[float]) -> Array:
+    """Return the log of the mean of exp(linear'v - v'known v / 2) over v = sd root a, a ~ N(0, I).
+
+    For each SD, (..., Z); root is (E, q). One Cholesky factor gives determinant and square: the last row of
+    that of ``[[A, b], [b', c]]`` is the solution for b of the factor of A.
+    """
+    inner, pull = root.T @ known @ root, linear @ root
+    q = root.shape[1]
+    bordered = np.empty((*pull.shape[:-1], q + 1, q + 1))
+    found = np.empty((*pull.shape[:-1], len(sds)))
+    for z, sd in enumerate(sds):
+        bordered[..., :q, :q] = sd**2 * inner + np.eye(q)
+        bordered[..., q, :q] = bordered[..., :q, q] = sd * pull
+        bordered[..., q, q] = 2 * (1 + sd**2 * (pull**2).sum(axis=-1))  # more than b' A^-1 b, since A > I
+        factor = np.linalg.cholesky(bordered)
+        volume = np.log(np.diagonal(factor, axis1=-2, axis2=-1)[..., :q]).sum(axis=-1)
+        found[..., z] = 0.5 * (factor[..., q, :q] ** 2).sum(axis=-1) - volume
+    return found
 
 
 @cache
@@ -132,13 +149,13 @@ def sets_of_active(n_guides: int) -> Array:
     return np.array(kept)
 
 
-def settle_shares(genes: Sequence[GeneEvidence]) -> Shares:
+def settle_shares(groups: Sequence[GeneEvidence]) -> Shares:
     """Return by EM the share of inactive guides and the shares of genes by spread and by size.
 
-    Genes with one guide cannot tell its deviation from their own effect: they count only where there are no
-    others.
+    Each group holds the genes with one number of guides, stacked. Genes with one guide cannot tell its
+    deviation from their own effect: they count only where there are no others.
     """
-    groups = _stacked(genes)
+    groups = [each for each in groups if each.sets.shape[1] > 1] or groups
     n_genes = sum(len(each.restricted) for each in groups)
     n_guides = sum(each.sets.shape[1] * len(each.restricted) for each in groups if each.sets.shape[1] > 1)
     n_spreads, n_sizes = groups[0].sized.shape[-3:-1]
@@ -169,18 +186,3 @@ def settle_shares(genes: Sequence[GeneEvidence]) -> Shares:
         if change < SETTLED:
             break
     return shares
-
-
-def _stacked(genes: Sequence[GeneEvidence]) -> list[GeneEvidence]:
-    """Stack genes with equally many guides; those with one only where no gene has several."""
-    by_count: dict[int, list[GeneEvidence]] = {}
-    for each in genes:
-        by_count.setdefault(each.sets.shape[1], []).append(each)
-    if len(by_count) > 1:
-        by_count.pop(1, None)
-    return [
-        GeneEvidence(
-            of[0].sets, np.array([each.restricted for each in of]), np.array([each.sized for each in of])
-        )
-        for of in by_count.values()
-    ]

@@ -10,7 +10,7 @@ alone would hide an effect behind the few guesses under which it is uncertain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,6 +48,7 @@ NEGLIGIBLE = 1e-6  # weight of a guess that is left out of the average
 UNLIKELY = 1e-4
 # SD of theta, in logits, by which a day without cells has a likelihood at all; it takes nothing from effects.
 FLAT = 100.0
+STACKED_BYTES = 64e6  # of genes whose evidence is computed at once
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def fit_guide_mixture(
     several = bool((np.bincount(gene) > 1).any())
     grid = SPREADS[:, None] * np.ones(n_fates) if several else spread[None]
     # A guide that does nothing lacks its gene's course over days, which is not noise.
-    working = ~(average_over_guesses(guides, gene, grid, same).inactive > IDLE)
+    working = ~(_Guesses.of(guides, gene, grid, same).inactive() > IDLE)
     noise = estimate_day_noise(guides.at(working), gene[working], n_genes, n_fates)
     found = average_over_guesses(with_day_noise(guides, noise.variance[gene]), gene, grid, same)
     shape = base.covariance.shape
@@ -134,35 +135,90 @@ def average_over_guesses(
     guides: GuideLikelihood, gene: NDArray[np.int64], spreads: Array, same: Array
 ) -> Averaged:
     """Average theta over which guides are active and how far they vary, spreads (K, F*), gene by gene."""
-    n_genes, width = int(gene.max()) + 1, len(same)
-    # Noise by day, integrated out before, is that of inactive guides, too. Evidence counts from theirs, else
-    # a guide that happens to show little of it would be taken for inactive.
-    guides = replace(guides, log_factor=np.zeros(len(gene)))
-    absorbed = [guides.absorb(same, spread) for spread in spreads]
-    genes = [_GeneGuesses.of(absorbed, np.flatnonzero(gene == g)) for g in range(n_genes)]
-    evidence = [each.evidence(same) for each in genes]
-    shares = settle_shares(evidence)
-    inactive = np.full(len(gene), np.nan)
+    guesses = _Guesses.of(guides, gene, spreads, same)
+    n_genes, width, n_fates = int(gene.max()) + 1, *same.shape
     mean, covariance = np.empty((n_genes, width)), np.empty((n_genes, width, width))
     effects, effects_sd = np.empty((len(gene), width)), np.empty((len(gene), width))
     squares = np.empty(n_genes)
-    normals = [each.normals(evidence[g], shares) for g, each in enumerate(genes)]
-    for g, each in enumerate(genes):
-        weights, _ = shares.weigh(evidence[g])
+    normals = []
+    for each, evidence, weights in guesses.by_gene():
         one = each.mixture(weights)
-        mean[g], covariance[g] = one.moments()
-        effects[each.place], effects_sd[each.place] = one.effects(absorbed, each.place)
-        squares[g] = weights.sum(axis=0) @ (spreads**2).mean(axis=1)
-        if len(each.place) > 1:
-            inactive[each.place] = np.clip(1 - weights.sum(axis=1) @ each.sets, 0, 1)
-    n_fates = same.shape[1]
+        mean[each.gene], covariance[each.gene] = one.moments()
+        effects[each.place], effects_sd[each.place] = one.effects(guesses.absorbed, each.place)
+        squares[each.gene] = weights.sum(axis=0) @ (spreads**2).mean(axis=1)
+        normals.append(each.normals(evidence, guesses.shares))
     means, covariances, log_none, log_some = (np.concatenate(part) for part in zip(*normals, strict=True))
     rows = Rows.of([len(each[0]) for each in normals])
-    elsewhere = float(shares.sizes[0] ** ((n_fates - 1) / n_fates))  # as if fates were independent
+    # as if fates were independent
+    elsewhere = float(guesses.shares.sizes[0] ** ((n_fates - 1) / n_fates))
     likelihood = EffectLikelihood(means, covariances, log_none, log_some, rows, elsewhere)
     return Averaged(
-        mean, covariance, inactive, (effects, effects_sd), np.sqrt(squares), shares.inactive, likelihood
+        mean,
+        covariance,
+        guesses.inactive(),
+        (effects, effects_sd),
+        np.sqrt(squares),
+        guesses.shares.inactive,
+        likelihood,
     )
+
+
+@dataclass(frozen=True)
+class _Guesses:
+    """The guesses about the guides of all genes, and the shares of each kind of guess among them."""
+
+    absorbed: list[Absorbed]  # by spread
+    groups: list[tuple[list[_GeneGuesses], GeneEvidence]]  # genes with equally many guides, evidence stacked
+    shares: Shares
+    n_guides: int
+
+    @classmethod
+    def of(cls, guides: GuideLikelihood, gene: NDArray[np.int64], spreads: Array, same: Array) -> _Guesses:
+        # Noise by day, integrated out before, is that of inactive guides, too. Evidence counts from theirs,
+        # else a guide that happens to show little of it would be taken for inactive.
+        guides = replace(guides, log_factor=np.zeros(len(gene)))
+        absorbed = [guides.absorb(same, spread) for spread in spreads]
+        by_count: dict[int, list[_GeneGuesses]] = {}
+        for g in range(int(gene.max()) + 1):
+            each = _GeneGuesses.of(absorbed, g, np.flatnonzero(gene == g))
+            by_count.setdefault(len(each.place), []).append(each)
+        groups = [(genes, _evidence(genes, same)) for genes in by_count.values()]
+        return cls(absorbed, groups, settle_shares([evidence for _, evidence in groups]), len(gene))
+
+    def by_gene(self) -> Iterator[tuple[_GeneGuesses, GeneEvidence, Array]]:
+        """Yield the guesses about each gene in order, their evidence and the weights of sets and spreads."""
+        found = []
+        for genes, evidence in self.groups:
+            weights, _ = self.shares.weigh(evidence)
+            for each, restricted, sized, own in zip(
+                genes, evidence.restricted, evidence.sized, weights, strict=True
+            ):
+                found.append((each, GeneEvidence(evidence.sets, restricted, sized), own))
+        yield from sorted(found, key=lambda item: item[0].gene)
+
+    def inactive(self) -> Array:
+        """Return the probability of each guide to be inactive, (G,); NaN for a gene's only guide."""
+        inactive = np.full(self.n_guides, np.nan)
+        for each, _, weights in self.by_gene():
+            if len(each.place) > 1:
+                inactive[each.place] = np.clip(1 - weights.sum(axis=1) @ each.sets, 0, 1)
+        return inactive
+
+
+def _evidence(genes: Sequence[_GeneGuesses], same: Array) -> GeneEvidence:
+    """Return how well each guess explains the guides, for genes with equally many, stacked."""
+    entries = genes[0].known.size + genes[0].log_factor.size * len(same) ** 2
+    at_once = max(1, int(STACKED_BYTES // (8 * entries)))
+    restricted, sized = [], []
+    for start in range(0, len(genes), at_once):
+        chosen = genes[start : start + at_once]
+        known, linear, log_factor = (
+            np.stack([getattr(each, name) for each in chosen]) for name in ("known", "linear", "log_factor")
+        )
+        part = gene_evidence(known, linear, log_factor, same, genes[0].sets)
+        restricted.append(part.restricted)
+        sized.append(part.sized)
+    return GeneEvidence(genes[0].sets, np.concatenate(restricted), np.concatenate(sized))
 
 
 def _moments(known: Array, linear: Array, broad: float = BROAD) -> tuple[Array, Array]:
@@ -181,6 +237,7 @@ def _positive(symmetric: Array) -> Array:
 class _GeneGuesses:
     """The likelihood of one gene's theta under S sets of its n active guides and K spreads."""
 
+    gene: int
     place: NDArray[np.int64]  # (n,) its guides
     sets: Array  # (S, n)
     known: Array  # (S, K, E, E) precision of theta
@@ -188,17 +245,14 @@ class _GeneGuesses:
     log_factor: Array  # (S, K)
 
     @classmethod
-    def of(cls, absorbed: Sequence[Absorbed], place: NDArray[np.int64]) -> _GeneGuesses:
+    def of(cls, absorbed: Sequence[Absorbed], gene: int, place: NDArray[np.int64]) -> _GeneGuesses:
         """Sum over the guides of each set."""
         sets = sets_of_active(len(place))
         own = [each.left.at(place) for each in absorbed]
         known = np.stack([np.tensordot(sets, each.precision, 1) for each in own], axis=1)
         linear = np.stack([sets @ each.linear for each in own], axis=1)
-        return cls(place, sets, known, linear, np.stack([sets @ each.log_factor for each in own], axis=1))
-
-    def evidence(self, same: Array) -> GeneEvidence:
-        """Return how well each guess explains the guides."""
-        return gene_evidence(self.known, self.linear, self.log_factor, same, self.sets)
+        log_factor = np.stack([sets @ each.log_factor for each in own], axis=1)
+        return cls(gene, place, sets, known, linear, log_factor)
 
     def normals(self, evidence: GeneEvidence, shares: Shares) -> tuple[Array, Array, Array, Array]:
         """Return mean, covariance, log weights without and with an effect of H guesses about the guides.
@@ -210,8 +264,8 @@ class _GeneGuesses:
         likely = evidence.sized @ shares.courses * prior
         kept = (likely > UNLIKELY * likely.sum(axis=(0, 1))).any(axis=2)
         mean, covariance = _moments(self.known[kept], self.linear[kept], FLAT)
-        flat = FLAT**2 * np.eye(mean.shape[1])
-        mass = self.log_factor[kept] + gained(self.known[kept], self.linear[kept], flat)  # (H,)
+        gain = gained(self.known[kept], self.linear[kept], np.eye(mean.shape[1]), [FLAT])
+        mass = self.log_factor[kept] + gain[:, 0]  # (H,)
         with np.errstate(divide="ignore"):
             log_none, log_some = np.log(prior[kept][:, [0, -1]]).T
         return mean, covariance, mass + log_none, mass + log_some

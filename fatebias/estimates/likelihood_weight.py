@@ -23,7 +23,7 @@ from fatebias.data.screen import Screen
 from fatebias.data.synthetic import FEWEST_NTC, pseudo_genes
 from fatebias.estimates.day_weights import weigh_days
 from fatebias.estimates.sandwich import FEWEST_CLUSTERS, Sandwich, fit_broad, linearise
-from fatebias.model.design_matrix import design_of
+from fatebias.model.design_matrix import design_of, with_more_genes
 
 Array = NDArray[np.float64]
 
@@ -109,7 +109,7 @@ def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> W
     }
     method = "auto" if by_cells else cfg.calibration.method
     if not by_cells and (cfg.likelihood_weight == AUTO or method == "controls"):
-        estimates["controls"] = controls_weight(weighed, cfg, weight)
+        estimates["controls"] = controls_weight(weighed, cfg, weight, mean)
     report = choose(estimates, method, cells.n_clusters, screen.cluster_source)
     report = replace(report, scatter=scatter_table(cells, screen))
     if by_day is None:
@@ -256,11 +256,12 @@ def _number_of_clusters(square: Array) -> Array:
     return 3 * total**2 / np.maximum((square**2).sum(axis=0), 1e-300)
 
 
-def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimate:
+def controls_weight(screen: Screen, cfg: Config, weight: float, mean: Array | None = None) -> WeightEstimate:
     """Return the weight at which NTC pseudo-genes' z scores have unit spread.
 
     Each part of the NTC guides is in turn grouped into pseudo-genes of the panel's usual size, which are
-    fitted free like the genes at ``weight``. None with fewer than 6 NTC guides.
+    fitted free like the genes at ``weight``, from the effects ``mean``, (size,), of the screen's own free fit
+    where they are known. None with fewer than 6 NTC guides.
     """
     if len(screen.ntc_guide_names) < FEWEST_NTC:
         return WeightEstimate(None, note=_no_controls(len(screen.ntc_guide_names)))
@@ -272,7 +273,8 @@ def controls_weight(screen: Screen, cfg: Config, weight: float) -> WeightEstimat
     for part in range(n_parts):
         split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=cfg.seed)
         design = design_of(split, cfg.model)
-        fit = fit_broad(design, cfg.priors, weight)
+        begin = None if mean is None else with_more_genes(design, design_of(screen, cfg.model), mean)
+        fit = fit_broad(design, cfg.priors, weight, mean=begin)
         cells = linearise(split, cfg, fit.mean, fit.scale_precision, weight)
         index = design.theta_index[screen.L :, screen.contrast_index]
         u = np.ascontiguousarray(cells.covariance[:, index.ravel()])

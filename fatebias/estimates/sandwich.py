@@ -216,8 +216,10 @@ class Sandwich:
             blocks[gene] += self.weight**2 * (seen.T @ seen)
         return blocks
 
-    def by_fate(self, day: NDArray[np.integer]) -> Array:
-        """Return the covariance with the labels' part as pairs of fates scatter on each day, (size, size).
+    def by_fate(self, day: NDArray[np.integer], places: NDArray[np.integer]) -> Array:
+        """Return the covariance of some coefficients, the labels' part as pairs of fates scatter on each day.
+
+        Of those at ``places`` (n,), (n, n).
 
         ``H^-1 (w J + Q) H^-1``. A likelihood weight is one number for all fates, while the labels of one fate
         may be tight and those of another loose: J is the information with each pair of fates multiplied by
@@ -231,7 +233,8 @@ class Sandwich:
         meat = self.weight * seen
         entries = self.precision.tocoo()
         meat[entries.row, entries.col] += entries.data
-        return np.asarray(self.covariance @ meat @ self.covariance)
+        columns = np.ascontiguousarray(self.covariance[:, places])
+        return np.asarray(columns.T @ (meat @ columns))
 
     def _unit(self, f: int, g: int) -> Array:
         """Return the covariance of the indicators of two fates in a single draw, (N,)."""

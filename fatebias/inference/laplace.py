@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fatebias.config import PriorsConfig
 from fatebias.errors import FitError
-from fatebias.inference.scales import ScaleSearch, log_hyperprior, scale_update
+from fatebias.inference.scales import EVIDENCE_TOLERANCE, ScaleSearch, log_hyperprior, scale_update
 from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, shared_scales
 from fatebias.model.regression import SoftRegression
 
@@ -105,12 +105,12 @@ def _fit(
     likelihood = design.regression(likelihood_weight)
     counts = design.scale_counts()
     widths = scale_prior_widths(priors, design.rows.n_days)
-    noise = _white_noise(design, device)
     search = ScaleSearch(design.rows.n_effects, len(counts))
     flat = _first_guess(design)
     if start is not None:
         search.begin_at(np.log(start.scale_precision), start.held)
         flat = flat if start.mean is None else start.mean
+    noise = _white_noise(design, device, few=search.held.all())
     evidence: list[float] = []
     for number in range(max_rounds):
         penalty = _Penalty(design, priors, np.exp(search.point))
@@ -119,18 +119,21 @@ def _fit(
         evidence.append(mode.log_evidence + log_hyperprior(search.point, widths))
         if on_round is not None:
             on_round(number, evidence[-1])
-        spread = torch.linalg.solve_triangular(mode.factor.T, noise, upper=True).T.cpu().numpy()
-        squares = design.scale_squares(flat, spread)
-        search.seen(evidence[-1], -np.log(scale_update(squares, counts, widths)))
+        if search.held.all():
+            settled = mode.gain < EVIDENCE_TOLERANCE
+        else:
+            squares = design.scale_squares(flat, _spread(mode.factor, noise))
+            search.seen(evidence[-1], -np.log(scale_update(squares, counts, widths)))
+            settled = search.settled
         log.debug("round %d: log evidence %.3f, scales move by %.3g", number, evidence[-1], search.change)
-        converged = search.settled and mode.decrement < NEWTON_TOLERANCE
+        converged = settled and mode.decrement < NEWTON_TOLERANCE
         if converged or number + 1 == max_rounds:
             break
         search.move()
     return LaplaceFit(
         mean=flat,
         factor=mode.factor,
-        unit=np.sqrt((spread**2).mean(axis=0)),
+        unit=np.sqrt((_spread(mode.factor, noise) ** 2).mean(axis=0)),
         scale_precision=np.exp(search.point),
         log_evidence=tuple(evidence),
         decrement=mode.decrement,
@@ -140,11 +143,16 @@ def _fit(
     )
 
 
-def _white_noise(design: DesignMatrix, device: torch.device | str) -> torch.Tensor:
+def _white_noise(design: DesignMatrix, device: torch.device | str, few: bool) -> torch.Tensor:
     """Return standard normals, (size, draws), the same in every round so that the rounds converge."""
-    draws = max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // design.rows.n_genes))
+    draws = LEAST_DRAWS if few else max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // design.rows.n_genes))
     generator = torch.Generator().manual_seed(0)
     return torch.randn(design.size, draws, generator=generator, dtype=torch.float64).to(device)
+
+
+def _spread(factor: torch.Tensor, noise: torch.Tensor) -> Array:
+    """Return draws of the effects less their mode, (S, size)."""
+    return torch.linalg.solve_triangular(factor.T, noise, upper=True).T.cpu().numpy()
 
 
 def _first_guess(design: DesignMatrix) -> Array:
@@ -178,6 +186,7 @@ class _Mode:
     factor: torch.Tensor
     decrement: float
     log_evidence: float
+    gain: float  # rise of the log posterior that the last step promised
 
 
 def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: Any, most: int = 50) -> _Mode:
@@ -209,7 +218,7 @@ def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: 
             break
     slope = likelihood.gradient(likelihood.probabilities(logits)) - penalty.precision @ flat
     log_volume = penalty.half_logdet - float(factor.diagonal().log().sum())
-    return _Mode(flat, factor, float(slope @ _solve(factor, slope)), height + log_volume)
+    return _Mode(flat, factor, float(slope @ _solve(factor, slope)), height + log_volume, gain / 2)
 
 
 def _solve(factor: torch.Tensor, vector: Array) -> Array:

@@ -171,6 +171,16 @@ class DesignMatrix:
         return squares(flat) + squares(spread)
 
 
+def with_more_genes(design: DesignMatrix, fewer: DesignMatrix, flat: Array) -> Array:
+    """Return effects in the order of a design, those of genes that `fewer` lacks, its last, at zero."""
+    theta, delta, shared = fewer.split(flat)
+    more = np.zeros(design.size)
+    more[design.theta_index[: len(theta)]] = theta
+    more[design.delta_index[: len(delta)]] = delta
+    more[design.shared_index] = shared
+    return more
+
+
 def shared_scales(rows: CollapsedRows, priors: PriorsConfig) -> Array:
     """Return the prior SD of each shared effect, (Q,)."""
     scales = [priors.s_alpha] * rows.n_days + [priors.s_rep] * rows.n_reps + [priors.s_gamma]

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fatebias.checks.spike_design import Deck, begin_at, by_guide
+from fatebias.checks.call import begin_at
+from fatebias.checks.spike_design import Deck, by_guide
 from fatebias.checks.spike_report import least_size, power_report, summary_line
 from fatebias.config import Config, DataConfig, PriorsConfig, SimulateConfig
 from fatebias.data.collapse import collapse

@@ -26,9 +26,16 @@ from fatebias.errors import ConfigError
 from fatebias.estimates.day_noise import with_day_noise
 from fatebias.estimates.estimates import GuideEstimates
 from fatebias.estimates.from_fit import gene_estimates
-from fatebias.estimates.guide_evidence import SIZES, SPREADS, Shares, sets_of_active, settle_shares
+from fatebias.estimates.guide_evidence import (
+    SIZES,
+    SPREADS,
+    Shares,
+    gene_evidence,
+    sets_of_active,
+    settle_shares,
+)
 from fatebias.estimates.guide_likelihood import GuideLikelihood
-from fatebias.estimates.guide_mixture import GuideMixtureFit, _GeneGuesses, average_over_guesses
+from fatebias.estimates.guide_mixture import GuideMixtureFit, _evidence, _GeneGuesses, average_over_guesses
 from fatebias.estimates.sandwich import BROAD
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
@@ -133,6 +140,10 @@ def test_covariances_are_proper(quarter):
     assert np.linalg.eigvalsh(flat).min() > 0
 
 
+def evidence_of(guesses, same):
+    return gene_evidence(guesses.known, guesses.linear, guesses.log_factor, same, guesses.sets)
+
+
 def test_guesses_are_weighed_as_by_quadrature():
     """Two guides, one day, one fate, two spreads; every integral by sums over a grid."""
     found, errors = np.array([0.9, 0.1]), np.array([0.3, 0.25])
@@ -140,8 +151,8 @@ def test_guesses_are_weighed_as_by_quadrature():
     shares = Shares(0.2, np.array([0.6, 0.4]), np.array([0.4, 0.3, 0.2, 0.1]))
     guides = GuideLikelihood((1 / errors**2)[:, None, None], (found / errors**2)[:, None], np.zeros(2))
     absorbed = [guides.absorb(np.eye(1), np.array([spread])) for spread in spreads]
-    guesses = _GeneGuesses.of(absorbed, np.array([0, 1]))
-    weights, sizes = shares.weigh(guesses.evidence(np.eye(1)))
+    guesses = _GeneGuesses.of(absorbed, 0, np.array([0, 1]))
+    weights, sizes = shares.weigh(evidence_of(guesses, np.eye(1)))
     theta = np.linspace(-40, 40, 40_001)
     step = theta[1] - theta[0]
     live = norm.pdf(
@@ -175,8 +186,8 @@ def test_the_likelihood_for_mash_is_that_of_the_guesses_without_any_prior():
     shares = Shares(0.2, some, np.array([0.4, 0.3, 0.2, 0.1]), none)
     guides = GuideLikelihood((1 / errors**2)[:, None, None], (found / errors**2)[:, None], np.zeros(2))
     absorbed = [guides.absorb(np.eye(1), np.array([spread])) for spread in spreads]
-    guesses = _GeneGuesses.of(absorbed, np.array([0, 1]))
-    means, covariances, *log_weights = guesses.normals(guesses.evidence(np.eye(1)), shares)
+    guesses = _GeneGuesses.of(absorbed, 0, np.array([0, 1]))
+    means, covariances, *log_weights = guesses.normals(evidence_of(guesses, np.eye(1)), shares)
     theta = np.array([-2.0, -0.3, 0.0, 0.2, 0.5, 1.0, 3.0])
     live = norm.pdf(found[:, None, None], theta, np.hypot(errors[:, None], spreads)[..., None])
     idle = np.broadcast_to(norm.pdf(found, 0, errors)[:, None, None], live.shape)
@@ -258,8 +269,8 @@ def test_the_course_of_effects_is_learnt(lasting):
     guides = GuideLikelihood(np.tile(100 * np.eye(3), (160, 1, 1)), 100 * seen, np.zeros(160))
     same = np.ones((3, 1))
     absorbed = [guides.absorb(same, np.array([spread])) for spread in SPREADS]
-    genes = [_GeneGuesses.of(absorbed, np.flatnonzero(gene == g)) for g in range(40)]
-    shares = settle_shares([each.evidence(same) for each in genes])
+    genes = [_GeneGuesses.of(absorbed, g, np.flatnonzero(gene == g)) for g in range(40)]
+    shares = settle_shares([_evidence(genes, same)])
     assert shares.courses[0 if lasting else 1] > 0.7
     assert 0.3 < shares.sizes[1:].sum() < 0.7
     assert 0.22 < shares.spreads @ SPREADS < 0.4
