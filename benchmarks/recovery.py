@@ -117,8 +117,8 @@ def ours(screen: Screen, theta: Array, design: Design, setting: str) -> list[dic
     weight = cfg.likelihood_weight
     if weight == AUTO:
         screen, weight = estimate_weight(screen, cfg).weigh(screen)
-    fit = fit_screen(screen, cfg, weight)
-    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene)
+    fit = fit_screen(screen, cfg, weight, judge=False)
+    posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)
     estimates = gene_estimates(screen, cfg, posterior, weight)
     table = call_given(screen, cfg, estimates)
     given = estimates.contrast(np.eye(screen.n_fates_star)[screen.contrast_index])
