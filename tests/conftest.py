@@ -149,16 +149,31 @@ def optuna() -> None:
 
 @pytest.fixture
 def fake_slurm(tmp_path_factory, monkeypatch) -> Callable[..., Path]:
-    """Put a fake sacct, scontrol and squeue first on PATH; None is a command that fails."""
+    """Put a fake sacct, scontrol and squeue first on PATH.
 
-    def put(*, sacct: str | None = None, scontrol: str | None = None, squeue: str | None = None) -> Path:
+    None is a Slurm without accounting, or one that has forgotten the job; `silent` is what all of them say in
+    place of an answer.
+    """
+    refusals = {
+        "sacct": "Slurm accounting storage is disabled",
+        "scontrol": "slurm_load_jobs error: Invalid job id specified",
+        "squeue": "slurm_load_jobs error: Invalid job id specified",
+    }
+
+    def put(
+        *,
+        sacct: str | None = None,
+        scontrol: str | None = None,
+        squeue: str | None = None,
+        silent: str | None = None,
+    ) -> Path:
         folder = tmp_path_factory.mktemp("fake slurm")
         for name, text in (("sacct", sacct), ("scontrol", scontrol), ("squeue", squeue)):
             (folder / f"{name}.txt").write_text(text or "")
             script = folder / name
             script.write_text(
                 f'#!/bin/sh\necho "$@" >> "{folder}/{name}.asked"\ncat "{folder}/{name}.txt"\n'
-                f"exit {int(text is None)}\n"
+                + ("" if text is not None else f'echo "{silent or refusals[name]}" >&2\nexit 1\n')
             )
             script.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")

@@ -1,4 +1,4 @@
-"""``python -m fatebias.sweep [status|retry|compare] DIR``: the runs of a sweep, retried and compared."""
+"""``python -m fatebias.sweep [status|submit|retry|compare] DIR``: see, start and compare a sweep's runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fatebias.errors import FatebiasError
 from fatebias.sweep.snapshot import read_sweep
 from fatebias.sweep.status import statuses, table
 
-COMMANDS = ("status", "retry", "compare")
+COMMANDS = ("status", "submit", "retry", "compare")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,22 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, what in (
         ("status", "print of each run whether it is queued, running, done or failed, and why"),
+        ("submit", "start what never began, such as jobs for which Slurm had no room"),
         ("retry", "start again what failed, in the same folders with the same settings"),
         ("compare", "write sweep_summary.csv, hit_stability.csv and sweep_hits.png; DIR alone does this too"),
     ):
         command = commands.add_parser(name, help=what, description=what)
         command.add_argument("folder", metavar="DIR", type=Path, help="out_dir of the sweep")
-        if name == "retry":
+        if name in ("submit", "retry"):
             command.add_argument(
                 "more", metavar="hydra.launcher.KEY=VALUE", nargs="*", help="such as hydra.launcher.mem_gb=64"
             )
     wanted = parser.parse_args(words)
     try:
         sweep = read_sweep(wanted.folder)
-        if wanted.command == "retry":
+        if wanted.command in ("submit", "retry"):
             from fatebias.sweep.retry import retry
 
-            retry(sweep, wanted.more)
+            retry(sweep, wanted.more, failed=wanted.command == "retry")
             return 0
         found = statuses(sweep)
         if wanted.command == "compare":

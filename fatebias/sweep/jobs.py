@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from fatebias.errors import FatebiasError, SweepError
+from fatebias.errors import FatebiasError, OutputError, SweepError
+from fatebias.files.paths import RunPaths
+from fatebias.files.record import RunRecord
 from fatebias.sweep.settings import LocalSettings, ParallelSettings, SlurmSettings
-from fatebias.sweep.snapshot import Member, Sweep, load_config
-from fatebias.sweep.status import DONE, FAILED, KILLED, MemberStatus, read_record, table
+from fatebias.sweep.snapshot import Member, Sweep, load_config, read_sweep
+from fatebias.sweep.status import DONE, FAILED, KILLED, NOT_STARTED, MemberStatus, read_record, table
 from fatebias.sweep.task import first_line, run_member
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def end_of_sweep(sweep: Sweep, found: Sequence[MemberStatus]) -> None:
 
 def raise_failures(sweep: Sweep, found: Sequence[MemberStatus]) -> None:
     """Raise one SweepError that names every run that failed, with its reason and its log."""
-    failed = [each for each in found if each.failed]
+    failed = [each for each in found if each.failed or each.state == NOT_STARTED]
     if failed:
         lines = [f"{len(failed)} of {len(found)} runs of the sweep failed"]
         lines += [f"{sweep.label(each.member.number)}: {each.reason}\n  log: {each.log}" for each in failed]
@@ -92,24 +94,49 @@ def _ended(member: Member, reason: str | None) -> MemberStatus:
 def _in_slurm(sweep: Sweep, members: Sequence[Member], settings: SlurmSettings) -> list[MemberStatus] | None:
     from fatebias.sweep import slurm
 
-    queued = slurm.submit(sweep, members, settings)
-    sweep = sweep.with_members(queued)
-    sweep.write()
-    for member in queued:
-        print(f"{sweep.label(member.number)}  job {member.job_id}")
+    numbers = {member.number for member in members}
+    sweep, refused = slurm.submit(sweep, members, settings)
+    if refused is not None and not _queued(sweep, numbers):
+        for member in members:
+            RunRecord(RunPaths(member.folder)).fail("it could not be queued")
+        raise refused
+    _announce(sweep, numbers, refused)
     watch = f"python -m fatebias.sweep status {shlex.quote(str(sweep.root))}"
-    print(f"{len(queued)} queued; to see their states: {watch}", flush=True)
+    print(f"to see their states: {watch}", flush=True)
     if not settings.wait:
         return None
+
+    def more(room: int) -> Sweep:
+        """Queue as many of the runs that have no job yet as others have ended."""
+        now = read_sweep(sweep.root)
+        left = [member for member in now.chosen(numbers) if member.job_id is None][:room]
+        now, refused = slurm.submit(now, left, settings)
+        _announce(now, {member.number for member in left}, refused)
+        return now
+
     try:
-        found = slurm.wait(sweep, {member.number for member in queued})
+        found = slurm.wait(sweep, numbers, more=more)
     except KeyboardInterrupt:
+        queued = _queued(read_sweep(sweep.root), numbers)
         arrays = sorted({str(member.job_id).partition("_")[0] for member in queued})
         raise SystemExit(
             f"the jobs keep running: {watch}\nto stop them: scancel {' '.join(arrays)}"
         ) from None
-    _track(sweep.root, queued[0])
+    _track(sweep.root, members[0])
     return found
+
+
+def _queued(sweep: Sweep, numbers: Collection[int]) -> list[Member]:
+    return [member for member in sweep.chosen(numbers) if member.job_id]
+
+
+def _announce(sweep: Sweep, numbers: Collection[int], refused: OutputError | None) -> None:
+    queued = _queued(sweep, numbers)
+    for member in queued:
+        print(f"{sweep.label(member.number)}  job {member.job_id}")
+    print(f"{len(queued)} queued" + (f" of {len(numbers)}" if refused else ""), flush=True)
+    if refused is not None:
+        log.warning("%s", refused)
 
 
 def _track(root: Path, member: Member) -> None:

@@ -13,7 +13,7 @@ from fatebias.sweep.jobs import end_of_sweep, raise_failures, start
 from fatebias.sweep.search import is_search
 from fatebias.sweep.settings import BY_NAME, PREFIX, LocalSettings, keys_of, unknown_launcher_key
 from fatebias.sweep.snapshot import Sweep, load_config, read_sweep
-from fatebias.sweep.status import NOT_STARTED, statuses
+from fatebias.sweep.status import NOT_STARTED, UNKNOWN, MemberStatus, statuses
 from fatebias.sweep.task import refusal
 
 if TYPE_CHECKING:
@@ -22,14 +22,21 @@ if TYPE_CHECKING:
 OPTION = "launcher="
 
 
-def retry(sweep: Sweep, words: Sequence[str] = ()) -> None:
-    """Start again what failed or never began, with `words` about the launcher; leave the other runs alone."""
+def retry(sweep: Sweep, words: Sequence[str] = (), *, failed: bool = True) -> None:
+    """Start what never began and, if `failed`, again what failed; leave the other runs alone.
+
+    `words` change the launcher.
+    """
     from hydra.core.utils import setup_globals
 
     _check_words(words)
-    numbers = to_retry(sweep)
+    found = statuses(sweep)
+    for each in found:
+        if each.state == UNKNOWN:
+            print(f"#{each.member.number} is left alone: {each.reason}")
+    numbers = to_start(found, failed)
     if not numbers:
-        print("no run has failed")
+        print("no run has failed" if failed else "every run was started before")
         return
     setup_globals()
     register()
@@ -47,15 +54,15 @@ def retry(sweep: Sweep, words: Sequence[str] = ()) -> None:
     name = next(name for name, kind in BY_NAME.items() if kind is type(settings))
     with _where_it_was_typed(sweep):
         sweep = sweep.submitted(name, numbers)
-        found = start(sweep, numbers, settings)
-        if found is not None:
-            end_of_sweep(read_sweep(sweep.root), found)
-            raise_failures(sweep, found)
+        ends = start(sweep, numbers, settings)
+        if ends is not None:
+            end_of_sweep(read_sweep(sweep.root), ends)
+            raise_failures(sweep, ends)
 
 
-def to_retry(sweep: Sweep) -> list[int]:
-    """Return the numbers of the runs that ended without a result or never began."""
-    return [each.member.number for each in statuses(sweep) if each.failed or each.state == NOT_STARTED]
+def to_start(found: Sequence[MemberStatus], failed: bool = True) -> list[int]:
+    """Return the numbers of the runs that never began and, if `failed`, of those without a result."""
+    return [each.member.number for each in found if each.state == NOT_STARTED or (failed and each.failed)]
 
 
 def launcher_of(config: DictConfig, words: Sequence[str]) -> LocalSettings:

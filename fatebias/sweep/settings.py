@@ -65,6 +65,7 @@ class SlurmSettings(LocalSettings):
     signal_delay_s: int = 120  # seconds before the time limit at which a job is told
     wckey: str | None = None
     wait: bool = True  # false: return when the jobs are queued
+    late_s: int = 60  # seconds after a job's end in which its files may not be seen yet
 
     def __post_init__(self) -> None:
         """Check sizes, and that no setting is given twice."""
@@ -72,7 +73,7 @@ class SlurmSettings(LocalSettings):
         for name in ("cpus", "timeout_min", "at_once"):
             if getattr(self, name) < 1:
                 raise _refuse(name, getattr(self, name), "a whole number, 1 or more")
-        for name in ("gpus", "max_timeouts", "signal_delay_s"):
+        for name in ("gpus", "max_timeouts", "signal_delay_s", "late_s"):
             if getattr(self, name) < 0:
                 raise _refuse(name, getattr(self, name), "a whole number, 0 or more")
         if self.signal_delay_s >= 60 * self.timeout_min:

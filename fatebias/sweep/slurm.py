@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fatebias.errors import OutputError
 from fatebias.files.paths import RunPaths
 from fatebias.files.record import RunRecord
+from fatebias.slurm_queue import SlurmQueue, largest_array
 from fatebias.sweep.settings import SlurmSettings
 from fatebias.sweep.snapshot import PACKAGE, Member, Sweep, load_config
-from fatebias.sweep.status import QUEUED, UNDER_WAY, MemberStatus, statuses
+from fatebias.sweep.status import NOT_STARTED, QUEUED, UNDER_WAY, UNKNOWN, MemberStatus, statuses
 from fatebias.sweep.task import run_member
 from fatebias.tracking.describe import code_version
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     import submitit
 
 FOLDER = "slurm"
+# Slurm's words where a user, an account or a partition has as many jobs as it may have.
+LIMIT = re.compile(r"limit|MaxSubmit|MaxArraySize|Invalid job array|temporarily unable", re.IGNORECASE)
 ARRAY_SIZE = 1000  # Slurm's own default of MaxArraySize is 1001
 FIRST_LOOK_S, LONGEST_REST_S = 1.0, 30.0
 
@@ -63,11 +68,19 @@ class SlurmJob:
         return submitit.helpers.DelayedSubmission(self)
 
 
-def submit(sweep: Sweep, members: Sequence[Member], settings: SlurmSettings) -> list[Member]:
-    """Queue members and return them with their Slurm jobs and logs."""
+def submit(
+    sweep: Sweep, members: Sequence[Member], settings: SlurmSettings
+) -> tuple[Sweep, OutputError | None]:
+    """Queue members; return the sweep with their jobs and logs, and why Slurm did not take all of them.
+
+    Each array is in sweep.json as soon as it is queued. Where a limit on jobs refuses an array, half of it is
+    tried, and so on. Members that Slurm did not take have no job and count as not started; their run.json
+    says why. Raises OutputError where there is no Slurm.
+    """
     import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+    refused = None
     with outside_of_jobs():
         try:
             executor = submitit.SlurmExecutor(sweep.root / FOLDER, max_num_timeout=settings.max_timeouts)
@@ -80,30 +93,45 @@ def submit(sweep: Sweep, members: Sequence[Member], settings: SlurmSettings) -> 
             ) from None
         executor.update_parameters(**sbatch_parameters(settings))
         code = code_version()
-        queued: list[Member] = []
-        for start in range(0, len(members), ARRAY_SIZE):
-            batch = members[start : start + ARRAY_SIZE]
-            calls = []
-            for member in batch:
-                RunRecord(RunPaths(member.folder)).update(status=QUEUED, why=None)
-                wants_gpu = settings.gpus > 0 and load_config(member.folder).device != "cpu"
-                calls.append(SlurmJob(member.folder, wants_gpu, code))
+        done, size = 0, min(ARRAY_SIZE, largest_array() or ARRAY_SIZE)
+        while done < len(members):
+            batch = members[done : done + size]
+            calls = [_job(member, settings, code) for member in batch]
             try:
                 sent = executor.submit_array(calls)
             except (FailedJobError, FailedSubmissionError) as error:
-                for member in members[start:]:
-                    RunRecord(RunPaths(member.folder)).fail("it could not be queued")
-                raise OutputError(
-                    "Slurm has refused the jobs",
-                    found=_sbatch_words(error),
-                    where=f"{len(queued)} of {len(members)} were queued before",
-                    fix="python run.py launcher=slurm --cfg hydra -p hydra.launcher lists the settings",
-                ) from error
-            queued += [
+                words = _sbatch_words(error)
+                if LIMIT.search(words) and len(batch) > 1:
+                    size = len(batch) // 2
+                    continue
+                refused = _refusal(words, done, len(members), sweep.root)
+                for member in members[done:]:
+                    why = f"Slurm took no more jobs: {words}"
+                    RunRecord(RunPaths(member.folder)).update(status=None, why=why)
+                break
+            done += len(batch)
+            sweep = sweep.with_members(
                 dataclasses.replace(member, job_id=each.job_id, log=each.paths.stdout)
                 for member, each in zip(batch, sent, strict=True)
-            ]
-    return queued
+            )
+            sweep.write()
+    return sweep, refused
+
+
+def _job(member: Member, settings: SlurmSettings, code: str) -> SlurmJob:
+    RunRecord(RunPaths(member.folder)).update(status=QUEUED, why=None)
+    wants_gpu = settings.gpus > 0 and load_config(member.folder).device != "cpu"
+    return SlurmJob(member.folder, wants_gpu, code)
+
+
+def _refusal(words: str, done: int, number: int, root: Path) -> OutputError:
+    fix = "python run.py launcher=slurm --cfg hydra -p hydra.launcher lists the settings"
+    if LIMIT.search(words):
+        later = f"python -m fatebias.sweep submit {shlex.quote(str(root))}"
+        fix = f"{later}, when jobs of yours have ended; a command that waits for its jobs does this itself"
+    return OutputError(
+        "Slurm has refused the jobs", found=words, where=f"{done} of {number} were queued before", fix=fix
+    )
 
 
 def sbatch_parameters(settings: SlurmSettings) -> dict[str, Any]:
@@ -168,14 +196,29 @@ def wait(
     sweep: Sweep,
     numbers: set[int],
     *,
-    look: Callable[[Sweep], list[MemberStatus]] = statuses,
+    look: Callable[[Sweep], list[MemberStatus]] | None = None,
     rest: Callable[[float], None] = time.sleep,
+    more: Callable[[int], Sweep] | None = None,
 ) -> list[MemberStatus]:
-    """Wait until these runs have ended, asking Slurm ever more rarely, and return their states."""
-    pause = FIRST_LOOK_S
+    """Wait until these runs have ended, asking Slurm ever more rarely, and return their states.
+
+    The wait goes on while Slurm does not answer, and says so. ``more`` is given the number of jobs that have
+    ended since it was called last, submits members for which there was no room, and returns the sweep.
+    """
+    look = look or partial(statuses, queue=SlurmQueue())
+    pause, silent, ended = FIRST_LOOK_S, "", 0
     while True:
         found = [each for each in look(sweep) if each.member.number in numbers]
+        over = sum(each.state not in (*UNDER_WAY, NOT_STARTED) for each in found)
+        if more is not None and over > ended and any(each.state == NOT_STARTED for each in found):
+            sweep, ended = more(over - ended), over
+            continue
         if not any(each.state in UNDER_WAY for each in found):
             return found
+        why = next((each.reason for each in found if each.state == UNKNOWN), "")
+        if bool(why) != bool(silent):
+            at = time.strftime("%H:%M:%S")
+            print(f"{at} {why}; still waiting" if why else f"{at} Slurm answers again", flush=True)
+        silent = why
         rest(pause)
         pause = min(LONGEST_REST_S, pause * 1.2)

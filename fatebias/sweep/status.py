@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from fatebias.errors import FatebiasError
 from fatebias.files.paths import RunPaths
 from fatebias.files.record import STOPPED
-from fatebias.slurm_queue import RUNS, WAITS
-from fatebias.sweep.snapshot import Member, Sweep
+from fatebias.slurm_queue import RUNS, WAITS, Answer, Job, SlurmQueue
+from fatebias.sweep.snapshot import Member, Sweep, load_config
 
 QUEUED, RUNNING, DONE, FAILED, KILLED = "queued", "running", "done", "failed", "killed"
-UNDER_WAY = (QUEUED, RUNNING)
+UNKNOWN = "unknown"  # Slurm gives no answer
+UNDER_WAY = (QUEUED, RUNNING, UNKNOWN)
 NOT_STARTED = "not started"
+LATE = "its job has ended; its files may be on their way"
 
 # What a job's last state in Slurm means where the run itself wrote no reason.
 SLURM_ENDS = {
@@ -46,7 +50,7 @@ class MemberStatus:
     """A run and its state."""
 
     member: Member
-    state: str  # queued, running, done, failed (it said why), killed (it could not), not started
+    state: str  # queued, running, done, failed (it said why), killed (it could not), unknown, not started
     reason: str = ""  # why it is not done; for a queued run, Slurm's word for what it waits for
 
     @property
@@ -62,7 +66,7 @@ class MemberStatus:
         return slurm if slurm is not None and (self.state == KILLED or not own.is_file()) else own
 
 
-def statuses(sweep: Sweep) -> list[MemberStatus]:
+def statuses(sweep: Sweep, queue: SlurmQueue | None = None) -> list[MemberStatus]:
     """Return the state of each run, in the order of the members."""
     records = {member.number: read_record(member.folder) for member in sweep.members}
     open_jobs = [
@@ -70,11 +74,9 @@ def statuses(sweep: Sweep) -> list[MemberStatus]:
         for member in sweep.members
         if member.job_id and records[member.number].get("status") != DONE
     ]
-    slurm: Mapping[str, str] = {}
+    slurm = Answer({})
     if open_jobs:
-        from fatebias.slurm_queue import job_states
-
-        slurm = job_states(open_jobs)
+        slurm = (queue or SlurmQueue()).ask(open_jobs)
         # A job may have ended between the two looks.
         records = {member.number: read_record(member.folder) for member in sweep.members}
     return _with_reasons([_status(member, records[member.number], slurm) for member in sweep.members])
@@ -95,11 +97,12 @@ def _with_reasons(found: list[MemberStatus]) -> list[MemberStatus]:
     ]
 
 
-def _status(member: Member, record: Mapping[str, Any], slurm: Mapping[str, str]) -> MemberStatus:
+def _status(member: Member, record: Mapping[str, Any], slurm: Answer) -> MemberStatus:
     said = record.get("status")
     if said == DONE:
         return MemberStatus(member, DONE)
-    state = slurm.get(member.job_id) if member.job_id else None
+    job = slurm.jobs.get(member.job_id) if member.job_id else None
+    state = job.state if job else None
     if state in WAITS:  # also a job that was stopped and is queued again
         return MemberStatus(member, QUEUED)
     if state in RUNS:
@@ -107,21 +110,33 @@ def _status(member: Member, record: Mapping[str, Any], slurm: Mapping[str, str])
     if said == FAILED and not (state in STOPPED_BY_SLURM and record.get("why") == STOPPED):
         return MemberStatus(member, FAILED, str(record.get("why")).partition("\n")[0])
     if member.job_id is not None:
-        return _end_of_job(member, said, state)
-    if said is None and member.submitted is None:
-        return MemberStatus(member, NOT_STARTED)
+        return _end_of_job(member, said, job, slurm.silent)
+    if said is None and (member.submitted is None or record.get("why")):
+        return MemberStatus(member, NOT_STARTED, record.get("why") or "")
     if _is_at_work(member.folder):
         return MemberStatus(member, RUNNING)
     return MemberStatus(member, KILLED, "its process died") if said else MemberStatus(member, NOT_STARTED)
 
 
-def _end_of_job(member: Member, said: str | None, state: str | None) -> MemberStatus:
-    if state is None:
+def _end_of_job(member: Member, said: str | None, job: Job | None, silent: str | None) -> MemberStatus:
+    if job is None and silent:
+        return MemberStatus(member, UNKNOWN, f"Slurm says nothing of its job {member.job_id}: {silent}")
+    if job is None:
         return MemberStatus(member, KILLED, f"Slurm no longer knows its job {member.job_id}")
-    reason = SLURM_ENDS.get(state, f"Slurm says {state}")
+    if job.ended is not None and time.time() - job.ended < _late_s(member):
+        return MemberStatus(member, RUNNING, LATE)
+    reason = SLURM_ENDS.get(job.state, f"Slurm says {job.state}")
     if said == QUEUED:
         reason += ", before the run began"
     return MemberStatus(member, KILLED, reason)
+
+
+def _late_s(member: Member) -> float:
+    """Return for how many seconds after its job's end a run may still be seen as it was (``late_s``)."""
+    try:
+        return float(load_config(member.folder).hydra.launcher.late_s)
+    except (FatebiasError, AttributeError):  # submitted by an earlier version
+        return 0.0
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from hydra import initialize_config_dir
 from fatebias import compose
 from fatebias.errors import ConfigError
 from fatebias.sweep.__main__ import main
-from fatebias.sweep.retry import launcher_of, quoted, retry, to_retry
+from fatebias.sweep.retry import launcher_of, quoted, retry, to_start
 from fatebias.sweep.settings import ParallelSettings
+from fatebias.sweep.status import statuses
 
 
 def hydra_config(*words: str):
@@ -53,7 +54,22 @@ def test_a_folder_without_a_sweep_is_one_message(tmp_path, capsys):
 
 def test_what_failed_or_never_began_is_started_again(written, tmp_path):
     records = [{"status": "done"}, {"status": "failed", "why": "x"}, {"status": "running"}, None]
-    assert to_retry(written.sweep(tmp_path, *records)) == [1, 2, 3]
+    found = statuses(written.sweep(tmp_path, *records))
+    assert to_start(found) == [1, 2, 3]
+    assert to_start(found, failed=False) == [3]
+
+
+def test_a_run_of_which_slurm_says_nothing_is_left_alone(written, tmp_path, fake_slurm, capsys):
+    fake_slurm(silent="Unable to contact slurm controller (connect failure)")
+    written.sweep(tmp_path, {"status": "running"}, job_ids=True)
+    assert main(["retry", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "#0 is left alone: Slurm says nothing of its job 7_0: Unable to contact slurm controller "
+        "(connect failure)",
+        "no run has failed",
+    ]
+    assert main(["status", str(tmp_path)]) == 0
+    assert "1 unknown" in capsys.readouterr().out
 
 
 def test_nothing_is_started_when_nothing_failed(written, tmp_path, capsys):

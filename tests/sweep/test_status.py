@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 from filelock import FileLock
+from omegaconf import OmegaConf
 
 from fatebias.errors import OutputError
 from fatebias.files.record import STOPPED
@@ -76,6 +79,58 @@ def test_a_job_that_slurm_has_forgotten_did_not_survive(written, tmp_path, fake_
     fake_slurm()
     (found,) = statuses(written.sweep(tmp_path, {"status": "running"}, job_ids=True))
     assert (found.state, found.reason) == ("killed", "Slurm no longer knows its job 7_0")
+
+
+@pytest.mark.parametrize(("late_s", "state"), [(3600, "running"), (0, "killed")])
+def test_files_of_a_job_that_has_just_ended_may_come_late(written, tmp_path, fake_slurm, late_s, state):
+    end = datetime.now() - timedelta(seconds=20)
+    fake_slurm(scontrol=f"JobId=9 ArrayJobId=7 ArrayTaskId=0 JobState=COMPLETED EndTime={end.isoformat()}\n")
+    sweep = written.sweep(tmp_path, {"status": "running"}, job_ids=True)
+    settings = {"hydra": {"launcher": {"late_s": late_s}, "sweep": {"subdir": "0"}, "runtime": {}}}
+    hydra = sweep.members[0].folder / ".hydra"
+    hydra.mkdir()
+    OmegaConf.save(OmegaConf.create(settings), hydra / "hydra.yaml")
+    OmegaConf.save(OmegaConf.create({"seed": 0}), hydra / "config.yaml")
+    (found,) = statuses(sweep)
+    assert found.state == state
+    assert ("on their way" in found.reason) == (state == "running")
+
+
+def test_a_wait_outlasts_a_slurm_that_does_not_answer(written, tmp_path, capsys):
+    sweep = written.sweep(tmp_path, None)
+    (member,) = sweep.members
+    looks = [("running", ""), *[("unknown", "no answer")] * 3, ("running", ""), ("done", "")]
+
+    def look(_):
+        return [MemberStatus(member, *looks.pop(0))]
+
+    (found,) = wait(sweep, {0}, look=look, rest=lambda _: None)
+    assert found.state == "done"
+    said = [line.partition(" ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["no answer; still waiting", "Slurm answers again"]
+
+
+def test_a_wait_queues_what_slurm_had_no_room_for_as_jobs_end(written, tmp_path):
+    sweep = written.sweep(tmp_path, *[None] * 4)
+    states = ["running", "running", "not started", "not started"]
+    asked = []
+
+    def more(room):
+        asked.append(room)
+        waiting = [number for number, state in enumerate(states) if state == "not started"]
+        for number in waiting[:room]:
+            states[number] = "running"
+        return sweep
+
+    def rest(_):
+        states[states.index("running")] = "done"
+
+    found = wait(
+        sweep, {0, 1, 2, 3}, more=more, rest=rest,
+        look=lambda _: [MemberStatus(m, s) for m, s in zip(sweep.members, states, strict=True)],
+    )  # fmt: skip
+    assert [each.state for each in found] == ["done"] * 4
+    assert asked == [1, 1]
 
 
 def test_a_local_run_is_running_while_its_lock_is_held(written, tmp_path):

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
@@ -49,6 +50,7 @@ ReturnToService=2
 MpiDefault=none
 KillWait=3
 MinJobAge=600
+MessageTimeout=5
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:1 State=UNKNOWN
 PartitionName=test Nodes=ALL Default=YES MaxTime=720 State=UP
@@ -121,6 +123,16 @@ class Cluster:
         if check and done.returncode:
             raise RuntimeError(f"{' '.join(words)} has failed: {done.stdout}\n{self.logs()}")
         return done.stdout
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Let the controller answer nothing for a while, as where its machine is overloaded."""
+        controller = int((self.root / "slurmctld.pid").read_text())
+        os.kill(controller, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(controller, signal.SIGCONT)
 
     def state(self, job: str) -> str:
         shown = self.ask("scontrol", "--oneliner", "show", "job", job)

@@ -29,7 +29,12 @@ TINY = [
     "inference.num_steps=5",
     "discovery.engine=native",
 ]
-SMALL_JOB = ["launcher=slurm_cpu", "hydra.launcher.cpus=1", "hydra.launcher.mem_gb=2"]
+SMALL_JOB = [
+    "launcher=slurm_cpu",
+    "hydra.launcher.cpus=1",
+    "hydra.launcher.mem_gb=2",
+    "hydra.launcher.late_s=0",  # one machine, one file system
+]
 STEPS = 4000
 NEVER_ENDING = "inference.num_steps=1000000000"
 CSVS = ("gene_summary_for_mash.csv", "gene_summary_mash_out.csv", "hits_ranked.csv")
@@ -131,21 +136,30 @@ def mixed(cluster, typed, tmp_path_factory):
     for number in (2, 3):  # the two that never end
         until(lambda n=number: (out / str(n) / "loss_trace.csv").is_file(), f"a fit in job {number}")
     early = typed("-m", "fatebias.sweep", "status", "out", cwd=login)
+    with cluster.away():
+        away = typed("-m", "fatebias.sweep", "status", "out", cwd=login)
     os.kill(cluster.python_of(jobs[2]), signal.SIGKILL)  # as the kernel does when memory is short
     cluster.ask("scancel", jobs[3])
     for job in jobs:
         until(lambda job=job: cluster.state(job) not in ("PENDING", "RUNNING", "COMPLETING"), f"end of {job}")
-    return login, jobs, early
+    return login, jobs, early, away
 
 
 def test_without_waiting_the_command_returns_when_the_jobs_are_queued(mixed):
-    _, _, early = mixed  # two of its jobs never end: a command that waits would not have returned
+    _, _, early, _ = mixed  # two of its jobs never end: a command that waits would not have returned
     assert re.search(r"^2 +\S+ +running ", early.stdout, re.M)
     assert re.search(r"^3 +\S+ +running ", early.stdout, re.M)
 
 
+def test_a_controller_that_does_not_answer_has_killed_nothing(mixed):
+    *_, away = mixed
+    assert re.search(r"^2 +\S+ +unknown ", away.stdout, re.M)
+    assert re.search(r"^ +Slurm says nothing of its job \d+_2: .*slurm", away.stdout, re.M | re.I)
+    assert "killed" not in away.stdout
+
+
 def test_a_failed_run_fails_its_slurm_job_with_the_traceback_in_its_log(cluster, mixed):
-    login, jobs, _ = mixed
+    login, jobs, *_ = mixed
     assert (cluster.state(jobs[1]), cluster.exit_code(jobs[1])) == ("FAILED", "1:0")
     (member,) = [each for each in members(login / "out") if each["number"] == 1]
     log = (login / "out" / member["log"]).read_text()
@@ -155,7 +169,7 @@ def test_a_failed_run_fails_its_slurm_job_with_the_traceback_in_its_log(cluster,
 
 
 def test_no_job_hides_another_and_each_end_is_named(cluster, mixed, typed):
-    login, jobs, _ = mixed
+    login, jobs, *_ = mixed
     assert cluster.state(jobs[0]) == "COMPLETED"
     done = typed("-m", "fatebias.sweep", "status", "out", cwd=login)
     assert done.returncode == 1
@@ -170,7 +184,7 @@ def test_no_job_hides_another_and_each_end_is_named(cluster, mixed, typed):
 
 
 def test_mlflow_has_the_end_of_each_job_although_a_killed_one_cannot_say_it(mixed, typed):
-    login, _, _ = mixed
+    login, *_ = mixed
     for record in (login / "out").glob("*/run.json"):  # as if other machines had written them
         record.write_text(record.read_text().replace(platform.node(), "node01"))
     assert run_json(login / "out" / "2")["tracking"]["status"] == "running"
@@ -182,7 +196,7 @@ def test_mlflow_has_the_end_of_each_job_although_a_killed_one_cannot_say_it(mixe
 
 
 def test_a_sweep_is_compared_from_what_has_finished(mixed, typed):
-    login, _, _ = mixed
+    login, *_ = mixed
     done = typed("-m", "fatebias.sweep", "out", cwd=login)
     assert [Path(line).name for line in done.stdout.splitlines()] == [
         "sweep_summary.csv",
@@ -198,7 +212,7 @@ def test_a_sweep_is_compared_from_what_has_finished(mixed, typed):
 
 
 def test_a_job_that_meets_its_time_limit_says_so(cluster, mixed, typed):
-    login, _, _ = mixed
+    login, *_ = mixed
     (member,) = members(login / "late")
     # A limit that is short from the start would end Python before it listens, where the machine is busy.
     until(lambda: last_step(login / "late" / "0") > 0, "steps of the fit")
@@ -214,7 +228,7 @@ def test_a_job_that_meets_its_time_limit_says_so(cluster, mixed, typed):
 
 
 def test_retry_runs_what_failed_in_the_same_folder_and_nothing_else(cluster, mixed, typed):
-    login, jobs, _ = mixed
+    login, jobs, *_ = mixed
     before = run_json(login / "out" / "0")
     done = typed("-m", "fatebias.sweep", "retry", "out", "hydra.launcher.mem_gb=3", cwd=login)
     assert done.returncode == 0, done.stderr
