@@ -27,7 +27,7 @@ def start(sweep: Sweep, numbers: Collection[int], settings: LocalSettings) -> li
 
 
 def end_of_sweep(sweep: Sweep, found: Sequence[MemberStatus]) -> None:
-    """Print how the runs ended and compare those that finished; a failure to compare costs nothing else."""
+    """Print how the runs ended, compare those that finished, tell MLflow; a failure costs nothing else."""
     print(table(sweep, found))
     try:
         from fatebias.sweep.compare import compare
@@ -38,6 +38,8 @@ def end_of_sweep(sweep: Sweep, found: Sequence[MemberStatus]) -> None:
         log.warning("the runs could not be compared: %s", error)
     except Exception:
         log.warning("the runs could not be compared", exc_info=True)
+    if report := _track(sweep):
+        print(f"to compare them in MLflow: {report}")
 
 
 def raise_failures(sweep: Sweep, found: Sequence[MemberStatus]) -> None:
@@ -108,18 +110,20 @@ def _in_slurm(sweep: Sweep, members: Sequence[Member], settings: SlurmSettings) 
         raise SystemExit(
             f"the jobs keep running: {watch}\nto stop them: scancel {' '.join(arrays)}"
         ) from None
-    _track(sweep.root, queued[0])
     return found
 
 
-def _track(root: Path, member: Member) -> None:
-    """Bring the runs to MLflow from here: jobs only write files, so that no two open a database at once."""
+def _track(sweep: Sweep) -> str:
+    """Bring the sweep to MLflow and return how to see it, empty where that failed or is not wanted.
+
+    Runs of this process are there already, and found unchanged. Slurm's jobs only write files, so that no two
+    open a database at once.
+    """
     from omegaconf import OmegaConf
 
     from fatebias.config import TrackingConfig
     from fatebias.tracking.sync import sync_run
 
-    tracking = OmegaConf.to_object(load_config(member.folder).tracking)
+    tracking = OmegaConf.to_object(load_config(sweep.members[0].folder).tracking)
     assert isinstance(tracking, TrackingConfig)
-    if tracking.backend == "local":
-        sync_run(root, tracking)
+    return sync_run(sweep.root, tracking).how_to_see()

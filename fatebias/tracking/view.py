@@ -1,0 +1,100 @@
+"""Where MLflow's pages open: its shared views, which choose columns, order and charts of the table of runs.
+
+MLflow keeps a view as a tag of the experiment, `mlflow.sharedViewState.KEY`, and opens it by its key in the
+address of the page. What a view leaves out MLflow fills in. Its names are those of MLflow's own pages
+(ExperimentPageUIState and ExperimentPageSearchFacetsState, read in 3.17), columns are ``metrics.`hits` ``.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fatebias.tracking.describe import DIFFERING_TAG, SWEEP_TAG, WEIGHT
+from fatebias.tracking.figures import HEADLINE
+
+TAG = "mlflow.sharedViewState."
+ALL_RUNS = "fatebias"  # key of the view of every run of an experiment
+PRIORS = "priors"
+CONVERGED = "tags.`converged`"
+ALONE = (f"params.`{PRIORS}`", f"params.`{WEIGHT}`")
+CHARTS_TITLE = "Results"
+
+
+def sweep_key(sweep_id: str) -> str:
+    """Return the key of the view of one sweep."""
+    return f"sweep-{sweep_id}"
+
+
+def key_for(tags: Mapping[str, str]) -> str:
+    """Return the key of the view in which a run with these tags stands beside those it belongs to."""
+    return sweep_key(tags[SWEEP_TAG]) if SWEEP_TAG in tags else ALL_RUNS
+
+
+def views_of(tags: Mapping[str, str], metrics: Sequence[str]) -> dict[str, str]:
+    """Return the views that a run with these tags and metrics belongs to: key and content of each."""
+    figures = [f"metrics.`{name}`" for name in _shown(metrics)]
+    found = {ALL_RUNS: _content(figures, ALONE, newest_first=True)}
+    if SWEEP_TAG in tags:
+        differing = [key for key in tags.get(DIFFERING_TAG, "").split(", ") if key]
+        settings = list(dict.fromkeys([*(f"params.`{key}`" for key in differing), *ALONE]))
+        query = f"tags.{SWEEP_TAG} = '{tags[SWEEP_TAG]}'"
+        found[sweep_key(tags[SWEEP_TAG])] = _content(figures, settings, query=query, differing=differing)
+    return found
+
+
+def runs_page(experiment_id: str, key: str) -> str:
+    """Return the page of the runs in a view, to be put behind the address of a server."""
+    # Without the workflow MLflow opens a page for language models, whatever the experiment is tagged as.
+    return f"/#/experiments/{experiment_id}/runs?viewStateShareKey={key}&workflowType=machine_learning"
+
+
+def _shown(metrics: Sequence[str]) -> list[str]:
+    further = [name for name in metrics if name.startswith("hits_")]
+    return [HEADLINE[0], *further, *HEADLINE[1:]]
+
+
+def _content(
+    figures: Sequence[str],
+    settings: Sequence[str],
+    *,
+    query: str = "",
+    differing: Sequence[str] = (),
+    newest_first: bool = False,
+) -> str:
+    columns = [*settings, *figures, CONVERGED]
+    state: dict[str, Any] = {
+        "searchFilter": query,
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": not newest_first,
+        "selectedColumns": columns,
+        "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *columns],
+        "groupBy": None,
+        "runsHiddenMode": "SHOW_ALL",
+        **_charts(list(differing) or [PRIORS, WEIGHT]),
+    }
+    return json.dumps(state, sort_keys=True, ensure_ascii=False)
+
+
+def _charts(settings: list[str]) -> dict[str, Any]:
+    """Return the charts that come first: settings beside the results, then each result as bars."""
+    section = _id(CHARTS_TITLE)
+    beside: dict[str, Any] = {"type": "PARALLEL", "selectedParams": settings, "selectedMetrics": list(HEADLINE[:2])}
+    bars: list[dict[str, Any]] = [{"type": "BAR", "metricKey": name} for name in HEADLINE]
+    common = {"metricSectionId": section, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
+    cards = [
+        {**common, **card, "uuid": _id(f"{card['type']} {card.get('metricKey')}")} for card in (beside, *bars)
+    ]
+    head = {"uuid": section, "name": CHARTS_TITLE, "display": True, "deleted": False}
+    return {
+        "compareRunCharts": cards,
+        "compareRunSections": [{**head, "isReordered": False, "isGenerated": False}],
+        "isAccordionReordered": True,
+    }
+
+
+def _id(name: str) -> str:
+    """Return an id that is the same whenever the view is written."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"fatebias {name}"))
