@@ -11,6 +11,7 @@ from fatebias import compose
 from fatebias.app.overrides import check_words
 from fatebias.config import TrackingConfig
 from fatebias.errors import ConfigError, FatebiasError, OutputError
+from fatebias.sweep.snapshot import read_sweep
 from fatebias.tracking.place import Place, resolve_place
 from fatebias.tracking.view import ALL_RUNS, sweep_key
 
@@ -19,8 +20,8 @@ def main(words: Sequence[str], prog: str = "fatebias ui") -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
         prog,
-        description="Opens the runs in MLflow. For the database of tracking=local a server is started on this "
-        "machine alone, which Ctrl-C ends; with tracking=server the page of that server is opened.",
+        description="Opens the runs in MLflow. For the database of tracking=local a server is started on "
+        "this machine alone, which Ctrl-C ends; with tracking=server the page of that server is opened.",
     )
     parser.add_argument(
         "words",
@@ -42,8 +43,8 @@ def main(words: Sequence[str], prog: str = "fatebias ui") -> int:
 
         tracking = _tracking(settings)
         place = resolve_place(tracking)
-        page = _page(place, tracking.experiment, folders[0] if folders else None)
-        show(place, page, port=wanted.port, browser=not wanted.no_browser)
+        pages = _pages(place, tracking.experiment, folders[0] if folders else None)
+        show(place, pages, port=wanted.port, browser=not wanted.no_browser)
     except FatebiasError as error:
         print(error, file=sys.stderr)
         return 1
@@ -73,30 +74,26 @@ def _tracking(words: Sequence[str]) -> TrackingConfig:
     return tracking
 
 
-def _page(place: Place, experiment: str, folder: Path | None) -> str:
-    """Return the page to open: of the sweep in a folder, or of all runs of the experiment."""
-    if folder is not None:
-        from fatebias.sweep.snapshot import read_sweep
-
-        key, within = sweep_key(read_sweep(folder).id), None
-    else:
-        key, within = ALL_RUNS, experiment
-    absent = OutputError(
-        "MLflow has no runs of this sweep"
-        if folder
-        else f"MLflow has no runs in the experiment {experiment}",
-        where=place.shown,
-        found="no such database" if place.database and not place.database.exists() else None,
-        fix=f"{place.sync_command(folder or Path('DIR'))}; or go where the runs were started",
-    )
-    if place.database is not None and not place.database.exists():
-        raise absent
+def _pages(place: Place, experiment: str, folder: Path | None) -> list[tuple[str, str]]:
+    """Return pages, each after what it is: a sweep's runs and summary, or the runs of an experiment."""
+    sweep = read_sweep(folder).id if folder else None
+    key, within = (ALL_RUNS, experiment) if sweep is None else (sweep_key(sweep), None)
+    here = place.database is None or place.database.exists()
     if not place.answers():
         raise OutputError("the MLflow server does not answer", where=place.shown)
-    from fatebias.tracking.store import Store, quiet_mlflow
+    page = None
+    if here:
+        from fatebias.tracking.store import Store, quiet_mlflow
 
-    with quiet_mlflow():
-        page = Store(place).find_view(key, within)
+        with quiet_mlflow():
+            store = Store(place)
+            page, summary = store.find_view(key, within), store.find_summary(sweep) if sweep else None
     if page is None:
-        raise absent
-    return page
+        raise OutputError(
+            f"MLflow has no runs {'of this sweep' if sweep else f'in the experiment {experiment}'}",
+            where=place.shown,
+            found=None if here else "no such database",
+            fix=f"{place.sync_command(folder or Path('DIR'))}; or go where the runs were started",
+        )
+    found = [("the runs", page)]
+    return [*found, ("pictures and tables of the sweep", summary)] if summary else found

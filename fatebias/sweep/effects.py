@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fatebias import names
-from fatebias.report.charts.sweep import against, by_weight
+from fatebias.report.charts.sweep import GAINED, against, hits_by_weight
 from fatebias.report.content import Chart, Section, Table
 from fatebias.report.text import DASH, lfsr, listed, plain, signed
 from fatebias.sweep.settled import DEFAULT, PRIORS, Setting
@@ -16,28 +16,22 @@ from fatebias.tracking.describe import WEIGHT
 
 if TYPE_CHECKING:
     import pandas as pd
+    from markupsafe import Markup
 
-GAINED, LOST, TURNED = "gained", "lost", "turned"
+LOST, TURNED = "lost", "turned"
+MOST_ROWS = 200
 
 
 def prior_section(done: Sequence[Setting]) -> Section | None:
     """Return each prior beside the default one, other settings equal; None without such pairs."""
-    pairs = list(_pairs(done))
+    pairs = [(base, other, _beside(base, other)) for base, other in _pairs(done)]
     if not pairs:
         return None
-    charts, summary, genes = [], [], []
-    for base, other in pairs:
-        table = _beside(base, other)
-        changed = dict(zip(table[names.GENE], table["what"], strict=True))
-        changed = {gene: what for gene, what in changed.items() if what}
-        charts.append(
-            against(
-                f"{other.label} against {base.label.partition(' ')[0]}",
-                list(table[names.GENE]), list(table["base"]), list(table["other"]), changed,
-            )
-        )  # fmt: skip
-        summary.append(_in_short(base, other, table))
-        genes += _changed_rows(base, other, table)
+    limit = 1.05 * max(
+        0.1, *(float(np.abs(table[["base", "other"]].to_numpy()).max(initial=0)) for *_, table in pairs)
+    )
+    rows = sorted((each for pair in pairs for each in _gene_rows(*pair)), key=lambda each: -each[0])
+    more = f" The {MOST_ROWS} largest differences of {len(rows):,}." if len(rows) > MOST_ROWS else ""
     return Section(
         "priors",
         "Priors",
@@ -46,9 +40,10 @@ def prior_section(done: Sequence[Setting]) -> Section | None:
         charts=(
             Chart(
                 "Effects under two priors",
-                "Each point is a gene: its effect on the day that is surest under the default prior, in logits. "
-                "Orange: a call came, blue: one went or its direction turned. On the line nothing changed.",
-                tuple(charts),
+                "Each point is a gene: its effect in logits, on the day that is surest under the default "
+                "prior. Orange: a call came, blue: one went or its direction turned. On the line nothing "
+                "changed. The same scale in all panels.",
+                tuple(_chart(*pair, limit) for pair in pairs),
             ),
         ),
         tables=(
@@ -61,15 +56,19 @@ def prior_section(done: Sequence[Setting]) -> Section | None:
                     "under the default",
                     GAINED,
                     LOST,
-                    "median change of hits, logit",
+                    TURNED,
+                    "median change of size",
                 ),
-                tuple(summary),
+                tuple(_in_short(*pair) for pair in pairs),
+                "Change of size: of the effects of genes that are hits under either prior, in logits; above 0 "
+                "they are larger than under the default.",
             ),
             Table(
-                "Gene by gene: calls that came, went or turned",
-                ("gene", "setting", "what", "default, logit", "here, logit", "default, lfsr", "here, lfsr"),
-                tuple(genes),
-                "" if genes else "None: the priors make the same calls.",
+                "Gene by gene",
+                ("gene", "setting", "call", "default", "here", "difference", "lfsr, default", "lfsr, here"),
+                tuple(row for _, row in rows[:MOST_ROWS]),
+                "Genes that are hits under either prior, the largest difference first. Effects in logits on "
+                f"the day that is surest under the default prior.{more}",
             ),
         ),
     )
@@ -84,23 +83,23 @@ def weight_section(done: Sequence[Setting]) -> Section | None:
     groups = {key: found for key, found in groups.items() if len({each.weight for each in found}) > 1}
     if not groups:
         return None
-    differing = {pair for key in groups for pair in key} - set.intersection(*map(set[tuple[str, str]], groups))
+    pairs = [pair for key in groups for pair in key]
+    differing = {pair for pair in pairs if pairs.count(pair) < len(groups)}
+    most = max(each.hits or 0 for found in groups.values() for each in found)
     charts, rows = [], []
     for key, found in groups.items():
         title = " ".join(f"{name}={value}" for name, value in key if (name, value) in differing) or "hits"
         found.sort(key=lambda each: each.weight or 0.0)
-        charts.append(
-            by_weight(
-                title, "hits", [(each.weight or 0.0, float(each.hits or 0), each.label) for each in found]
-            )
-        )
+        points = [(each.weight or 0.0, each.hits or 0, each.label) for each in found]
+        charts.append(hits_by_weight(title, points, most=most))
         rows += [_of_weight(title, each) for each in found]
     return Section(
         "weight",
         "Likelihood weight",
-        "The weight is how many independent observations one cell's soft label counts for. A larger one makes "
-        "every error smaller and so more calls; whether they hold is for the controls and the held-out score to "
-        "say. The loss grows with it, so that losses of different weights do not tell which fits better.",
+        "The weight is how many independent observations one cell's soft label counts for. A larger one "
+        "makes every error smaller and so more calls; whether they hold is for the controls and the held-out "
+        "score to say. The loss grows with it, so that losses of different weights do not tell which fits "
+        "better.",
         charts=(Chart("Hits by weight", "One panel for each of the other settings.", tuple(charts)),),
         tables=(
             Table(
@@ -157,7 +156,7 @@ def _beside(base: Setting, other: Setting) -> pd.DataFrame:
 def _in_short(base: Setting, other: Setting, table: pd.DataFrame) -> tuple[str, ...]:
     either = table[table["base_hit"] | table["other_hit"]]
     change = (either["other"].abs() - either["base"].abs()).median()
-    named = {what: list(table[names.GENE][table["what"] == what]) for what in (GAINED, LOST)}
+    named = {what: list(table[names.GENE][table["what"] == what]) for what in (GAINED, LOST, TURNED)}
     return (
         other.label,
         base.label.partition(" ")[0],
@@ -168,23 +167,40 @@ def _in_short(base: Setting, other: Setting, table: pd.DataFrame) -> tuple[str, 
     )
 
 
-def _changed_rows(base: Setting, other: Setting, table: pd.DataFrame) -> list[tuple[str, ...]]:
-    found = table[table["what"] != ""].sort_values(["what", names.GENE])
-    return [
-        (
-            str(row[names.GENE]), other.label, str(row["what"]), signed(row["base"]), signed(row["other"]),
-            lfsr(row["base_lfsr"]), lfsr(row["other_lfsr"]),
+def _gene_rows(base: Setting, other: Setting, table: pd.DataFrame) -> Iterator[tuple[float, tuple[str, ...]]]:
+    """Yield the size of the difference and the row of each gene that is a hit under either prior."""
+    for row in table[table["base_hit"] | table["other_hit"]].to_dict("records"):
+        difference = float(row["other"] - row["base"])
+        effects = (signed(row["base"]), signed(row["other"]), signed(difference))
+        yield (
+            abs(difference),
+            (
+                str(row[names.GENE]),
+                other.label,
+                str(row["what"]) or "both",
+                *effects,
+                lfsr(row["base_lfsr"]),
+                lfsr(row["other_lfsr"]),
+            ),
         )
-        for row in found.to_dict("records")
-    ]  # fmt: skip
+
+
+def _chart(base: Setting, other: Setting, table: pd.DataFrame, limit: float) -> Markup:
+    calls = zip(table[names.GENE], table["what"], strict=True)
+    title = f"#{other.number} {other.priors} against #{base.number}"
+    changed = {gene: what for gene, what in calls if what}
+    return against(
+        title, list(table[names.GENE]), list(table["base"]), list(table["other"]), changed, limit=limit
+    )
 
 
 def _of_weight(title: str, setting: Setting) -> tuple[str, ...]:
-    assert setting.ranking is not None
-    days = setting.ranking[names.BEST_DAY].to_numpy(dtype=int)
+    ranking = setting.ranking
+    assert ranking is not None
+    days = ranking[names.BEST_DAY].to_numpy(dtype=int)
 
     def median(prefix: str) -> str:
-        values = [abs(float(setting.ranking[f"{prefix}{day}"].iloc[row])) for row, day in enumerate(days)]  # type: ignore[index]
+        values = [abs(float(ranking[f"{prefix}{day}"].iloc[row])) for row, day in enumerate(days)]
         return plain(float(np.median(values)))
 
     figures = [setting.figures.get(name) for name in ("calls", "expected_false")]
@@ -193,6 +209,6 @@ def _of_weight(title: str, setting: Setting) -> tuple[str, ...]:
         plain(setting.weight),
         str(setting.hits),
         *(DASH if value is None else plain(float(value)) for value in figures),
-        median(names.POSTSD) if f"{names.POSTSD}0" in setting.ranking else DASH,
+        median(names.POSTSD) if f"{names.POSTSD}0" in ranking else DASH,
         median(names.POSTMEAN),
     )

@@ -57,20 +57,21 @@ def page_of(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) 
     picture = Chart(
         "Hits by setting",
         f"Columns are the settings by their numbers in the table above. {done[0].fates[0]}: orange, "
-        f"{done[0].fates[1]}: blue; the stronger the colour, the smaller the lfsr. A dot marks a hit. A cell is "
-        f"split where the gene is sure of both directions, on different days.{more}",
+        f"{done[0].fates[1]}: blue; the stronger the colour, the smaller the lfsr. A dot marks a hit. A "
+        f"cell is split where the gene is sure of both directions, on different days.{more}",
         (hits_by_setting(hits[:MOST_GENES], ranked),),
     )
     found = (prior_section(done), weight_section(done))
+    rows = _rows(stability, ranked)
     return SweepPage(
         title=f"{sweep.root.name}: sweep",
         verdict=_verdict(stability, len(done)),
-        facts=tuple(_facts(settings, stability)),
+        facts=tuple(_facts(settings, stability, rows)),
         settings=_settings_table(sweep, settings),
         labels=tuple(ranked),
         fates=done[0].fates,
         picture=picture,
-        rows=tuple(_rows(stability, ranked)),
+        rows=tuple(rows),
         sections=tuple(section for section in found if section is not None),
         command=_command(sweep),
     )
@@ -89,7 +90,7 @@ def _verdict(stability: pd.DataFrame, n_settings: int) -> str:
     return f"{always} of {genes} are hits under all {n_settings} settings, {sometimes} more under some."
 
 
-def _facts(settings: Sequence[Setting], stability: pd.DataFrame) -> list[Fact]:
+def _facts(settings: Sequence[Setting], stability: pd.DataFrame, rows: Sequence[GeneRow]) -> list[Fact]:
     states = Counter(each.status.state for each in settings)
     failed = sum(each.status.failed for each in settings)
     found = [
@@ -114,6 +115,10 @@ def _facts(settings: Sequence[Setting], stability: pd.DataFrame) -> list[Fact]:
             bad=bool(turned),
         )
     )  # fmt: skip
+    reversing = [row.gene for row in rows if any(cell and cell.hit and cell.both for cell in row.cells)]
+    if reversing:
+        words = f"{listed(reversing)}: sure of both directions on different days, under some setting."
+        found.append(Fact("Hits that reverse", str(len(reversing)), words))
     off = [each for each in settings if _is_off(each)]
     if off:
         suggested = [float(each.figures["suggested_weight"] or 0) for each in off]
@@ -121,8 +126,8 @@ def _facts(settings: Sequence[Setting], stability: pd.DataFrame) -> list[Fact]:
         found.append(
             Fact(
                 "Weight of soft labels", f"{len(off)} of {len(settings)} far from what the data suggest",
-                f"The data suggest {' to '.join(span)}. With a weight that is too small hits are missed, with one "
-                "too large calls are false: likelihood_weight=auto takes what they suggest.",
+                f"The data suggest {' to '.join(span)}. With a weight that is too small hits are missed, "
+                "with one too large calls are false: likelihood_weight=auto takes what they suggest.",
                 bad=True,
             )
         )  # fmt: skip
@@ -158,9 +163,9 @@ def _settings_table(sweep: Sweep, settings: Sequence[Setting]) -> Table:
             )
         )
     reading = (
-        "Expected false: the sum of the lfsr over calls, by each run's own reckoning: a weight that is too large "
-        "makes it too small. The held-out score is the mean log-likelihood of cells left out, in nats a cell; "
-        "of runs that left out the same cells, the higher is the better."
+        "Expected false: the sum of the lfsr over calls, by each run's own reckoning: a weight that is too "
+        "large makes it too small. The held-out score is the mean log-likelihood of cells left out, in nats "
+        "a cell; of runs that left out the same cells, the higher is the better."
     )
     columns = ("run", *keys, "state", "hits", *(title for _, title in shown), "converged", "report")
     return Table("Settings", columns, tuple(rows), reading)
@@ -179,11 +184,7 @@ def _rows(stability: pd.DataFrame, ranked: dict[str, pd.DataFrame]) -> list[Gene
     both = reverses(up, down)
     rows = []
     for g, found in enumerate(stability.to_dict("records")):
-        cells = tuple(
-            None if np.isnan(up[g, s])
-            else Cell(float(min(up[g, s], down[g, s])), bool(up[g, s] <= down[g, s]), bool(hit[g, s]), bool(both[g, s]))
-            for s in range(len(ranked))
-        )  # fmt: skip
+        cells = tuple(_cell(up[g, s], down[g, s], hit[g, s], both[g, s]) for s in range(len(ranked)))
         judged = int(found["settings"])
         rows.append(
             GeneRow(
@@ -197,6 +198,10 @@ def _rows(stability: pd.DataFrame, ranked: dict[str, pd.DataFrame]) -> list[Gene
             )
         )
     return rows
+
+
+def _cell(up: float, down: float, hit: bool, both: bool) -> Cell | None:
+    return None if np.isnan(up) else Cell(float(min(up, down)), bool(up <= down), bool(hit), bool(both))
 
 
 def _command(sweep: Sweep) -> str:

@@ -11,11 +11,9 @@ from typing import Any
 from fatebias.files.atomic import atomic_json, digest
 from fatebias.sweep.snapshot import Sweep
 from fatebias.sweep.status import UNDER_WAY, MemberStatus, read_record
-from fatebias.tracking.describe import DIFFERING_TAG, SWEEP_TAG, key_of
+from fatebias.tracking.describe import DIFFERING_TAG, NOTE, SUMMARY_TAG, SWEEP_TAG, key_of
 from fatebias.tracking.events import FAILED, FINISHED, RUNNING, SWEEP_RUN
 
-NOTE = "mlflow.note.content"
-KIND_TAG = "fatebias.kind"
 WORDS = {
     "sweep_report.html": "hits by setting, what the prior and the weight did; download it, then open it",
     "sweep_hits.png": "the same as a picture",
@@ -37,7 +35,7 @@ def write_summary_run(sweep: Sweep, found: Sequence[MemberStatus], files: Sequen
     at_work = any(each.state in UNDER_WAY for each in found) or None in ends
     failed = any(each.failed for each in found)
     tags = {name: told["tags"][name] for name in INHERITED if name in told["tags"]}
-    tags |= {SWEEP_TAG: sweep.id, DIFFERING_TAG: ", ".join(keys), KIND_TAG: "sweep"}
+    tags |= {SUMMARY_TAG: sweep.id, DIFFERING_TAG: ", ".join(keys)}
     tags |= {"out_dir": str(sweep.root), NOTE: note(sweep, found, files)}
     entry = {
         "id": f"sweep-{sweep.id}",

@@ -36,9 +36,11 @@ NOT_IN_KEY = (
 NOT_IN_NAME = ("inference.progress", "out_dir", "resume", "stages", "tracking", "launcher", "hydra")
 WEIGHT = "likelihood_weight"
 ALWAYS_PARAMETERS = (WEIGHT, "seed")
+NOTE = "mlflow.note.content"  # a description, in Markdown
 LONGEST_NAME = 250  # MLflow's column
 SHORT = {WEIGHT: "lw"}
 SWEEP_TAG, DIFFERING_TAG = "sweep_id", "sweep_settings"
+SUMMARY_TAG = "summary_of_sweep"  # in place of sweep_id, so that it is not compared with the runs
 PACKAGE = Path(__file__).resolve().parents[1]
 SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
 
@@ -95,9 +97,10 @@ def parameters(
 ) -> dict[str, str]:
     """Return the option chosen of each group, weight and seed, and the settings that were typed, as text.
 
-    The others, more than a hundred, are in the artifact config.yaml: in MLflow's tables they would bury these.
+    The others, more than a hundred, are in the artifact config.yaml: in MLflow's tables they would bury
+    these.
     """
-    wanted = (*ALWAYS_PARAMETERS, *typed)
+    wanted = (*ALWAYS_PARAMETERS, *(key for key in typed if key not in choices))
     found = {key: without_password(text(value)) for key, value in flat(settings) if _below(key, wanted)}
     return {**{group: option for group, option in choices.items() if not _below(group, NOT_IN_NAME)}, **found}
 

@@ -1,8 +1,8 @@
 """A run as its folder describes it: run.json, config.yaml and loss_trace.csv, read for MLflow.
 
 run.json has one entry for this alone, `tracking`, which `tracker.Tracker` writes. All of it can be read while
-the run is at work. A sweep as a whole is told to MLflow as one more run: sweep_run.json in its folder has that
-entry alone.
+the run is at work. A sweep as a whole is one more run in MLflow: sweep_run.json in its folder has that entry
+alone.
 """
 
 from __future__ import annotations

@@ -41,9 +41,14 @@ def figures(record: RunRecord) -> dict[str, float]:
 
 
 def as_metrics(found: Mapping[str, float]) -> dict[str, float]:
-    """Return figures under MLflow's names: the headline by its own, all others below ``final/``."""
+    """Return figures under MLflow's names: the headline by its own, all others below ``final/``.
+
+    Those of the headline have six digits, as many as a column shows; metrics.json has them all.
+    """
     return {
         name if name in HEADLINE or name.startswith("hits_") else OTHERS + name: value
+        if name not in HEADLINE
+        else float(f"{value:.6g}")
         for name, value in found.items()
     }
 

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,17 +29,19 @@ QUIET = {
 }
 
 
-def show(place: Place, page: str, *, port: int | None = None, browser: bool = True) -> None:
-    """Open a page of a store; for a database start MLflow's server and keep it until Ctrl-C.
+def show(
+    place: Place, pages: Sequence[tuple[str, str]], *, port: int | None = None, browser: bool = True
+) -> None:
+    """Open the first of some pages of a store, each given with what it is, and print all of them.
 
-    Raises ConfigError when `port` is taken, OutputError when the server does not start.
+    For a database MLflow's server is started, and kept until Ctrl-C. Raises ConfigError when `port` is taken,
+    OutputError when the server does not start.
     """
-    address = place.address(page)
-    if address is not None:
-        _tell(address, browser)
+    if place.database is None:
+        _tell(place.shown, pages, browser)
         return
     with local_server(place, port) as root:
-        _tell(root + page, browser)
+        _tell(root, pages, browser)
         print("Ctrl-C ends it", flush=True)
         with _ended_by(signal.SIGTERM):
             while True:
@@ -73,10 +75,11 @@ def local_server(place: Place, port: int | None = None) -> Iterator[str]:
             _end(server)
 
 
-def _tell(address: str, browser: bool) -> None:
-    print(address, flush=True)
-    if browser and not webbrowser.open(address):
-        print("no browser could be opened here: open this address in yours", file=sys.stderr)
+def _tell(root: str, pages: Sequence[tuple[str, str]], browser: bool) -> None:
+    for what, page in pages:
+        print(f"{what}: {root}{page}", flush=True)
+    if browser and not webbrowser.open(root + pages[0][1]):
+        print("no browser could be opened here: open the address in yours", file=sys.stderr)
 
 
 def _free_port(wanted: int | None) -> int:

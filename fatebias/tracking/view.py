@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fatebias.tracking.describe import DIFFERING_TAG, SWEEP_TAG, WEIGHT
+from fatebias.tracking.describe import DIFFERING_TAG, SUMMARY_TAG, SWEEP_TAG, WEIGHT
 from fatebias.tracking.figures import HEADLINE
 
 TAG = "mlflow.sharedViewState."
@@ -20,6 +20,8 @@ ALL_RUNS = "fatebias"  # key of the view of every run of an experiment
 PRIORS = "priors"
 CONVERGED = "tags.`converged`"
 ALONE = (f"params.`{PRIORS}`", f"params.`{WEIGHT}`")
+WIDER = {f"params.`{WEIGHT}`": 140, "metrics.`expected_false`": 130}  # pixels, for their names
+REPEATS = ("seed", "data.simulate.seed")
 CHARTS_TITLE = "Results"
 
 
@@ -30,7 +32,8 @@ def sweep_key(sweep_id: str) -> str:
 
 def key_for(tags: Mapping[str, str]) -> str:
     """Return the key of the view in which a run with these tags stands beside those it belongs to."""
-    return sweep_key(tags[SWEEP_TAG]) if SWEEP_TAG in tags else ALL_RUNS
+    sweep = tags.get(SWEEP_TAG, tags.get(SUMMARY_TAG))
+    return ALL_RUNS if sweep is None else sweep_key(sweep)
 
 
 def views_of(tags: Mapping[str, str], metrics: Sequence[str]) -> dict[str, str]:
@@ -45,14 +48,26 @@ def views_of(tags: Mapping[str, str], metrics: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def run_page(experiment_id: str, run_id: str) -> str:
+    """Return the page of one run, to be put behind the address of a server."""
+    return f"/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
+
 def runs_page(experiment_id: str, key: str) -> str:
     """Return the page of the runs in a view, to be put behind the address of a server."""
     # Without the workflow MLflow opens a page for language models, whatever the experiment is tagged as.
     return f"/#/experiments/{experiment_id}/runs?viewStateShareKey={key}&workflowType=machine_learning"
 
 
+def further_figures(content: str | None) -> list[str]:
+    """Return the hits of further contrasts that a view shows already: not every run has the same."""
+    columns = json.loads(content)["selectedColumns"] if content else []
+    names = [column.removeprefix("metrics.`").removesuffix("`") for column in columns]
+    return [name for name in names if name.startswith("hits_")]
+
+
 def _shown(metrics: Sequence[str]) -> list[str]:
-    further = [name for name in metrics if name.startswith("hits_")]
+    further = dict.fromkeys(name for name in metrics if name.startswith("hits_"))
     return [HEADLINE[0], *further, *HEADLINE[1:]]
 
 
@@ -71,17 +86,32 @@ def _content(
         "orderByAsc": not newest_first,
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *columns],
-        "groupBy": None,
+        "columnWidths": {**dict.fromkeys(columns, 110), "attributes.`Run Name`": 240, **WIDER},
+        "groupBy": _groups(differing),
         "runsHiddenMode": "SHOW_ALL",
         **_charts(list(differing) or [PRIORS, WEIGHT]),
     }
     return json.dumps(state, sort_keys=True, ensure_ascii=False)
 
 
+def _groups(differing: Sequence[str]) -> dict[str, Any] | None:
+    """Group runs that differ in their seed alone, where other settings differ too: a row has their mean."""
+    others = [key for key in differing if key not in REPEATS]
+    if not others or len(others) == len(differing):
+        return None
+    keys = [{"mode": "param", "groupByData": key} for key in others]
+    return {"aggregateFunction": "average", "groupByKeys": keys}
+
+
 def _charts(settings: list[str]) -> dict[str, Any]:
     """Return the charts that come first: settings beside the results, then each result as bars."""
     section = _id(CHARTS_TITLE)
-    beside: dict[str, Any] = {"type": "PARALLEL", "selectedParams": settings, "selectedMetrics": list(HEADLINE[:2])}
+    beside: dict[str, Any] = {
+        "type": "PARALLEL",
+        "displayName": "Settings and hits",
+        "selectedParams": settings,
+        "selectedMetrics": list(HEADLINE[:2]),
+    }
     bars: list[dict[str, Any]] = [{"type": "BAR", "metricKey": name} for name in HEADLINE]
     common = {"metricSectionId": section, "deleted": False, "isGenerated": False, "runsCountToCompare": 100}
     cards = [

@@ -20,7 +20,7 @@ FIGURES = {
     "final/fit_s": 12.5,
     "final/last_loss": 2.0,
     "final/mash_loglik": -7.5,
-    "final/n_hits": 4.0,
+    "hits": 4.0,
     "final/peak_memory_mb": 900.0,
     "final/wall_s": 12.75,
     "n_nonfinite": 0.0,

@@ -84,7 +84,7 @@ def test_times_are_those_of_the_run_not_of_the_import(base: Path, stored: Stored
     import_run(base / "run", base)
     run = stored.only()
     assert (run.info.start_time, run.info.end_time) == (noted["start_ms"], noted["end_ms"])
-    assert stored.points(run, "final/n_hits") == [(0, 4.0, noted["end_ms"])]
+    assert stored.points(run, "hits") == [(0, 4.0, noted["end_ms"])]
     assert stored.points(run, "n_nonfinite") == [(0, 0.0, T0 + 7 * 49)]
 
 
@@ -114,7 +114,7 @@ def test_an_import_broken_off_before_its_end_is_completed(
     assert import_run(base / "run", base) == "updated"
     run = stored.only()
     assert len(stored.loss(run)) == 1500
-    assert len(stored.points(run, "final/n_hits")) == 1
+    assert len(stored.points(run, "hits")) == 1
     assert run.info.status == "FINISHED"
 
 
@@ -203,7 +203,7 @@ def test_numbers_that_are_not_finite_are_counted(base: Path, stored: Stored) -> 
     run.finish()
     import_run(base / "run", base)
     metrics = stored.only().data.metrics
-    assert {"loss": 1.0, "final/n_hits": 0.0, "n_nonfinite": 2.0}.items() <= metrics.items()
+    assert {"loss": 1.0, "hits": 0.0, "n_nonfinite": 2.0}.items() <= metrics.items()
     assert "final/mash_loglik" not in metrics
 
 

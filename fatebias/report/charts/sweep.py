@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 CELL, ROW, LONGEST = 22, 17, 180  # a cell's width, a row's height, names; pixels
 FULL = 1e-30  # colours of surer effects are no darker
+GAINED = "gained"
 
 
 def hits_by_setting(genes: Sequence[str], ranked: Mapping[str, pd.DataFrame]) -> Markup:
-    """Return genes (rows) by settings (columns, by their numbers); split cells are sure of both directions."""
+    """Return genes (rows) by settings (columns, by their numbers); split cells are sure of both ways."""
     up, down, hit = strongest(genes, ranked)
     both = reverses(up, down)
     left = min(14 + 7.6 * max((len(gene) for gene in genes), default=4), LONGEST)
@@ -70,7 +71,8 @@ def _cell(at: tuple[float, float], up: float, down: float, both: bool, tip: str)
     halves = (("up", up, f"{x:.1f},{y}"), ("down", down, f"{right:.1f},{bottom}"))
     return Markup("").join(
         Markup(
-            '<polygon points="{:.1f},{} {:.1f},{} {}" class="{}" fill-opacity="{:.2f}"><title>{}</title></polygon>'
+            '<polygon points="{:.1f},{} {:.1f},{} {}" class="{}" fill-opacity="{:.2f}">'
+            "<title>{}</title></polygon>"
         ).format(x, bottom, right, y, corner, kind, _opacity(rate), tip)
         for kind, rate, corner in halves
     )
@@ -86,32 +88,32 @@ def against(
     base: Sequence[float],
     other: Sequence[float],
     changed: Mapping[str, str],
+    *,
+    limit: float,
 ) -> Markup:
     """Return each gene's effect under two settings; `changed` says of which genes a call came or went."""
-    limit = 1.05 * max(0.1, float(np.abs([*base, *other]).max()))
     frame = Frame(
-        linear(-limit, limit, "effect under the default", about=4, tight=True),
-        linear(-limit, limit, "effect under the other", about=4, tight=True),
-        title=title, width=290, height=280,
-    )  # fmt: skip
+        linear(-limit, limit, "effect under the default", tight=True),
+        linear(-limit, limit, "effect here", tight=True),
+        title=title,
+        width=290,
+        height=280,
+    )
     frame.segment((-limit, -limit), (limit, limit), "zero")
-    order = sorted(range(len(genes)), key=lambda g: genes[g] in changed)
-    for g in order:
+    for g in sorted(range(len(genes)), key=lambda g: genes[g] in changed):
         what = changed.get(genes[g], "")
-        kind = "up" if what.startswith("gained") else "down" if what else "miss"
+        kind = "up" if what == GAINED else "down" if what else "miss"
         tip = f"{genes[g]}: {signed(base[g])} and {signed(other[g])}" + (f", {what}" if what else "")
         frame.point(base[g], other[g], kind, tip=tip)
     return frame.svg()
 
 
-def by_weight(title: str, label: str, points: Sequence[tuple[float, float, str]]) -> Markup:
-    """Return a figure of runs against their likelihood weight, from (weight, value, what run)."""
-    weights, values = [each[0] for each in points], [each[1] for each in points]
-    span = max(values) - min(values)
-    slack = 0.08 * span or 0.5
+def hits_by_weight(title: str, points: Sequence[tuple[float, int, str]], *, most: int) -> Markup:
+    """Return hits against the likelihood weight, from (weight, hits, what run), up to `most` hits."""
+    weights = [each[0] for each in points]
     x = logarithmic(min(weights), max(weights), "likelihood weight")
-    frame = Frame(x, linear(min(values) - slack, max(values) + slack, label), title=title)
-    frame.line(weights, values, "faint")
-    for weight, value, tip in points:
-        frame.point(weight, value, "own", tip=f"{tip}: {value:g}", radius=4)
+    frame = Frame(x, linear(0, max(most, 1) * 1.05, "hits"), title=title)
+    frame.line(weights, [each[1] for each in points], "faint")
+    for weight, hits, tip in points:
+        frame.point(weight, hits, "own", tip=f"{tip}: {hits}", radius=4)
     return frame.svg()
