@@ -60,8 +60,8 @@ def prior_section(done: Sequence[Setting]) -> Section | None:
                     "median change of size",
                 ),
                 tuple(_in_short(*pair) for pair in pairs),
-                "Change of size: of the effects of genes that are hits under either prior, in logits; above 0 "
-                "they are larger than under the default.",
+                "Change of size: of the effects of genes that are hits under either prior, in logits; above "
+                "zero they are larger than under the default.",
             ),
             Table(
                 "Gene by gene",

@@ -70,7 +70,7 @@ def page_of(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) 
         settings=_settings_table(sweep, settings),
         labels=tuple(ranked),
         fates=done[0].fates,
-        picture=picture,
+        picture=picture if hits else None,
         rows=tuple(rows),
         sections=tuple(section for section in found if section is not None),
         command=_command(sweep),

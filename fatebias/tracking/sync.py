@@ -107,7 +107,9 @@ def sync(
     roots = [root for folder in folders for root in find_runs(folder)]
     if not roots:
         return SyncReport(place)
-    return SyncReport(place, tuple(_import_all(sorted(set(roots)), place, lock_wait_s)))
+    # A sweep after its runs: they are told where it is.
+    ordered = sorted(set(roots), key=lambda root: ((root / SWEEP_RUN).is_file(), root))
+    return SyncReport(place, tuple(_import_all(ordered, place, lock_wait_s)))
 
 
 def sync_run(
