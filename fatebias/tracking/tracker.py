@@ -10,6 +10,7 @@ tracker.send()
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import time
@@ -19,14 +20,15 @@ from typing import Any
 
 from fatebias.config import Config
 from fatebias.files.record import RunRecord
-from fatebias.tracking.describe import RunDescription, run_key, text, without_password
+from fatebias.tracking.describe import SWEEP_TAG, RunDescription, run_key, text, without_password
 from fatebias.tracking.events import FAILED, FINISHED, KILLED, RUNNING
 from fatebias.tracking.figures import as_metrics, figures, outcome_tags
-from fatebias.tracking.live import PATIENCE_S, Follower
+from fatebias.tracking.live import PATIENCE_S, SEEN, Follower
 from fatebias.tracking.place import is_left_for_later
 from fatebias.tracking.sync import sync_run
 
 ENTRY = "tracking"
+log = logging.getLogger(__name__)
 UNREAD = "unread"  # the fingerprint of data that could not be read
 SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
 
@@ -107,7 +109,9 @@ class Tracker:
         if self._follower.finish(SHORT_PATIENCE_S if stopped else PATIENCE_S):
             return
         if not is_left_for_later(self.config.tracking):
-            sync_run(self.record.paths.root, self.config.tracking)
+            report = sync_run(self.record.paths.root, self.config.tracking)
+            if (seen := report.how_to_see()) and SWEEP_TAG not in self.description.tags:  # which says it once
+                log.info(SEEN, seen)
 
     def _tag(self, tags: Mapping[str, object]) -> None:
         texts = {name: text(value) for name, value in tags.items() if value is not None}

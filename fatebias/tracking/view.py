@@ -20,7 +20,18 @@ ALL_RUNS = "fatebias"  # key of the view of every run of an experiment
 PRIORS = "priors"
 CONVERGED = "tags.`converged`"
 ALONE = (f"params.`{PRIORS}`", f"params.`{WEIGHT}`")
-WIDER = {f"params.`{WEIGHT}`": 140, "metrics.`expected_false`": 130}  # pixels, for their names
+WIDTHS = {  # pixels, for their names
+    "attributes.`Run Name`": 200,
+    f"params.`{PRIORS}`": 90,
+    f"params.`{WEIGHT}`": 140,
+    "metrics.`hits`": 75,
+    "metrics.`expected_false`": 125,
+    "metrics.`calls`": 75,
+    "metrics.`heldout_score`": 125,
+}
+WIDTH = 110
+# Without it MLflow opens a page for language models, whatever the experiment is tagged as.
+WORKFLOW = "workflowType=machine_learning"
 REPEATS = ("seed", "data.simulate.seed")
 CHARTS_TITLE = "Results"
 
@@ -50,13 +61,12 @@ def views_of(tags: Mapping[str, str], metrics: Sequence[str]) -> dict[str, str]:
 
 def run_page(experiment_id: str, run_id: str) -> str:
     """Return the page of one run, to be put behind the address of a server."""
-    return f"/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    return f"/#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW}"
 
 
 def runs_page(experiment_id: str, key: str) -> str:
     """Return the page of the runs in a view, to be put behind the address of a server."""
-    # Without the workflow MLflow opens a page for language models, whatever the experiment is tagged as.
-    return f"/#/experiments/{experiment_id}/runs?viewStateShareKey={key}&workflowType=machine_learning"
+    return f"/#/experiments/{experiment_id}/runs?viewStateShareKey={key}&{WORKFLOW}"
 
 
 def further_figures(content: str | None) -> list[str]:
@@ -86,7 +96,7 @@ def _content(
         "orderByAsc": not newest_first,
         "selectedColumns": columns,
         "columnOrder": ["attributes.`Run Name`", "runDateAndNestInfo", *columns],
-        "columnWidths": {**dict.fromkeys(columns, 110), "attributes.`Run Name`": 240, **WIDER},
+        "columnWidths": {**dict.fromkeys(columns, WIDTH), **WIDTHS},
         "groupBy": _groups(differing),
         "runsHiddenMode": "SHOW_ALL",
         **_charts(list(differing) or [PRIORS, WEIGHT]),
