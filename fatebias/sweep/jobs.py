@@ -124,6 +124,10 @@ def _track(sweep: Sweep) -> str:
     from fatebias.config import TrackingConfig
     from fatebias.tracking.sync import sync_run
 
-    tracking = OmegaConf.to_object(load_config(sweep.members[0].folder).tracking)
+    try:
+        tracking = OmegaConf.to_object(load_config(sweep.members[0].folder).tracking)
+    except FatebiasError as error:
+        log.warning("the sweep is not in MLflow: %s", error)
+        return ""
     assert isinstance(tracking, TrackingConfig)
     return sync_run(sweep.root, tracking).how_to_see()
