@@ -23,7 +23,7 @@ from fatebias.tracking.ui import local_server
 from fatebias.tracking.view import WORKFLOW, sweep_key
 
 DOCS = Path(__file__).parents[1] / "docs"
-WIDTH, HEIGHT = 1440, 600
+WIDTH, HEIGHT = 1520, 600
 PATIENCE_S = 60.0
 FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --hide-scrollbars"
 CLOSE = "for (const e of document.querySelectorAll('{}')) e.click()"

@@ -105,24 +105,24 @@ def _facts(settings: Sequence[Setting], stability: pd.DataFrame, rows: Sequence[
         found.append(
             Fact("Not converged", str(len(loose)), f"{listed(loose, 3)}: believe these least.", bad=True)
         )
-    hits = stability[stability["hit_share"] > 0]
+    reversing = [row.gene for row in rows if any(cell and cell.hit and cell.both for cell in row.cells)]
+    if reversing:
+        words = f"{listed(reversing)}: sure of both directions on different days, under some setting."
+        found.append(Fact("Hits that reverse", str(len(reversing)), words))
+    hits = stability[(stability["hit_share"] > 0) & ~stability["gene"].isin(reversing)]
     turned = list(hits["gene"][hits["sign_agreement"] < 1])
     found.append(
         Fact(
             "Hits that turn", str(len(turned)),
             f"{listed(turned)}: the direction on the surest day depends on the setting." if turned
-            else "Every hit has the same direction on its surest day under all settings.",
+            else f"Every {'other ' if reversing else ''}hit has the same direction on its surest day.",
             bad=bool(turned),
         )
     )  # fmt: skip
-    reversing = [row.gene for row in rows if any(cell and cell.hit and cell.both for cell in row.cells)]
-    if reversing:
-        words = f"{listed(reversing)}: sure of both directions on different days, under some setting."
-        found.append(Fact("Hits that reverse", str(len(reversing)), words))
     off = [each for each in settings if _is_off(each)]
     if off:
         suggested = [float(each.figures["suggested_weight"] or 0) for each in off]
-        span = sorted({plain(min(suggested)), plain(max(suggested))}, key=len)
+        span = dict.fromkeys((plain(min(suggested)), plain(max(suggested))))
         found.append(
             Fact(
                 "Weight of soft labels", f"{len(off)} of {len(settings)} far from what the data suggest",
@@ -149,7 +149,7 @@ def _settings_table(sweep: Sweep, settings: Sequence[Setting]) -> Table:
     rows = []
     for each in settings:
         figures = [each.figures.get(name) for name, _ in shown]
-        texts = [DASH if value is None else plain(float(value)) for value in figures]
+        texts = [DASH if value is None else plain(float(value), 4) for value in figures]
         converged = each.figures.get("converged")
         rows.append(
             (

@@ -67,7 +67,7 @@ def test_a_run_is_in_mlflow_with_all_that_its_folder_tells(base: Path, stored: S
     assert run.info.status == "FINISHED"
     assert run.info.user_id == "someone"
     assert run.data.params == parameters(dataclasses.asdict(written.config), {"priors": "weak"})
-    assert (run.data.params["priors"], run.data.params["priors.s_alpha"]) == ("weak", "5.0")
+    assert (run.data.params["priors"], run.data.params["likelihood_weight"]) == ("weak", "1.0")
     assert run.data.tags["host"] == "here"
     assert run.data.tags["run_key"] == entry(base / "run")["run_key"]
     assert {name: value for name, value in run.data.metrics.items() if name != "loss"} == FIGURES
@@ -285,7 +285,7 @@ def test_a_report_says_what_was_done_with_each_run(base: Path) -> None:
     ]
     assert report.text().startswith(
         f"2 runs in sqlite:///{base}/mlflow.db (1 finished, 1 running; 2 created)\n"
-        f"to compare them: mlflow ui\n1 run not written ({base}/runs/c): the loss trace has other columns\n"
+        f"to compare them: fatebias ui\n1 run not written ({base}/runs/c): the loss trace has other columns\n"
     )
     assert SyncReport(report.place).text() == "no run found"
 
@@ -378,7 +378,7 @@ def test_the_command(base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     finished_run(base / "runs" / "a")
     assert main(["sync", "runs"]) == 0
     assert capsys.readouterr().out == (
-        f"1 run in sqlite:///{base}/mlflow.db (1 finished; 1 created)\nto compare them: mlflow ui\n"
+        f"1 run in sqlite:///{base}/mlflow.db (1 finished; 1 created)\nto compare them: fatebias ui\n"
     )
     assert main(["sync", "runs", "--uri", "http://127.0.0.1:9"]) == 1
     assert "1 run not written" in capsys.readouterr().err
