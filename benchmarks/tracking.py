@@ -21,7 +21,7 @@ from fatebias.api.results import config_yaml
 from fatebias.config import Config, PriorsConfig
 from fatebias.files.paths import prepare_out_dir
 from fatebias.files.record import RunRecord
-from fatebias.tracking.describe import describe_run
+from fatebias.tracking.describe import InSweep, describe_run
 from fatebias.tracking.tracker import Tracker
 
 T0 = 1_700_000_000_000  # ms
@@ -32,7 +32,9 @@ def write_run(root: Path, number: int, steps: int) -> None:
     config = Config(seed=number, priors=PriorsConfig(s_tau=1.0 + number))
     paths = prepare_out_dir(root)
     record = RunRecord(paths)
-    described = describe_run(config, [f"seed={number}"], {"priors": "default"}, sweep_id="benchmark")
+    described = describe_run(
+        config, [f"seed={number}"], {"priors": "default"}, sweep=InSweep("benchmark", ())
+    )
     tracker = Tracker(config, record, described)
     record.start(command=["benchmark"], seed=number)
     paths.config.write_text(config_yaml(config))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fatebias.config import Config
 from fatebias.errors import FitError
+from fatebias.tracking.describe import InSweep
 
 RUN_PY = Path(__file__).parents[1] / "run.py"
 FAILURES: dict[str, BaseException] = {
@@ -27,7 +28,7 @@ FAILURES: dict[str, BaseException] = {
 
 
 def run(
-    config: Config, *, overrides: list[str], choices: dict[str, str], sweep_id: str | None = None
+    config: Config, *, overrides: list[str], choices: dict[str, str], sweep: InSweep | None = None
 ) -> None:
     for override, name in json.loads(os.environ.get("FAKE_FAILURES", "{}")).items():
         if override in overrides:
@@ -35,7 +36,7 @@ def run(
     logging.getLogger("fatebias").info("a note of the fake")
     logging.getLogger("fatebias").warning("a warning of the fake")
     given = {"config": dataclasses.asdict(config), "overrides": overrides, "choices": choices}
-    given["sweep_id"] = sweep_id
+    given["sweep_id"] = sweep and sweep.id
     (Path(config.out_dir or "") / "given.json").write_text(json.dumps(given))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REPORT = "report"  # a word of its own, no setting
+REPORT, UI = "report", "ui"  # words of their own, no settings
 TRACEBACK = "HYDRA_FULL_ERROR"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -51,13 +51,17 @@ def below_error() -> Callable[[logging.LogRecord], bool]:
 def launch(task: Callable[[], None]) -> None:
     """Check the words typed, let Hydra run the task, and show any refusal as one message.
 
-    ``report DIR`` is no run: it writes the report of a finished one, without Hydra.
+    ``report DIR`` is no run: it writes the report of a finished run or sweep. ``ui`` opens MLflow.
     ``HYDRA_FULL_ERROR=1`` in the environment shows tracebacks, as in any Hydra application.
     """
     if sys.argv[1:2] == [REPORT]:
-        from fatebias.report.__main__ import main
+        from fatebias.app.report import main as report
 
-        raise SystemExit(main(sys.argv[2:], prog=f"fatebias {REPORT}"))
+        raise SystemExit(report(sys.argv[2:], prog=f"fatebias {REPORT}"))
+    if sys.argv[1:2] == [UI]:
+        from fatebias.app.ui import main as ui
+
+        raise SystemExit(ui(sys.argv[2:], prog=f"fatebias {UI}"))
     from hydra._internal.utils import get_args_parser
 
     arguments = options_first(get_args_parser())

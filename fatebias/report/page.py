@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup
 
 from fatebias.config import DiscoveryConfig
 from fatebias.files.atomic import atomic_text
@@ -15,6 +15,7 @@ from fatebias.report.cards import cards_json
 from fatebias.report.command import again
 from fatebias.report.content import Page, Table
 from fatebias.report.hits import rows
+from fatebias.report.html import as_html
 from fatebias.report.judged import calibration, convergence
 from fatebias.report.methods import methods
 from fatebias.report.overview import overview
@@ -22,8 +23,6 @@ from fatebias.report.results import all_contrasts, all_genes, day_labels
 from fatebias.report.run_files import RunFiles, read_run
 from fatebias.report.screen import screen
 from fatebias.report.verdict import calls_table, facts, sentence
-
-HERE = Path(__file__).parent / "template"
 
 
 def write_report(folder: str | Path) -> Path:
@@ -87,21 +86,7 @@ def page_of(run: RunFiles) -> Page:
 
 def render(page: Page) -> str:
     """Return the page as HTML: names are text everywhere, and only the page's own script runs."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    from fatebias.report import text
-
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters |= {"lfsr": text.lfsr, "signed": text.signed, "chance": text.chance}
-    script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = environment.get_template("page.html")
-    own: dict[str, Any] = {"script": Markup(script), "style": Markup(style), "cards": Markup(page.cards)}
-    return template.render(page=page, digest=digest, **own)
+    return as_html("page", page=page, cards=Markup(page.cards))
 
 
 def _rule(run: RunFiles, n_days: int) -> str:

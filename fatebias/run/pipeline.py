@@ -24,13 +24,14 @@ from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
 from fatebias.errors import DataError, DiscoveryError, OutputError
 from fatebias.estimates.day_weights import weigh_as_fitted
-from fatebias.files.atomic import atomic_text, digest, sha256_file
+from fatebias.files.atomic import atomic_json, atomic_text, digest, sha256_file
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 from fatebias.files.record import STOPPED, RunRecord
 from fatebias.run import discover_stage, fit_stage
 from fatebias.run.continued import continue_from
 from fatebias.run.report import closing_lines
-from fatebias.tracking.describe import RunDescription, code_version, describe_run, without_password
+from fatebias.tracking.describe import InSweep, RunDescription, code_version, describe_run, without_password
+from fatebias.tracking.figures import as_json
 from fatebias.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ def run(
     *,
     overrides: Sequence[str] | None = None,
     choices: Mapping[str, str] | None = None,
-    sweep_id: str | None = None,
+    sweep: InSweep | None = None,
 ) -> RunPaths:
     """Do the stages that the config names and return the run's files.
 
     `overrides` are the settings that the user typed: a run without the stage fit takes all others from the
-    fit in its folder (None takes `config` as it is). `choices` (config group to option) and `sweep_id` are
-    for MLflow. Raises FatebiasError, which run.json and MLflow record too.
+    fit in its folder (None takes `config` as it is). `choices` (config group to option) and `sweep`
+    are for MLflow. Raises FatebiasError, which run.json and MLflow record too.
     """
     if config.out_dir is None:
         raise ValueError("out_dir must be set before the pipeline runs")
@@ -68,7 +69,7 @@ def run(
             fitted = RunRecord(paths).content["stages"].get("fit", {}).get("settings")
             if "fit" not in config.stages and overrides is not None and fitted:
                 config = continue_from(config, overrides, fitted)
-            description = describe_run(config, overrides or (), choices or {}, sweep_id=sweep_id)
+            description = describe_run(config, overrides or (), choices or {}, sweep=sweep)
             return _Run(config, paths, description).go()
     except Timeout:
         raise OutputError(
@@ -94,6 +95,7 @@ class _Run:
         """Run the stages, and record how the run ended whatever happens."""
         self.record.start(command=[without_password(word) for word in sys.argv], seed=self.config.seed)
         atomic_text(self.paths.config, without_password(config_yaml(self.config)))
+        self.paths.metrics.unlink(missing_ok=True)  # a pipeline that waits for it gets this run's
         try:
             if "fit" in self.config.stages:
                 self._fit()
@@ -112,6 +114,7 @@ class _Run:
                 self.record.fail(why)
                 self.tracker.send()
             raise
+        atomic_json(self.paths.metrics, as_json(self.record))
         self.tracker.close("finished")
         self.record.finish()
         self.tracker.send()

@@ -10,12 +10,13 @@ import pandas as pd
 
 from fatebias import names
 from fatebias.files.atomic import atomic_path
-from fatebias.files.paths import RunPaths
-from fatebias.files.tables import read_table
 from fatebias.sweep.permutation import permutation_table
+from fatebias.sweep.report import write_sweep_report
 from fatebias.sweep.search import score_of
+from fatebias.sweep.settled import settings_of
 from fatebias.sweep.snapshot import Sweep
 from fatebias.sweep.status import DONE, MemberStatus, read_record, statuses
+from fatebias.sweep.summary import write_summary_run
 
 SUMMARY_CSV = "sweep_summary.csv"
 STABILITY_CSV = "hit_stability.csv"
@@ -26,18 +27,20 @@ PERMUTATION_CSV = "permutation_fdr.csv"
 def compare(sweep: Sweep) -> list[Path]:
     """Write the tables and the picture of a sweep, from whatever has finished, and return their paths.
 
-    ``sweep_summary.csv`` always; ``hit_stability.csv`` and ``sweep_hits.png`` when a run is done;
+    ``sweep_summary.csv`` always; ``sweep_report.html``, ``hit_stability.csv`` and ``sweep_hits.png`` when a
+    run is done;
     ``permutation_fdr.csv`` when a screen has runs with its guides shuffled.
     """
     found = statuses(sweep)
     written = [_write(summary_table(found), sweep.root / SUMMARY_CSV)]
-    ranked = {each.member.number: ranking for each in found if (ranking := _ranking(each)) is not None}
+    settings = settings_of(sweep, found)
+    ranked = {each.number: each.ranking for each in settings if each.ranking is not None}
     if ranked:
         from fatebias import pl
         from fatebias.pl.save import save_png
 
         stability = hit_stability(ranked)
-        labels = next((labels for each in found if (labels := _day_labels(each))), [])
+        labels = next((each.day_labels for each in settings if each.day_labels), ())
         written.append(_write(_labelled(stability, labels), sweep.root / STABILITY_CSV))
         picture = sweep.root / PICTURE
         by_label = {sweep.label(number): table for number, table in ranked.items()}
@@ -46,6 +49,8 @@ def compare(sweep: Sweep) -> list[Path]:
         shuffles = permutation_table(found, ranked)
         if shuffles is not None:
             written.append(_write(shuffles, sweep.root / PERMUTATION_CSV))
+        written.insert(0, write_sweep_report(sweep, settings, stability))
+    write_summary_run(sweep, found, written)
     return written
 
 
@@ -129,21 +134,6 @@ def _at_best_day(ranking: pd.DataFrame) -> pd.DataFrame:
             "best_day": best,
         }
     )
-
-
-def _ranking(status: MemberStatus) -> pd.DataFrame | None:
-    hits = RunPaths(status.member.folder).hits
-    if status.state != DONE or not hits.is_file():
-        return None
-    ranking = read_table(hits)
-    labels = _day_labels(status)
-    return ranking.assign(
-        **{names.BEST_DAY: [names.day_number(day, labels) for day in ranking[names.BEST_DAY]]}
-    )
-
-
-def _day_labels(status: MemberStatus) -> list[str]:
-    return [str(label) for label in read_record(status.member.folder).get("day_labels") or []]
 
 
 def _write(table: pd.DataFrame, final: Path) -> Path:

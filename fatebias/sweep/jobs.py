@@ -29,7 +29,7 @@ def start(sweep: Sweep, numbers: Collection[int], settings: LocalSettings) -> li
 
 
 def end_of_sweep(sweep: Sweep, found: Sequence[MemberStatus]) -> None:
-    """Print how the runs ended and compare those that finished; a failure to compare costs nothing else."""
+    """Print how the runs ended, compare those that finished, tell MLflow; a failure costs nothing else."""
     print(table(sweep, found))
     try:
         from fatebias.sweep.compare import compare
@@ -40,6 +40,8 @@ def end_of_sweep(sweep: Sweep, found: Sequence[MemberStatus]) -> None:
         log.warning("the runs could not be compared: %s", error)
     except Exception:
         log.warning("the runs could not be compared", exc_info=True)
+    if report := _track(sweep):
+        print(f"to compare them in MLflow: {report}")
 
 
 def raise_failures(sweep: Sweep, found: Sequence[MemberStatus]) -> None:
@@ -122,7 +124,6 @@ def _in_slurm(sweep: Sweep, members: Sequence[Member], settings: SlurmSettings) 
         raise SystemExit(
             f"the jobs keep running: {watch}\nto stop them: scancel {' '.join(arrays)}"
         ) from None
-    _track(sweep.root, members[0])
     return found
 
 
@@ -139,14 +140,21 @@ def _announce(sweep: Sweep, numbers: Collection[int], refused: OutputError | Non
         log.warning("%s", refused)
 
 
-def _track(root: Path, member: Member) -> None:
-    """Bring the runs to MLflow from here: jobs only write files, so that no two open a database at once."""
+def _track(sweep: Sweep) -> str:
+    """Bring the sweep to MLflow and return how to see it, empty where that failed or is not wanted.
+
+    Runs of this process are there already, and found unchanged. Slurm's jobs only write files, so that no two
+    open a database at once.
+    """
     from omegaconf import OmegaConf
 
     from fatebias.config import TrackingConfig
     from fatebias.tracking.sync import sync_run
 
-    tracking = OmegaConf.to_object(load_config(member.folder).tracking)
+    try:
+        tracking = OmegaConf.to_object(load_config(sweep.members[0].folder).tracking)
+    except FatebiasError as error:
+        log.warning("the sweep is not in MLflow: %s", error)
+        return ""
     assert isinstance(tracking, TrackingConfig)
-    if tracking.backend == "local":
-        sync_run(root, tracking)
+    return sync_run(sweep.root, tracking).how_to_see()

@@ -76,9 +76,13 @@ class Sweep:
 
     def label(self, number: int) -> str:
         """Return a run's number and what sets it apart from the others, such as ``#3 priors=weak``."""
+        return f"#{number} {' '.join(self.differing(number))}".rstrip()
+
+    def differing(self, number: int) -> tuple[str, ...]:
+        """Return the settings of a run that not all runs have, as they were typed; of a sole run all."""
         settings = {member.number: member.settings for member in self.members}
         common = set.intersection(*map(set, settings.values())) if len(settings) > 1 else set()
-        return f"#{number} {' '.join(w for w in settings[number] if w not in common)}".rstrip()
+        return tuple(word for word in settings[number] if word not in common)
 
     def chosen(self, numbers: Collection[int]) -> list[Member]:
         """Return the members with these numbers, in their order."""

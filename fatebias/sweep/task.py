@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fatebias import compose
 from fatebias.errors import FatebiasError, OutputError
 from fatebias.sweep.snapshot import Sweep, load_config, read_sweep
+from fatebias.tracking.describe import InSweep
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,11 +37,12 @@ def run_task(cfg: DictConfig) -> None:
     config.out_dir = str(_absolute(hydra.runtime.output_dir, started_in))
     find_files(config.data, started_in)
     sweep = _sweep(Path(hydra.sweep.dir)) if hydra.mode == RunMode.MULTIRUN else None
+    own = [each for each in sweep.members if each.folder == Path(config.out_dir)] if sweep else []
     pipeline.run(
         config,
         overrides=list(hydra.overrides.task),
         choices=_choices(hydra.runtime.choices),
-        sweep_id=sweep.id if sweep else None,
+        sweep=InSweep(sweep.id, sweep.differing(own[0].number) if own else ()) if sweep else None,
     )
 
 

@@ -11,7 +11,8 @@ import platform
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,13 @@ NOT_IN_KEY = (
     "tracking",
 )
 NOT_IN_NAME = ("inference.progress", "out_dir", "resume", "stages", "tracking", "launcher", "hydra")
+WEIGHT = "likelihood_weight"
+ALWAYS_PARAMETERS = (WEIGHT, "seed")
+NOTE = "mlflow.note.content"  # a description, in Markdown
 LONGEST_NAME = 250  # MLflow's column
+SHORT = {WEIGHT: "lw"}
+SWEEP_TAG, DIFFERING_TAG = "sweep_id", "sweep_settings"
+SUMMARY_TAG = "summary_of_sweep"  # in place of sweep_id, so that it is not compared with the runs
 PACKAGE = Path(__file__).resolve().parents[1]
 SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")
 
@@ -42,9 +49,18 @@ SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRA
 class RunDescription:
     """What MLflow is told of a run besides its settings."""
 
-    name: str  # its overrides, or "defaults"
+    name: str  # what was typed, or "defaults"
     choices: dict[str, str]  # config group to the option chosen
     tags: dict[str, str]  # commit, host, command line, Slurm job: what may change when a run is resumed
+    typed: tuple[str, ...] = ()  # dotted keys of the settings that the user gave
+
+
+@dataclasses.dataclass(frozen=True)
+class InSweep:
+    """The place of a run in a sweep."""
+
+    id: str  # of the sweep
+    differing: tuple[str, ...]  # the run's settings that not all runs of the sweep have, KEY=VALUE
 
 
 def describe_run(
@@ -53,32 +69,40 @@ def describe_run(
     choices: Mapping[str, str],
     *,
     command: Sequence[str] | None = None,
-    sweep_id: str | None = None,
+    sweep: InSweep | None = None,
 ) -> RunDescription:
     """Describe a run by its overrides (``KEY=VALUE``, as typed), its command line and its surroundings."""
     own = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
+    differing = sweep.differing if sweep else ()
     tags = {
         **_code_tags(),
         **_source_tags(sys.argv if command is None else command),
         **{name.lower(): os.environ[name] for name in SLURM if name in os.environ},
         "host": platform.node(),
         "out_dir": config.out_dir or "",
-        "likelihood_weight": text(config.likelihood_weight),
+        WEIGHT: text(config.likelihood_weight),
     }
     if "SLURM_JOB_ID" in os.environ:  # which counts only from the first restart on
         tags["restarts"] = os.environ.get("SLURM_RESTART_COUNT", "0")
     if "priors" in choices:
         tags["priors"] = choices["priors"]
-    if sweep_id is not None:
-        tags["sweep_id"] = sweep_id
-    return RunDescription(run_name(overrides), own, tags)
+    if sweep is not None:
+        tags |= {SWEEP_TAG: sweep.id, DIFFERING_TAG: ", ".join(map(key_of, differing))}
+    typed = tuple(dict.fromkeys(key for key in map(key_of, overrides) if not _below(key, NOT_IN_NAME)))
+    return RunDescription(run_name(overrides, own, differing), own, tags, typed)
 
 
-def parameters(settings: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, str]:
-    """Return every setting of a config under its dotted key, and the option chosen of each group, as text."""
-    # out_dir is a tag: as a parameter it would set every two runs apart.
-    found = {key: without_password(text(value)) for key, value in flat(settings) if key != "out_dir"}
-    return {**choices, **found}
+def parameters(
+    settings: Mapping[str, Any], choices: Mapping[str, str], typed: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return the option chosen of each group, weight and seed, and the settings that were typed, as text.
+
+    The others, more than a hundred, are in the artifact config.yaml: in MLflow's tables they would bury
+    these.
+    """
+    wanted = (*ALWAYS_PARAMETERS, *(key for key in typed if key not in choices))
+    found = {key: without_password(text(value)) for key, value in flat(settings) if _below(key, wanted)}
+    return {**{group: option for group, option in choices.items() if not _below(group, NOT_IN_NAME)}, **found}
 
 
 def run_key(config: Config, data_fingerprint: str) -> str:
@@ -88,17 +112,32 @@ def run_key(config: Config, data_fingerprint: str) -> str:
     return digest({"settings": deciding, "data": data_fingerprint, "code": code_version()})
 
 
-def run_name(overrides: Sequence[str]) -> str:
-    """Name a run by what sets it apart, such as ``priors=weak, likelihood_weight=0.5``."""
+def run_name(overrides: Sequence[str], groups: Collection[str] = (), differing: Sequence[str] = ()) -> str:
+    """Name a run by what sets it apart, first what differs within its sweep, such as ``lw=0.5 weak``.
+
+    Of a setting the last part of its key is given, of a config group (`groups`) the option alone.
+    """
+    words = [word for word in overrides if not _below(key_of(word), NOT_IN_NAME)]
+    # A stable order: the rest stays as it was typed.
+    words.sort(key=lambda word: (word not in differing, key_of(word) != WEIGHT))
+    lasts = Counter(key_of(word).rpartition(".")[2] for word in words)
+    options = [word for word in words if key_of(word) in groups]
     parts = []
-    for word in overrides:
+    for word in words:
         key, equals, value = word.lstrip("+").partition("=")
-        if _below(key.partition("@")[0], NOT_IN_NAME):
-            continue
-        is_path = "/" in value and value[0] not in "[{'\""
-        parts.append(key + equals + (Path(value).name if is_path else value))
-    name = ", ".join(parts) or "defaults"
+        if "/" in value and value[0] not in "[{'\"":  # a path
+            value = Path(value).name
+        last = key.rpartition(".")[2]
+        shown = SHORT.get(key, last if lasts[last] == 1 else key)
+        alone = word in options and not (value == "default" and len(options) > 1)
+        parts.append(value if alone else shown + equals + value)
+    name = " ".join(parts) or "defaults"
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def key_of(word: str) -> str:
+    """Return the dotted key, or the group, of an override such as ``+priors.s_alpha=2``."""
+    return word.lstrip("+").partition("=")[0].partition("@")[0]
 
 
 def flat(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

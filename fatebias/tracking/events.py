@@ -1,7 +1,8 @@
 """A run as its folder describes it: run.json, config.yaml and loss_trace.csv, read for MLflow.
 
 run.json has one entry for this alone, `tracking`, which `tracker.Tracker` writes. All of it can be read while
-the run is at work.
+the run is at work. A sweep as a whole is one more run in MLflow: sweep_run.json in its folder has that entry
+alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from fatebias.files.outputs import PLACES
 from fatebias.tracking.describe import parameters
 
 RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
+SWEEP_RUN = "sweep_run.json"
 
 
 class Point(NamedTuple):
@@ -74,10 +76,15 @@ class TrackedRun:
         self.status, self.end_ms = KILLED, max(self.start_ms, *written)
 
 
-def tracked_entry(root: Path) -> dict[str, Any] | None:
+def is_tracked(root: Path) -> bool:
+    """Return whether a folder is that of a tracked run that has begun, or of a sweep with such runs."""
+    return tracked_entry(root) is not None or tracked_entry(root, SWEEP_RUN) is not None
+
+
+def tracked_entry(root: Path, file: str = PLACES["record"]) -> dict[str, Any] | None:
     """Return run.json of a tracked run that has begun; None for every other folder."""
     try:
-        found = json.loads((root / PLACES["record"]).read_text(encoding="utf-8"))
+        found = json.loads((root / file).read_text(encoding="utf-8"))
         return found if "id" in found["tracking"] else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, spoilt, or not tracked
         return None
@@ -87,7 +94,7 @@ def read_run(root: Path) -> TrackedRun | None:
     """Read a run's folder; None where no tracked run has begun."""
     record = tracked_entry(root)
     if record is None:
-        return None
+        return _read_sweep_run(root)
     entry, settings = record["tracking"], _settings(root)
     run = TrackedRun(
         root=root,
@@ -100,7 +107,7 @@ def read_run(root: Path) -> TrackedRun | None:
         status=entry["status"],
         host=entry["host"],
         pid=entry["pid"],
-        params=parameters(settings, entry["choices"]),
+        params=parameters(settings, entry["choices"], entry.get("typed", ())),
         tags=entry["tags"],
         metrics=entry["metrics"],
         artifacts=_artifacts(root, record["stages"]),
@@ -110,6 +117,13 @@ def read_run(root: Path) -> TrackedRun | None:
     if run.status == RUNNING and run.host == platform.node() and not _is_alive(run.pid):
         run.mark_killed()  # SIGKILL lets nothing be written; processes of other machines are unknown
     return run
+
+
+def _read_sweep_run(root: Path) -> TrackedRun | None:
+    found = tracked_entry(root, SWEEP_RUN)
+    if found is None:
+        return None
+    return TrackedRun(root=root, **found["tracking"], planned_steps=None, has_loss=False)
 
 
 def _settings(root: Path) -> dict[str, Any]:
@@ -123,9 +137,8 @@ def _settings(root: Path) -> dict[str, Any]:
 
 
 def _artifacts(root: Path, stages: Mapping[str, Any]) -> list[str]:
-    found = dict.fromkeys([PLACES["config"], PLACES["record"], PLACES["loss"]])
-    if (root / PLACES["report"]).is_file():  # of no stage: it is made of the files of all
-        found[PLACES["report"]] = None
+    of_no_stage = [name for name in ("report", "metrics") if (root / PLACES[name]).is_file()]
+    found = dict.fromkeys(PLACES[name] for name in ("config", "record", "loss", *of_no_stage))
     for stage in stages.values():
         if stage.get("status") == "done":
             found |= dict.fromkeys(stage.get("outputs", {}))

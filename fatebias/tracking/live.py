@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from fatebias.config import TrackingConfig
+from fatebias.tracking.describe import SWEEP_TAG
 from fatebias.tracking.events import RUNNING, read_run
 from fatebias.tracking.place import resolve_place
 from fatebias.tracking.sync import SyncReport, sync_run
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 URI = "MLFLOW_TRACKING_URI"
 PACKAGE = Path(__file__).resolve().parents[1]
+SEEN = "beside other runs, in MLflow: %s"
 PATIENCE_S = 60.0
 LONGEST_REST_S = 300.0
 DEATH_S = 1.0  # a killed process closes its files before it leaves the process list
@@ -149,7 +151,10 @@ def main() -> int:
     run = read_run(root)
     if run is not None and run.status == RUNNING:
         time.sleep(DEATH_S)
-    return 1 if sync_run(root, tracking, warn=False).failed else 0
+    report = sync_run(root, tracking, warn=False)
+    if (seen := report.how_to_see()) and run is not None and SWEEP_TAG not in run.tags:
+        say(SEEN % seen, False)
+    return 1 if report.failed else 0
 
 
 if __name__ == "__main__":

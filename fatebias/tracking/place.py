@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shlex
 import ssl
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from fatebias.config import TrackingConfig
 from fatebias.errors import ConfigError
+from fatebias.pasted import setting
 from fatebias.tracking.describe import without_password
 
 DATABASE = "mlflow.db"
@@ -39,16 +41,19 @@ class Place:
         """Where artifacts of a new experiment go, as an absolute address; None: the server knows."""
         return None if self.database is None else (self.database.parent / ARTIFACTS).as_uri()
 
-    @property
-    def view(self) -> str:
-        """The command that shows the runs, or the address to open."""
+    def address(self, page: str) -> str | None:
+        """Return the address of a page that begins at ``/#/``; None without a server."""
+        return None if self.database is not None else self.shown + page
+
+    def ui_command(self, *words: str) -> str:
+        """Return the command that opens this store in a browser, `words` behind its name."""
+        program = "python run.py" if Path(sys.argv[0]).name == "run.py" else "fatebias"
+        named: list[str] = []
         if self.database is None:
-            return self.shown
-        if self.database != self.base / DATABASE:
-            return f"mlflow ui --backend-store-uri {shlex.quote(self.uri)}"
-        if any((self.base / "mlruns").glob("*/meta.yaml")):  # a bare `mlflow ui` would open that instead
-            return f"mlflow ui --backend-store-uri sqlite:///{DATABASE}"
-        return "mlflow ui"
+            named = [setting("tracking", "server"), setting("tracking.uri", self.shown)]
+        elif self.database != self.base / DATABASE:
+            named = [setting("tracking.uri", self.uri)]
+        return " ".join([program, "ui", *map(shlex.quote, words), *named])
 
     def sync_command(self, folder: Path) -> str:
         """Return the command that imports what lies below a folder."""

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from fatebias.errors import OutputError
 from fatebias.files.atomic import digest, sha256_file
+from fatebias.tracking.describe import NOTE, SUMMARY_TAG, SWEEP_TAG
 from fatebias.tracking.events import FAILED, FINISHED, KILLED, RUNNING, Point, TrackedRun
 from fatebias.tracking.place import Place
 from fatebias.tracking.trace import LOSS, ThinTrace, thin_trace
+from fatebias.tracking.view import ALL_RUNS, TAG, further_figures, key_for, run_page, runs_page, views_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -79,6 +81,7 @@ class Store:
             _make_database(place.database)
         self.client = MlflowClient(tracking_uri=place.uri)
         self._experiments: dict[str, str] = {}
+        self._views: dict[str, dict[str, str]] = {}  # of each experiment, what it holds
 
     def record(self, run: TrackedRun) -> tuple[str, str]:
         """Make MLflow's run equal to the one on disk; return MLflow's id of it and what was done.
@@ -91,6 +94,7 @@ class Store:
         files = run.files() if run.status != RUNNING else {}
         hashes = {name: sha256_file(path) for name, path in files.items()}
         seal = digest([_content(run), losses, figures, hashes])
+        self._write_views(experiment, run)
         found = self._find(experiment, run.id)
         if found is not None and found.info.lifecycle_stage == "deleted":
             return found.info.run_id, DELETED
@@ -101,6 +105,8 @@ class Store:
         self._write_points(target, losses, figures)
         self._write_files(target.info.run_id, files)
         self._write_status(target, run)
+        if SUMMARY_TAG in run.tags:
+            self._name_summary(experiment, target.info.run_id, run.tags[SUMMARY_TAG])
         self.client.set_tag(target.info.run_id, IMPORTED_TAG, seal, synchronous=True)
         return target.info.run_id, CREATED if found is None else UPDATED
 
@@ -120,6 +126,39 @@ class Store:
                 else found.experiment_id
             )
         return self._experiments[name]
+
+    def seen_in(self, run: TrackedRun) -> tuple[str, str]:
+        """Return a run's experiment by its id, and the view where it stands beside others, empty without."""
+        experiment, key = self._experiment(run.experiment), key_for(run.tags)
+        return experiment, key if TAG + key in self._views.get(experiment, {}) else ""
+
+    def find_view(self, key: str, experiment: str | None = None) -> str | None:
+        """Return the page of the runs in a view, of one experiment or any; None where MLflow has none."""
+        for each in self.client.search_experiments():  # active ones
+            if experiment in (None, each.name) and TAG + key in each.tags:
+                return runs_page(each.experiment_id, key)
+        return None
+
+    def find_summary(self, sweep: str) -> str | None:
+        """Return the page of the summary of a sweep; None where MLflow has none."""
+        every = [each.experiment_id for each in self.client.search_experiments()]
+        found = self.client.search_runs(every, f"tags.{SUMMARY_TAG} = '{sweep}'", max_results=1)
+        return run_page(found[0].info.experiment_id, found[0].info.run_id) if found else None
+
+    def _write_views(self, experiment: str, run: TrackedRun) -> None:
+        """Give the experiment the views of this run; a server that forbids it has the run all the same."""
+        from mlflow.exceptions import MlflowException
+
+        with contextlib.suppress(MlflowException, ValueError, KeyError):  # or a view that was edited
+            if experiment not in self._views:
+                self._views[experiment] = dict(self.client.get_experiment(experiment).tags)
+            held = self._views[experiment]
+            known = further_figures(held.get(TAG + ALL_RUNS))
+            for key, content in views_of(run.tags, [*run.metrics, *known]).items():
+                if run.metrics or TAG + key not in held:  # one at work does not know yet what it will count
+                    if held.get(TAG + key) != content:
+                        self.client.set_experiment_tag(experiment, TAG + key, content)
+                        held[TAG + key] = content
 
     def _find(self, experiment: str, run_id: str) -> Run | None:
         from mlflow.entities import ViewType
@@ -161,7 +200,8 @@ class Store:
         steps = {metric.step for metric in history}
         missing = {point.step: point for point in losses if point.step not in steps}.values()
         news = [point for point in figures if held.get(point.name) != point.value]
-        metrics = [Metric(point.name, point.value, point.time_ms, point.step) for point in (*missing, *news)]
+        # MLflow lists metrics in the order in which they first came: the headline before the loss.
+        metrics = [Metric(point.name, point.value, point.time_ms, point.step) for point in (*news, *missing)]
         # The client sends requests of 1,000; an asynchronous one would die with the process.
         self.client.log_batch(run_id, metrics=metrics, synchronous=True)
 
@@ -169,6 +209,16 @@ class Store:
         for name, path in files.items():
             folder = PurePosixPath(name).parent.as_posix()
             self.client.log_artifact(run_id, str(path), None if folder == "." else folder)
+
+    def _name_summary(self, experiment: str, run_id: str, sweep: str) -> None:
+        """Let the runs of a sweep say where its summary is, unless a user has described them."""
+        page = run_page(experiment, run_id).lstrip("/")
+        told = f"One run of a sweep: [its pictures and tables]({page})"
+        for member in self.client.search_runs(
+            [experiment], f"tags.{SWEEP_TAG} = '{sweep}'", max_results=1000
+        ):
+            if NOTE not in member.data.tags:
+                self.client.set_tag(member.info.run_id, NOTE, told, synchronous=True)
 
     def _write_status(self, target: Run, run: TrackedRun) -> None:
         run_id, status = target.info.run_id, STATUS[run.status]

@@ -20,8 +20,9 @@ from fatebias.errors import FatebiasError, OutputError, explain
 from fatebias.files.outputs import PLACES
 from fatebias.slurm_queue import cluster_name, gone
 from fatebias.tracking.describe import without_password
-from fatebias.tracking.events import RUNNING, read_run, tracked_entry
+from fatebias.tracking.events import RUNNING, SWEEP_RUN, is_tracked, read_run, tracked_entry
 from fatebias.tracking.place import ARTIFACTS, Place, resolve_place
+from fatebias.tracking.view import ALL_RUNS, runs_page
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class SyncedRun:
     action: str  # created, updated, unchanged, deleted in MLflow, or not written
     mlflow_run_id: str | None = None
     why: str | None = None  # it was not written
+    experiment_id: str = ""
+    view: str = ""  # key of the view where it stands beside others; empty where MLflow has none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +56,19 @@ class SyncReport:
         """The runs that could not be written."""
         return tuple(each for each in self.runs if each.why is not None)
 
+    def how_to_see(self) -> str:
+        """Return the address of the runs' page on a server, else the command that opens it; empty without."""
+        if self.place is None or len(self.failed) == len(self.runs):
+            return ""
+        found = [each for each in self.runs if each.view]
+        views = {each.view for each in found}
+        together = views.pop() if len(views) == 1 else ALL_RUNS
+        page = runs_page(found[0].experiment_id, together) if found else ""
+        if (address := self.place.address(page)) is not None:
+            return address
+        sweeps = [each.root for each in found if tracked_entry(each.root, SWEEP_RUN)]
+        return self.place.ui_command(*map(str, sweeps if len(sweeps) == 1 and together != ALL_RUNS else ()))
+
     def text(self) -> str:
         """Return how many runs were written, which were not and why, and how to see them, in a few lines."""
         if self.place is None:
@@ -64,7 +80,7 @@ class SyncReport:
         if written:
             counts = f"{_counted(e.status for e in written)}; {_counted(e.action for e in written)}"
             lines.append(f"{_runs(len(written))} in {self.place.shown} ({counts})")
-            lines.append(f"to compare them: {self.place.view}")
+            lines.append(f"to compare them: {self.how_to_see()}")
         for why, number in Counter(str(each.why) for each in self.failed).items():
             which = next(each.root for each in self.failed if str(each.why) == why)
             others = " and others" if number > 1 else ""
@@ -91,7 +107,9 @@ def sync(
     roots = [root for folder in folders for root in find_runs(folder)]
     if not roots:
         return SyncReport(place)
-    return SyncReport(place, tuple(_import_all(sorted(set(roots)), place, lock_wait_s)))
+    # A sweep after its runs: they are told where it is.
+    ordered = sorted(set(roots), key=lambda root: ((root / SWEEP_RUN).is_file(), root))
+    return SyncReport(place, tuple(_import_all(ordered, place, lock_wait_s)))
 
 
 def sync_run(
@@ -115,7 +133,8 @@ def find_runs(folder: Path) -> list[Path]:
         )
     found = []
     for here, below, files in os.walk(folder.resolve()):
-        if PLACES["record"] in files and not MLFLOW_COPIES.search(here) and tracked_entry(Path(here)):
+        told = PLACES["record"] in files or SWEEP_RUN in files
+        if told and not MLFLOW_COPIES.search(here) and is_tracked(Path(here)):
             found.append(Path(here))
         below[:] = [name for name in below if name != ARTIFACTS and not name.startswith(".")]
     return sorted(found)
@@ -144,7 +163,9 @@ def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list
                     if run.status == RUNNING and run.slurm_job in ended:
                         run.mark_killed()
                     run_id, action = store.record(run)
-                    done.append(SyncedRun(root, run.name, run.status, action, run_id))
+                    done.append(
+                        SyncedRun(root, run.name, run.status, action, run_id, None, *store.seen_in(run))
+                    )
             except Exception as error:  # MLflow, SQLite, HTTP and the disk each have their own kinds
                 why = _reason(error)
                 done.append(_not_written(root, why))

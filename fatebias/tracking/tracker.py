@@ -10,24 +10,25 @@ tracker.send()
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
-import re
 import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
 from fatebias.files.record import RunRecord
-from fatebias.tracking.describe import RunDescription, run_key, text, without_password
+from fatebias.tracking.describe import SWEEP_TAG, RunDescription, run_key, text, without_password
 from fatebias.tracking.events import FAILED, FINISHED, KILLED, RUNNING
-from fatebias.tracking.live import PATIENCE_S, Follower
+from fatebias.tracking.figures import as_metrics, figures, outcome_tags
+from fatebias.tracking.live import PATIENCE_S, SEEN, Follower
 from fatebias.tracking.place import is_left_for_later
 from fatebias.tracking.sync import sync_run
 
 ENTRY = "tracking"
+log = logging.getLogger(__name__)
 UNREAD = "unread"  # the fingerprint of data that could not be read
 SHORT_PATIENCE_S = 5.0  # of a run that was stopped: Slurm may kill it soon
 
@@ -59,6 +60,7 @@ class Tracker:
             "name": self.description.name,
             "experiment": self.config.tracking.experiment,
             "choices": self.description.choices,
+            "typed": list(self.description.typed),
             "start_ms": _now_ms(),
             "tags": {},
         }
@@ -91,13 +93,12 @@ class Tracker:
         if self._off:
             return
         self.begin(UNREAD)
-        tags, metrics = results(self.record)
-        self._tag({**tags, "failure": why and without_password(why)})
+        self._tag({**outcome_tags(self.record), "failure": why and without_password(why)})
         self.record.content[ENTRY] |= {
             "status": status,
             "end_ms": _now_ms(),
             # MLflow would keep the times of a stopped run beside those of the resumed one.
-            "metrics": metrics if status == FINISHED else {},
+            "metrics": as_metrics(figures(self.record)) if status == FINISHED else {},
         }
 
     def send(self) -> None:
@@ -108,37 +109,13 @@ class Tracker:
         if self._follower.finish(SHORT_PATIENCE_S if stopped else PATIENCE_S):
             return
         if not is_left_for_later(self.config.tracking):
-            sync_run(self.record.paths.root, self.config.tracking)
+            report = sync_run(self.record.paths.root, self.config.tracking)
+            if (seen := report.how_to_see()) and SWEEP_TAG not in self.description.tags:  # which says it once
+                log.info(SEEN, seen)
 
     def _tag(self, tags: Mapping[str, object]) -> None:
         texts = {name: text(value) for name, value in tags.items() if value is not None}
         self.record.content[ENTRY]["tags"] |= texts
-
-
-def results(record: RunRecord) -> tuple[dict[str, object], dict[str, float]]:
-    """Return tags and ``final/`` metrics of the stages that are done, in this run or an earlier one."""
-    stages = record.content["stages"]
-    done = {name: entry for name, entry in stages.items() if entry.get("status") == "done"}
-    tags: dict[str, object] = {}
-    figures: dict[str, object] = {"wall_s": record.wall_seconds(), "peak_memory_mb": record.peak_memory_mb()}
-    if "diagnostics" in (fit := done.get("fit", {})):
-        tags |= {f"{name}_sha256": file["sha256"] for name, file in fit["files"].items()}
-        tags["converged"] = not fit["warnings"]
-        figures |= fit["diagnostics"]
-        figures |= {name: fit[name] for name in ("likelihood_weight", "suggested_weight") if name in fit}
-        figures["fit_s"] = fit["seconds"]
-    if report := done.get("discover", {}).get("report"):
-        tags |= {"discovery_engine": report["engine"], "discovery_method": report["method"]}
-        figures |= {"n_hits": report["n_hits"], "mash_loglik": report["loglik"]}
-        figures |= {name: report[name] for name in ("n_calls", "expected_false") if name in report}
-        for name, found in report.get("contrasts", {}).items():
-            plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)  # what MLflow takes for a name
-            figures[f"n_hits_{plain}"] = found["n_hits"]
-    for check in CHECKS:
-        if report := done.get(check.name, {}).get("report"):
-            figures |= check.metrics(report)
-    numbers = {name: float(value) for name, value in figures.items() if isinstance(value, (int, float))}
-    return tags, {f"final/{name}": value for name, value in numbers.items()}
 
 
 def _now_ms() -> int:

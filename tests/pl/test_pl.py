@@ -123,13 +123,22 @@ def test_power_takes_a_table_and_draws_the_patterns_that_it_has():
     assert [curve.get_label() for curve in ax.containers] == ["on all days: called on any"]
 
 
-def test_a_sweep_signs_certainty_by_the_effect_and_leaves_absent_genes_white():
+def test_a_sweep_shows_hits_alone_coloured_by_direction_and_leaves_absent_genes_white():
     ax = pl.sweep(STABILITY, {"one": TABLE, "two": TABLE.iloc[:1]})
     shown = np.ma.filled(ax.images[0].get_array(), np.nan)
-    expected = [[-10, -10], [-np.log10(0.04), np.nan], [-np.log10(0.6), np.nan]]
-    expected[1][0] = -np.log10(0.04)
-    np.testing.assert_allclose(shown, expected)
-    assert ax.collections[0].get_offsets().tolist() == [[0, 0], [1, 0], [0, 1]]
+    sure, unsure = (np.log1p(-np.log10(lfsr)) for lfsr in (1e-12, 0.04))
+    np.testing.assert_allclose(shown, [[-sure, -sure], [unsure, np.nan]])
+    assert ax.collections[-1].get_offsets().tolist() == [[0, 0], [1, 0], [0, 1]]
+    assert len(pl.sweep(STABILITY.assign(hit_share=0), {"one": TABLE}).get_yticklabels()) == 3
+
+
+def test_a_gene_that_is_sure_of_both_directions_has_both_colours():
+    both = TABLE.assign(postmean_d0=[-1.0, -0.5, 0.1], lfsr_d0=[1e-12, 1e-4, 0.9])
+    ax = pl.sweep(STABILITY, {"one": both})
+    towards, away = (each.get_facecolor() for each in ax.collections[:2])
+    assert len(towards) == len(away) == 2
+    assert all(towards[:, 0] > towards[:, 2])  # more red than blue
+    assert all(away[:, 2] > away[:, 0])
 
 
 def test_dots_grow_with_certainty_without_end_and_the_legend_shows_it():

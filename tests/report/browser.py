@@ -60,7 +60,11 @@ class Browser:
         """Open a page from the disk at a size, in light or dark, for the screen or for print."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._devtools("Emulation.setEmulatedMedia", media=medium, features=[scheme])
-        width, height = size
+        self.size(*size)
+        self.tab.get(page.as_uri())
+
+    def size(self, width: int, height: int) -> None:
+        """Make the window so many pixels large."""
         self._devtools(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -68,7 +72,6 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
-        self.tab.get(page.as_uri())
 
     def ask(self, script: str, *given: Any) -> Any:
         """Run JavaScript in the page and return what it returns."""

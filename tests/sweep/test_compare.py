@@ -87,9 +87,10 @@ def test_a_sweep_of_which_nothing_finished_has_a_summary_alone(written, tmp_path
     assert [path.name for path in compare(sweep)] == ["sweep_summary.csv"]
 
 
-def test_all_three_files_are_made_and_made_again(three):
+def test_all_files_are_made_and_made_again(three):
     first = compare(three)
-    assert [path.name for path in first] == ["sweep_summary.csv", "hit_stability.csv", "sweep_hits.png"]
+    names = ["sweep_report.html", "sweep_summary.csv", "hit_stability.csv", "sweep_hits.png"]
+    assert [path.name for path in first] == names
     content = [path.read_bytes() for path in first]
     assert [path.read_bytes() for path in compare(three)] == content
 

@@ -20,7 +20,9 @@ FIGURES = {
     "final/fit_s": 12.5,
     "final/last_loss": 2.0,
     "final/mash_loglik": -7.5,
-    "final/n_hits": 4.0,
+    "hits": 4.0,
+    "expected_false": 0.25,
+    "calls": 7.0,
     "final/peak_memory_mb": 900.0,
     "final/wall_s": 12.75,
     "n_nonfinite": 0.0,
@@ -100,6 +102,7 @@ def finished_run(root: Path, *, steps: int = 50, **settings: object) -> RunFolde
         (root / "hits_ranked.csv").write_text("gene,hit_anyday\nJAK2,True\n")
         (root / "plots" / "loss.txt").write_text("a picture")
         found["report"] = {"engine": "native", "method": "mash", "n_hits": 4, "loglik": -7.5}
+        found["report"] |= {"n_calls": 7, "expected_false": 0.25}
     for entry, seconds in ((fit, 12.5), (found, 0.25)):
         entry |= {"seconds": seconds, "peak_memory_mb": 900.0}
     (root / "report.html").write_text("<!DOCTYPE html>")

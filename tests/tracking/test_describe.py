@@ -11,6 +11,7 @@ import pytest
 
 from fatebias.config import Config, InferenceConfig, PriorsConfig, TrackingConfig
 from fatebias.tracking.describe import (
+    InSweep,
     code_version,
     describe_run,
     parameters,
@@ -19,25 +20,36 @@ from fatebias.tracking.describe import (
     without_password,
 )
 
+GROUPS = ("data", "inference", "priors")
+
 
 @pytest.mark.parametrize(
     ("overrides", "name"),
     [
         ([], "defaults"),
-        (["priors=weak", "likelihood_weight=0.5"], "priors=weak, likelihood_weight=0.5"),
+        (["priors=weak", "likelihood_weight=0.5"], "lw=0.5 weak"),
+        (["priors=weak"], "weak"),
+        (["priors=default", "inference=laplace"], "priors=default laplace"),
+        (["seed=1", "priors.s_tau=2", "data.simulate.seed=3"], "seed=1 s_tau=2 data.simulate.seed=3"),
         (["out_dir=/a/b", "tracking=off", "tracking.uri=null", "stages=[fit]", "resume=false"], "defaults"),
         (["hydra.run.dir=/x", "hydra/launcher=joblib", "launcher=slurm", "launcher.mem_gb=3"], "defaults"),
         (
             ["data=anndata", "data.adata_path=/long/way/screen.h5ad"],
-            "data=anndata, data.adata_path=screen.h5ad",
+            "anndata adata_path=screen.h5ad",
         ),
-        (["data.fates=[EC,MES]", "+x=1", "~y"], "data.fates=[EC,MES], x=1, ~y"),
-        (["stages_of_life=3", "outer=1"], "stages_of_life=3, outer=1"),
-        (["data.weights="], "data.weights="),
+        (["data.fates=[EC,MES]", "+x=1", "~y"], "fates=[EC,MES] x=1 ~y"),
+        (["stages_of_life=3", "outer=1"], "stages_of_life=3 outer=1"),
+        (["data.weights="], "weights="),
     ],
 )
 def test_a_run_is_named_by_its_overrides(overrides: list[str], name: str) -> None:
-    assert run_name(overrides) == name
+    assert run_name(overrides, GROUPS) == name
+
+
+def test_what_differs_in_a_sweep_comes_first_in_a_name() -> None:
+    words = ["data=simulated", "data.simulate.n_cells=300", "seed=3", "priors=tight", "likelihood_weight=0.5"]
+    name = run_name(words, GROUPS, ("likelihood_weight=0.5", "priors=tight"))
+    assert name == "lw=0.5 tight simulated n_cells=300 seed=3"
 
 
 def test_a_name_fits_mlflows_column() -> None:
@@ -46,24 +58,19 @@ def test_a_name_fits_mlflows_column() -> None:
     assert name.endswith("…")
 
 
-def test_every_setting_and_choice_is_a_parameter_as_hydra_writes_it(composed: Callable[..., Config]) -> None:
-    config = composed("priors=weak", "likelihood_weight=0.5", "data.fates=[EC,MES]")
-    choices = describe_run(config, [], {"priors": "weak", "hydra/launcher": "basic"}).choices
-    params = parameters(dataclasses.asdict(config), choices)
-
-    assert params["priors"] == "weak"
-    assert "hydra/launcher" not in params
-    assert params["priors.s_alpha"] == str(config.priors.s_alpha)
-    assert params["data.fates"] == "[EC, MES]"
-    assert params["inference.batch_size"] == "null"
-    assert params["resume"] == "true"
-    assert params["likelihood_weight"] == "0.5"
-    assert len(params) == count_leaves(dataclasses.asdict(config))  # and priors=weak, less out_dir
-    assert "out_dir" not in params
-
-
-def count_leaves(node: object) -> int:
-    return sum(map(count_leaves, node.values())) if isinstance(node, dict) else 1
+def test_parameters_are_choices_weight_seed_and_what_was_typed(composed: Callable[..., Config]) -> None:
+    words = ["priors=weak", "data.fates=[EC,MES]", "+priors.s_tau=3", "out_dir=x", "stages=[fit]"]
+    config = composed("priors=weak", "data.fates=[EC,MES]", "priors.s_tau=3")
+    described = describe_run(
+        config, words, {"priors": "weak", "tracking": "local", "hydra/launcher": "basic"}
+    )
+    assert parameters(dataclasses.asdict(config), described.choices, described.typed) == {
+        "priors": "weak",
+        "priors.s_tau": "3.0",
+        "data.fates": "[EC, MES]",
+        "likelihood_weight": "1.0",
+        "seed": "0",
+    }
 
 
 def test_tags_say_where_and_how_it_ran(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,14 +78,15 @@ def test_tags_say_where_and_how_it_ran(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
     monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
     command = ["/opt/run.py", "data.adata_path=my screen.h5ad", "tracking.uri=https://me:secret@host/x"]
-    tags = describe_run(Config(), [], {"priors": "weak"}, command=command, sweep_id="s1").tags
+    sweep = InSweep("s1", ("priors=weak", "+seed=3"))
+    tags = describe_run(Config(), [], {"priors": "weak"}, command=command, sweep=sweep).tags
 
     assert tags["slurm_job_id"] == "17"
     assert tags["restarts"] == "2"
     assert "slurm_array_job_id" not in tags
     assert tags["priors"] == "weak"
     assert tags["likelihood_weight"] == "1.0"
-    assert tags["sweep_id"] == "s1"
+    assert (tags["sweep_id"], tags["sweep_settings"]) == ("s1", "priors, seed")
     assert tags["mlflow.source.name"] == "run.py"
     assert tags["command"] == "/opt/run.py 'data.adata_path=my screen.h5ad' tracking.uri=https://***@host/x"
     assert tags["code_version"] == code_version()
@@ -88,7 +96,9 @@ def test_tags_say_where_and_how_it_ran(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_passwords_are_left_out() -> None:
     config = Config(tracking=TrackingConfig(backend="server", uri="http://me:secret@host:5000"))
-    assert parameters(dataclasses.asdict(config), {})["tracking.uri"] == "http://***@host:5000"
+    assert (
+        parameters(dataclasses.asdict(config), {}, ["tracking.uri"])["tracking.uri"] == "http://***@host:5000"
+    )
     assert without_password("http://host/a@b sqlite:////x") == "http://host/a@b sqlite:////x"
 
 

@@ -28,7 +28,11 @@ def test_the_local_database_stands_where_the_command_was_typed(
     assert here.database == tmp_path / "mlflow.db"
     assert here.uri == f"sqlite:///{tmp_path}/mlflow.db"
     assert here.artifacts == f"file://{tmp_path}/mlartifacts"
-    assert here.view == "mlflow ui"
+    assert here.ui_command() == "fatebias ui"
+    assert here.ui_command("a sweep") == "fatebias ui 'a sweep'"
+    assert here.address("/#/x") is None
+    monkeypatch.setattr("sys.argv", ["/checkout/run.py"])
+    assert here.ui_command() == "python run.py ui"
 
 
 @pytest.mark.parametrize(
@@ -37,15 +41,7 @@ def test_the_local_database_stands_where_the_command_was_typed(
 def test_a_database_elsewhere(uri: str, file: str) -> None:
     place = resolve_place(TrackingConfig(uri=uri), Path("/base"))
     assert place.uri == f"sqlite:///{file}"
-    assert place.view == f"mlflow ui --backend-store-uri sqlite:///{file}"
-
-
-def test_an_older_mlruns_would_be_shown_instead(tmp_path: Path) -> None:
-    (tmp_path / "mlruns" / "0").mkdir(parents=True)
-    (tmp_path / "mlruns" / "0" / "meta.yaml").touch()
-    assert (
-        resolve_place(TrackingConfig(), tmp_path).view == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
-    )
+    assert place.ui_command() == f"fatebias ui 'tracking.uri=\"sqlite:///{file}\"'"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +63,9 @@ def test_signs_that_sqlite_would_misread_are_refused(folder: str) -> None:
 def test_a_password_is_never_shown() -> None:
     place = server("https://me:secret@host/mlflow/")
     assert place.uri == "https://me:secret@host/mlflow"
-    assert place.shown == place.view == "https://***@host/mlflow"
+    assert place.shown == "https://***@host/mlflow"
+    assert place.address("/#/x") == "https://***@host/mlflow/#/x"
+    assert "secret" not in place.ui_command()
     assert place.sync_command(Path("/a b")) == (
         "python -m fatebias.tracking sync '/a b' --uri 'https://***@host/mlflow'"
     )

@@ -67,7 +67,7 @@ def test_a_run_is_in_mlflow_with_all_that_its_folder_tells(base: Path, stored: S
     assert run.info.status == "FINISHED"
     assert run.info.user_id == "someone"
     assert run.data.params == parameters(dataclasses.asdict(written.config), {"priors": "weak"})
-    assert (run.data.params["priors"], run.data.params["priors.s_alpha"]) == ("weak", "5.0")
+    assert (run.data.params["priors"], run.data.params["likelihood_weight"]) == ("weak", "1.0")
     assert run.data.tags["host"] == "here"
     assert run.data.tags["run_key"] == entry(base / "run")["run_key"]
     assert {name: value for name, value in run.data.metrics.items() if name != "loss"} == FIGURES
@@ -84,7 +84,7 @@ def test_times_are_those_of_the_run_not_of_the_import(base: Path, stored: Stored
     import_run(base / "run", base)
     run = stored.only()
     assert (run.info.start_time, run.info.end_time) == (noted["start_ms"], noted["end_ms"])
-    assert stored.points(run, "final/n_hits") == [(0, 4.0, noted["end_ms"])]
+    assert stored.points(run, "hits") == [(0, 4.0, noted["end_ms"])]
     assert stored.points(run, "n_nonfinite") == [(0, 0.0, T0 + 7 * 49)]
 
 
@@ -114,7 +114,7 @@ def test_an_import_broken_off_before_its_end_is_completed(
     assert import_run(base / "run", base) == "updated"
     run = stored.only()
     assert len(stored.loss(run)) == 1500
-    assert len(stored.points(run, "final/n_hits")) == 1
+    assert len(stored.points(run, "hits")) == 1
     assert run.info.status == "FINISHED"
 
 
@@ -203,7 +203,7 @@ def test_numbers_that_are_not_finite_are_counted(base: Path, stored: Stored) -> 
     run.finish()
     import_run(base / "run", base)
     metrics = stored.only().data.metrics
-    assert {"loss": 1.0, "final/n_hits": 0.0, "n_nonfinite": 2.0}.items() <= metrics.items()
+    assert {"loss": 1.0, "hits": 0.0, "n_nonfinite": 2.0}.items() <= metrics.items()
     assert "final/mash_loglik" not in metrics
 
 
@@ -285,7 +285,7 @@ def test_a_report_says_what_was_done_with_each_run(base: Path) -> None:
     ]
     assert report.text().startswith(
         f"2 runs in sqlite:///{base}/mlflow.db (1 finished, 1 running; 2 created)\n"
-        f"to compare them: mlflow ui\n1 run not written ({base}/runs/c): the loss trace has other columns\n"
+        f"to compare them: fatebias ui\n1 run not written ({base}/runs/c): the loss trace has other columns\n"
     )
     assert SyncReport(report.place).text() == "no run found"
 
@@ -378,7 +378,7 @@ def test_the_command(base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     finished_run(base / "runs" / "a")
     assert main(["sync", "runs"]) == 0
     assert capsys.readouterr().out == (
-        f"1 run in sqlite:///{base}/mlflow.db (1 finished; 1 created)\nto compare them: mlflow ui\n"
+        f"1 run in sqlite:///{base}/mlflow.db (1 finished; 1 created)\nto compare them: fatebias ui\n"
     )
     assert main(["sync", "runs", "--uri", "http://127.0.0.1:9"]) == 1
     assert "1 run not written" in capsys.readouterr().err

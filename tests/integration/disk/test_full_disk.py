@@ -207,5 +207,5 @@ def test_an_import_that_fills_the_disk(disk, imported, tmp_path, earlier):
     for run in stored.runs():
         assert run.info.status == "FINISHED"
         assert len(stored.loss(run)) == STEPS
-        assert len(stored.points(run, "final/n_hits")) == 1
+        assert len(stored.points(run, "hits")) == 1
         assert stored.artifacts(run) == FILES

@@ -57,7 +57,7 @@ def check_all(folder: Path, names: list[str]) -> None:
     for run in runs:
         assert run.info.status == "FINISHED"
         assert len(stored.loss(run)) == STEPS
-        assert len(stored.points(run, "final/n_hits")) == 1
+        assert len(stored.points(run, "hits")) == 1
 
 
 @pytest.mark.soak

@@ -52,7 +52,7 @@ def test_a_run_written_over_http_has_all_that_its_folder_tells(server: Server, t
     assert (run.info.status, run.info.user_id) == ("FINISHED", "me")
     assert set(many) < set(run.data.params)
     assert run.data.params["p249"] == run.data.tags["p249"] == "249"
-    assert run.data.metrics["final/n_hits"] == 4
+    assert run.data.metrics["hits"] == 4
     assert len(stored.loss(run)) == STEPS
     assert stored.artifacts(run) == FILES
     download = server.get(f"/get-artifact?path=hits_ranked.csv&run_uuid={run.info.run_id}")
@@ -89,6 +89,6 @@ def test_a_server_killed_and_restarted_has_every_metric_once(server: Server, tmp
     assert [run.info.run_name for run in runs] == [str(number) for number in range(N_RUNS)]
     for run in runs:
         assert len(stored.loss(run)) == STEPS
-        assert len(stored.points(run, "final/n_hits")) == 1
+        assert len(stored.points(run, "hits")) == 1
         assert stored.artifacts(run) == FILES
         assert run.info.status == "FINISHED"
