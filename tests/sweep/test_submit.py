@@ -73,7 +73,7 @@ def test_each_array_is_on_disk_and_the_rest_waits_with_the_reason(written, tmp_p
 def test_what_is_refused_for_another_reason_is_one_error_and_nothing_is_queued(written, tmp_path, sbatch):
     asked = sbatch(0, "sbatch: error: invalid partition specified: absent")
     sweep = written.sweep(tmp_path, None, None)
-    with pytest.raises(slurm.OutputError, match=r"(?s)refused jobs.*invalid partition.*--cfg hydra"):
+    with pytest.raises(slurm.OutputError, match=r"(?s)refused the jobs.*invalid partition.*--cfg hydra"):
         jobs.start(sweep, [0, 1], not_waiting())
     assert asked == [2]
     assert [each.state for each in statuses(read_sweep(tmp_path))] == ["failed", "failed"]
