@@ -1,10 +1,13 @@
-"""Settings as a user can paste them into a shell: quoted for Hydra, then for the shell."""
+"""Settings and commands as a user can paste them into a shell: quoted for Hydra, then for the shell."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 # What Hydra reads as text without quotes (its grammar's ID and a few signs; a path), and nothing else.
 PLAIN = re.compile(r"/?[A-Za-z_][A-Za-z0-9_./-]*")
@@ -21,6 +24,23 @@ def setting(key: str, value: object) -> str:
     data.Kmax=40
     """
     return shlex.quote(f"{key}={_for_hydra(value)}")
+
+
+def command(*settings: tuple[str, object], program: str | None = None) -> str:
+    """Return a whole command line of this program with some settings.
+
+    >>> print(command(("data", "anndata"), ("seed", 1), program="fatebias"))
+    fatebias data=anndata seed=1
+    """
+    return " ".join([program or started_by(), *(setting(*each) for each in settings)])
+
+
+def started_by() -> str:
+    """Return what starts this program where the user is: the script, the installed command or the module."""
+    name = Path(sys.argv[0]).name
+    if name == "run.py":
+        return "python run.py"
+    return "fatebias" if name == "fatebias" or shutil.which("fatebias") else "python -m fatebias.app"
 
 
 def _for_hydra(value: object) -> str:

@@ -183,6 +183,7 @@ class _Run:
             return
         fitted = self._noted("fit")
         self._same_screen(screen, fitted)
+        self.tracker.begin(screen.fingerprint())
         if check.as_fitted:
             screen = weigh_as_fitted(screen, fitted)
         weight = check.weight(fitted)

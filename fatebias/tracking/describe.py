@@ -45,6 +45,7 @@ class RunDescription:
     name: str  # its overrides, or "defaults"
     choices: dict[str, str]  # config group to the option chosen
     tags: dict[str, str]  # commit, host, command line, Slurm job: what may change when a run is resumed
+    tracking_asked: bool = False  # by the command line or by a server, not by the default alone
 
 
 def describe_run(
@@ -71,7 +72,9 @@ def describe_run(
         tags["priors"] = choices["priors"]
     if sweep_id is not None:
         tags["sweep_id"] = sweep_id
-    return RunDescription(run_name(overrides), own, tags)
+    typed = any(_below(word.lstrip("+").partition("=")[0], ("tracking",)) for word in overrides)
+    asked = typed or config.tracking.backend == "server"
+    return RunDescription(run_name(overrides), own, tags, asked)
 
 
 def parameters(settings: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, str]:

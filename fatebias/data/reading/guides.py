@@ -41,7 +41,7 @@ def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
     """Find the guides of each cell: entries above the threshold, in columns that the guide map lists."""
     guide_map = raw.guide_map
     columns = column_names(raw)
-    present, notes = present_entries(raw, data)
+    present, notes, insisted = present_entries(raw, data)
     present, guides, split = split_columns(present, columns, guide_map.gene_of)
     known = np.array([guide in guide_map.gene_of for guide in guides], dtype=bool)
     _check_overlap(guides, known, raw)
@@ -72,7 +72,7 @@ def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
         missing_guides=tuple(name for name in guide_map.gene_of if name not in seen),
         unmapped=unmapped,
         notes=(*raw.guide_notes, *guide_map.notes, *notes, *split, *ignored),
-        warnings=(*guide_map.warnings, *_control_warnings(guide_map, controls, targeting)),
+        warnings=(*guide_map.warnings, *insisted, *_control_warnings(guide_map, controls, targeting)),
     )
 
 
