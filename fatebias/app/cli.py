@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REPORT = "report"  # a word of its own, no setting
+REPORT, PREPARE = "report", "prepare"  # words of their own, no settings
 TRACEBACK = "HYDRA_FULL_ERROR"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -51,13 +51,18 @@ def below_error() -> Callable[[logging.LogRecord], bool]:
 def launch(task: Callable[[], None]) -> None:
     """Check the words typed, let Hydra run the task, and show any refusal as one message.
 
-    ``report DIR`` is no run: it writes the report of a finished one, without Hydra.
+    ``report DIR`` and ``prepare SCREEN`` are no runs: they write the report of a finished one and the files
+    of one to come, without Hydra's settings.
     ``HYDRA_FULL_ERROR=1`` in the environment shows tracebacks, as in any Hydra application.
     """
     if sys.argv[1:2] == [REPORT]:
         from fatebias.report.__main__ import main
 
         raise SystemExit(main(sys.argv[2:], prog=f"fatebias {REPORT}"))
+    if sys.argv[1:2] == [PREPARE]:
+        from fatebias.preparation.__main__ import main as prepare
+
+        raise SystemExit(prepare(sys.argv[2:], prog=f"fatebias {PREPARE}"))
     from hydra._internal.utils import get_args_parser
 
     arguments = options_first(get_args_parser())

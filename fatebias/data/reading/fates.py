@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,16 @@ class Fates:
     empty: NDArray[np.bool_]  # (N,) rows with nothing left after further fates were dropped
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+def with_noted_fates(raw: RawScreen, data: DataConfig) -> DataConfig:
+    """Return the settings with the fates that the screen notes, where those of ``data`` are the defaults."""
+    plain = DataConfig()
+    chosen = any(getattr(data, key) != getattr(plain, key) for key in ("fates", "ref_fate", "contrast_fate"))
+    if raw.noted_fates is None or chosen:
+        return data
+    fates, contrast = raw.noted_fates
+    return replace(data, fates=list(fates), ref_fate=fates[0], contrast_fate=contrast)
 
 
 def fate_probabilities(raw: RawScreen, data: DataConfig) -> Fates:

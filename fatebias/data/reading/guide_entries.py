@@ -36,9 +36,11 @@ def _insisted(matrix: csr_matrix, raw: RawScreen, data: DataConfig) -> list[str]
     found = ambient_counts(matrix) if data.guide_threshold == 0 and not raw.guides_called else None
     if found is None:
         return []
-    offered = "" if found.threshold is None else f"; {setting('data.guide_threshold', found.threshold)} does not"
+    offered = (
+        "" if found.threshold is None else f"; {setting('data.guide_threshold', found.threshold)} does not"
+    )
     return [
-        "the guide matrix looks like raw UMI counts, and data.guide_threshold=0 counts ambient ones as guides: "
+        "the guide matrix looks like raw UMI counts, and data.guide_threshold=0 counts ambient ones, too: "
         f"{found.held:.1f} guides a cell{offered}"
     ]
 
