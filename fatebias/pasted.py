@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
 import shutil
@@ -24,6 +25,19 @@ def setting(key: str, value: object) -> str:
     data.Kmax=40
     """
     return shlex.quote(f"{key}={_for_hydra(value)}")
+
+
+def choice(key: str, names: Sequence[object], meant: str = "") -> str:
+    """Return the setting with the name that is nearest to the one meant, and say that there are others.
+
+    >>> print(choice("data.day_key", ["batch", "Day"], "day"))
+    data.day_key=Day (or another of these)
+    """
+    texts = [str(name) for name in names]
+    alike = {name.casefold(): name for name in reversed(texts)}
+    near = difflib.get_close_matches(meant.casefold(), alike, n=1)
+    chosen = alike[near[0]] if near else next(iter(texts), "NAME")
+    return setting(key, chosen) + (" (or another of these)" if len(texts) > 1 else "")
 
 
 def command(*settings: tuple[str, object], program: str | None = None) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fatebias.pl._controls import controls
     from fatebias.pl._gene import gene
-    from fatebias.pl._guides import guides
     from fatebias.pl._heatmap import heatmap
     from fatebias.pl._hits import hits
     from fatebias.pl._loss import loss
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from fatebias.pl._sweep import sweep
     from fatebias.pl._volcano import volcano
 
-__all__ = ["controls", "gene", "guides", "heatmap", "hits", "loss", "spike_in", "sweep", "volcano"]
+__all__ = ["controls", "gene", "heatmap", "hits", "loss", "spike_in", "sweep", "volcano"]
 
 
 def __getattr__(name: str) -> Any:

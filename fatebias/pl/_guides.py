@@ -1,4 +1,4 @@
-"""Counts of guides with the threshold above which one is present, and how many each cell holds."""
+"""Counts of guides, with the threshold above which one is present, and how many each cell holds."""
 
 from __future__ import annotations
 
@@ -13,28 +13,11 @@ if TYPE_CHECKING:
 BLUE, RED, GREY = "#4477aa", "#cc3311", "#bbbbbb"
 
 
-def guides(counts: ArrayLike, held: ArrayLike, threshold: float | None = None) -> Figure:
-    """Draw how often each count occurs, and the number of guides a cell, and return the figure.
+def guides_figure(counts: ArrayLike, held: ArrayLike, threshold: float | None = None) -> Figure:
+    """Return a figure of how often each positive count (E,) occurs, and of the guides that cells (N,) hold.
 
-    Parameters
-    ----------
-    counts
-        Positive entries of the guide matrix, (E,): UMIs, or 1 where guides are called.
-    held
-        Guides of each cell that count as present, (N,).
-    threshold
-        A guide is present above it; None where the guides are called.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        With the mixture of ambient counts and guides over the counts, where the two part.
-
-    Examples
-    --------
-    >>> from fatebias import pl
-    >>> len(pl.guides([1, 1, 1, 2, 9, 12, 30], [0, 1, 1, 2], threshold=2).axes)
-    2
+    A guide is present above `threshold`, None where guides are called; over the counts is the mixture of
+    ambient ones and guides that offers a threshold, where the two part.
     """
     import numpy as np
 

@@ -13,8 +13,8 @@ from fatebias.preparation.kinds import NON_TARGETING
 WHAT = """\
 Make the two files that an analysis starts from, screen.h5ad and guides.csv, out of what you have: the AnnData
 in which CellRank left fate probabilities, the guides of each cell, and the table of your guide library.
-Nothing that is read is changed, and what is written was read back first. It prints what it did and what to type
-next."""
+Nothing that is read is changed, and what is written was read back first. It prints what it did and what to
+type next."""
 EXAMPLE = """\
 example:
   fatebias prepare cellrank.h5ad --library feature_reference.csv --guides protospacer_calls_per_cell.csv \\
@@ -73,7 +73,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--guides",
         metavar="WHERE",
         help="which guides each cell holds: a key of obsm, a modality, an obs column with calls such as "
-        "A|B, or Cell Ranger's protospacer_calls_per_cell.csv; by default obsm['guide'] or what else looks like it",
+        "A|B, or Cell Ranger's protospacer_calls_per_cell.csv; by default obsm['guide'] or what else looks "
+        "like it",
     )
     parser.add_argument(
         "--controls",

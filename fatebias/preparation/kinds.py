@@ -15,7 +15,7 @@ FLAGS = {**TRUTH, "yes": True, "no": False, "y": True, "n": False, "t": True, "f
 # Whole words: NTN1, NEGR1, SCRIB and SAFB are genes.
 SAFE_NAME = re.compile(
     r"(?<![a-z])safe([-_ .]?(target\w*|harbou?r|cut\w*|seq\w*)|(?![a-z]))"
-    r"|(?<![a-z])(aavs1|rosa26|clybl)(?![a-z])"
+    r"|(?<![a-z])(sg|g)?(aavs1|rosa26|clybl)(?![a-z])"
 )
 NON_TARGETING_NAME = re.compile(
     r"(?<![a-z])(no|non)[-_ .]?target\w*|(?<![a-z0-9])ntc?(?![a-z])(?!\d+[a-z])"

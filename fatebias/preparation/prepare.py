@@ -92,7 +92,7 @@ def prepare(
     from fatebias.data.reading.build import build_screen
     from fatebias.data.reading.fates import with_noted_fates
     from fatebias.data.reading.reader import read_raw
-    from fatebias.pl import guides as draw_guides
+    from fatebias.pl._guides import guides_figure
     from fatebias.preparation.files import Places, settings_of_run, write_files
     from fatebias.preparation.library import library_of_map, read_library
     from fatebias.preparation.source import look_inside, with_threshold
@@ -117,6 +117,6 @@ def prepare(
     more = settings_of_run(data)
     told = what_was_done(screen, found, ambient, threshold, positive, places, more)
     counts = raw.guides.data[raw.guides.data > 0]
-    picture = draw_guides(counts, screen.n_guides, threshold)
+    picture = guides_figure(counts, screen.n_guides, threshold)
     write_files(places, where, raw, screen, found, picture, data)
     return Prepared(places.screen, places.guide_map, places.picture, screen, told)

@@ -82,7 +82,7 @@ def _threshold(ambient: AmbientCounts | None, threshold: float | None, places: P
     if ambient is not None:
         return (
             f"raw counts, {ambient.single:.1%} of them 1: a guide is present above {ambient.threshold} UMIs, "
-            f"where a mixture of ambient counts and guides parts them: {ambient.held_above:.2f} guides a cell "
+            f"where a mixture of ambient counts and guides parts: {ambient.held_above:.2f} guides a cell "
             f"in place of {ambient.held:.2f}; look at {places.picture}"
         )
     if threshold is not None:

@@ -95,7 +95,7 @@ def fit_mixture(counts: NDArray[np.generic]) -> Mixture:
         is_guide = np.exp(guide - both)
         weight = number * is_guide
         share = float(np.clip(weight.sum() / number.sum(), 1e-9, 1 - 1e-9))
-        mean_ambient = (number - weight) @ value / max(float((number - weight).sum()), 1e-9)
+        mean_ambient = float((number - weight) @ value) / max(float((number - weight).sum()), 1e-9)
         ratio = float(np.clip(1 - 1 / max(mean_ambient, 1.0), 1e-9, 1 - 1e-9))
         mean = float(weight @ log_value / max(weight.sum(), 1e-9))
         sd = max(float(np.sqrt(weight @ (log_value - mean) ** 2 / max(weight.sum(), 1e-9))), NARROWEST)

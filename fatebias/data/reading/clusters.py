@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from fatebias.data.reading.labels import refuse_missing, text
+from fatebias.pasted import setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,8 @@ def column_clusters(column: pd.Series, where: str, meant: Collection[str] = ()) 
 
     codes, values = pd.factorize(column, sort=True)
     labels = [text(value) for value in values]
-    refuse_missing(codes, labels, where, meant, "cluster", "fill in the column, or data.cluster_key=null")
+    fix = f"fill in the column, or {setting('data.cluster_key', None)}"
+    refuse_missing(codes, labels, where, meant, "cluster", fix)
     return codes.astype(np.int32)
 
 

@@ -23,7 +23,7 @@ def present_entries(raw: RawScreen, data: DataConfig) -> tuple[csr_matrix, list[
     stored = matrix.data[matrix.data > 0]
     if not stored.size or stored.max() <= 1:
         return present, [], []
-    told = "each counts as present (with data.guide_threshold=N only those above N)"
+    told = "each counts as present (with data.guide_threshold only those above it)"
     if data.guide_threshold is not None:
         told = f"present means above {data.guide_threshold:g}"
     single = float((stored == 1).mean())
@@ -66,7 +66,7 @@ def _check_entries(raw: RawScreen, data: DataConfig) -> None:
                 where=raw.guides_at,
                 found=f"values from {entries.min():.4g} to {entries.max():.4g}",
                 allowed="whole numbers, or a threshold above which a guide counts as present",
-                fix="data.guide_threshold=0.5 if these are assignment probabilities",
+                fix=f"{setting('data.guide_threshold', 0.5)} if these are assignment probabilities",
             )
 
 
@@ -77,14 +77,16 @@ def _refuse_raw_counts(matrix: csr_matrix, where: str) -> None:
     held = f"{found.single:.1%} of its entries are 1; {found.held:.1f} guides a cell if each counts"
     if found.threshold is None:
         held += ", and no threshold parts ambient ones from guides"
-        fix = "call the guides first and store them as 0/1, or data.guide_threshold=N"
+        fix = "call the guides first and store them as 0/1, or choose a data.guide_threshold"
     else:
         held += f", {found.held_above:.1f} above {found.threshold} UMIs"
-        fix = f"data.guide_threshold={found.threshold}, by a mixture of both parts (docs/input.md)"
+        fix = (
+            f"{setting('data.guide_threshold', found.threshold)}, by a mixture of both parts (docs/input.md)"
+        )
     raise DataError(
         "the guide matrix looks like raw UMI counts, of which the ambient ones are no guides",
         where=where,
         found=held,
         allowed="called guides, or a threshold above which a guide counts as present",
-        fix=f"{fix}; data.guide_threshold=0 counts every one",
+        fix=f"{fix}; {setting('data.guide_threshold', 0)} counts every one",
     )

@@ -11,6 +11,7 @@ from fatebias import names
 from fatebias.data.reading.gene_names import check_gene_names
 from fatebias.data.reading.table_file import TableRows, absent_table, read_table
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,8 +189,9 @@ def _several_targets(table: list[Entry], rows: TableRows, two_targets: str) -> d
             where=rows.source,
             found="; ".join(list(genes)[:10]),
             allowed="one row a guide",
-            fix="keep the row that is right; or data.two_targets=first takes the first row, "
-            "data.two_targets=both an effect of each gene, data.two_targets=drop leaves the guide out",
+            fix=f"keep the row that is right; or {setting('data.two_targets', 'first')} takes the first row, "
+            + (f"{setting('data.two_targets', 'both')} an effect of each gene, " if not flags else "")
+            + f"{setting('data.two_targets', 'drop')} leaves the guide out",
         )
     if set(twice) - set(differing):
         raise DataError(

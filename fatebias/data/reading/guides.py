@@ -14,6 +14,7 @@ from fatebias.data.reading.guide_entries import present_entries
 from fatebias.data.reading.guide_map import GuideMap
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +109,7 @@ def _unmapped(
             where=f"{raw.guides_at} and {raw.guide_map.source}",
             found=f"{some(unmapped)}, held by {concerned} cells",
             allowed="every guide column listed in the guide map",
-            fix="add them to the guide map, or data.unmapped_guides=ignore: they then count "
+            fix=f"add them to the guide map, or {setting('data.unmapped_guides', 'ignore')}: they then count "
             "neither as effect nor as burden",
         )
     return unmapped, [f"{len(unmapped)} guides that the map lacks were ignored; {concerned} cells hold one"]

@@ -14,6 +14,7 @@ from fatebias.data.reading.modalities import ASSIGNED
 from fatebias.data.reading.stores import Store
 from fatebias.data.reading.table_file import TableRows
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 CALLS, PERTURBATIONS = "genetic_perturbation_id", "genetic_perturbations"  # CELLxGENE, in obs and in uns
 FEATURES = (
@@ -22,7 +23,7 @@ FEATURES = (
 )  # of a guide of CELLxGENE: identifier to symbol
 TARGETS = ("intended_target_name", "gene_name", "target_gene", "target_gene_name", "target")
 NON_TARGETING, SAFE = "non-targeting", "safe-targeting"  # of IGVF's column "type"
-WAY_OUT = "data.guide_map_csv=guides.csv with the columns guide_name, gene_name, is_ntc"
+WAY_OUT = f"{setting('data.guide_map_csv', 'guides.csv')} with the columns guide_name, gene_name, is_ntc"
 
 
 def modality_matrix(guides: Store, cells: NDArray[Any]) -> GuideMatrix:
@@ -119,5 +120,5 @@ def no_guide_map(store: Store) -> DataError:
         "data=anndata needs data.guide_map_csv",
         where="data.guide_map_csv",
         found=f"nothing, and {store.source} has neither a modality of guides nor uns[{PERTURBATIONS!r}]",
-        fix="python run.py data=anndata data.adata_path=screen.h5ad data.guide_map_csv=guides.csv",
+        fix=f"{setting('data.guide_map_csv', 'guides.csv')}, a table of guide_name, gene_name and is_ntc",
     )

@@ -27,6 +27,7 @@ from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.replicate import read_replicates
 from fatebias.data.reading.stores import Store
 from fatebias.errors import DataError
+from fatebias.pasted import choice, setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,12 +105,12 @@ def check_key(store: Store, part: str, key: str, name: str) -> None:
     present = store.keys(part)
     if key in present:
         return
-    fix = f"data.{name}=KEY with one of these"
+    fix = choice(f"data.{name}", present, key)
     if part == "obsm" and key in store.keys("obs"):
         fix = f"obs has a column {key!r}: adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
     older = [each for each in CELLRANK_1 if each in present]
     if name == "fate_prob_key" and older:
-        fix = f"data.fate_prob_key={older[0]}, which is CellRank 1's"
+        fix = f"{setting('data.fate_prob_key', older[0])}, which is CellRank 1's"
     raise DataError(
         f"{part}[{key!r}] is absent",
         where=f"{store.source}: {part}",
