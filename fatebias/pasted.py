@@ -34,9 +34,12 @@ def choice(key: str, names: Sequence[object], meant: str = "") -> str:
     data.day_key=Day (or another of these)
     """
     texts = [str(name) for name in names]
-    alike = {name.casefold(): name for name in reversed(texts)}
-    near = difflib.get_close_matches(meant.casefold(), alike, n=1)
-    chosen = alike[near[0]] if near else next(iter(texts), "NAME")
+
+    def likeness(name: str) -> tuple[bool, float]:
+        plain = name.casefold()
+        return meant.casefold() in plain, difflib.SequenceMatcher(None, meant.casefold(), plain).ratio()
+
+    chosen = max(texts, key=likeness, default="NAME") if meant else next(iter(texts), "NAME")
     return setting(key, chosen) + (" (or another of these)" if len(texts) > 1 else "")
 
 
@@ -55,6 +58,22 @@ def started_by() -> str:
     if name == "run.py":
         return "python run.py"
     return "fatebias" if name == "fatebias" or shutil.which("fatebias") else "python -m fatebias.app"
+
+
+def meant(value: str) -> str:
+    """Return the text that a value means which was typed for Hydra, with its quotes or without.
+
+    >>> print(meant('"a (1)"'))
+    a (1)
+    """
+    quote = value[:1]
+    if quote not in ("'", '"') or len(value) < 2 or value[-1] != quote:
+        return value
+
+    def without_escape(found: re.Match[str]) -> str:
+        return "\\" * (len(found[1]) // 2) + found[2]
+
+    return re.sub(rf"(\\+)({quote}|$)", without_escape, value[1:-1])
 
 
 def _for_hydra(value: object) -> str:

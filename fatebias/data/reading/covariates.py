@@ -61,8 +61,9 @@ def _column(store: Store, name: str, data: DataConfig) -> tuple[str, str, pd.Ser
         if name in beside:
             column = next(column for _, column in frame_series(table, where, only=name))
             return name, f"{where}[{name!r}]", column
-    others = [*store.keys("obs"), *map(str, beside)]
-    near = difflib.get_close_matches(name, others, n=1) + others
+    taken = (data.day_key, data.rep_key, *data.covariates)
+    others = [key for key in (*store.keys("obs"), *map(str, beside)) if key not in taken]
+    near = difflib.get_close_matches(name, others, n=1, cutoff=0) + others
     raise DataError(
         f"the covariate {name!r} is no column of the screen",
         where=f"{store.source}: data.covariates",

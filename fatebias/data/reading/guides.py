@@ -109,8 +109,8 @@ def _unmapped(
             where=f"{raw.guides_at} and {raw.guide_map.source}",
             found=f"{some(unmapped)}, held by {concerned} cells",
             allowed="every guide column listed in the guide map",
-            fix=f"add them to the guide map, or {setting('data.unmapped_guides', 'ignore')}: they then count "
-            "neither as effect nor as burden",
+            fix=f"add them to the guide map, or {setting('data.unmapped_guides', 'ignore')}, with which "
+            "they count neither as effect nor as burden",
         )
     return unmapped, [f"{len(unmapped)} guides that the map lacks were ignored; {concerned} cells hold one"]
 

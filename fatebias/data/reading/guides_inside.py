@@ -23,7 +23,6 @@ FEATURES = (
 )  # of a guide of CELLxGENE: identifier to symbol
 TARGETS = ("intended_target_name", "gene_name", "target_gene", "target_gene_name", "target")
 NON_TARGETING, SAFE = "non-targeting", "safe-targeting"  # of IGVF's column "type"
-WAY_OUT = f"{setting('data.guide_map_csv', 'guides.csv')} with the columns guide_name, gene_name, is_ntc"
 
 
 def modality_matrix(guides: Store, cells: NDArray[Any]) -> GuideMatrix:
@@ -62,7 +61,7 @@ def map_of_var(guides: Store, two_targets: str) -> GuideMap:
             where=where,
             found=f"columns {', '.join(columns) or 'none'}",
             allowed=f"a column {TARGETS[0]} and one of targeting, is_ntc, type; or a guide map",
-            fix=WAY_OUT,
+            fix=_way_out(),
         )
     names = [as_field(name) for name in guides.names("var")]
     genes, flags = _fields(guides, target), _fields(guides, flag)
@@ -109,9 +108,13 @@ def map_of_perturbations(store: Store, two_targets: str) -> GuideMap:
             where=where,
             found=some(unknown),
             allowed=f"{' or '.join(FEATURES)} for every guide whose role is targeting, or a guide map",
-            fix=WAY_OUT,
+            fix=_way_out(),
         )
     return map_of_entries(table, TableRows(where, ["guide", "features", "role"], "entries", []), two_targets)
+
+
+def _way_out() -> str:
+    return f"{setting('data.guide_map_csv', 'guides.csv')} with the columns guide_name, gene_name, is_ntc"
 
 
 def no_guide_map(store: Store) -> DataError:
@@ -120,5 +123,5 @@ def no_guide_map(store: Store) -> DataError:
         "data=anndata needs data.guide_map_csv",
         where="data.guide_map_csv",
         found=f"nothing, and {store.source} has neither a modality of guides nor uns[{PERTURBATIONS!r}]",
-        fix=f"{setting('data.guide_map_csv', 'guides.csv')}, a table of guide_name, gene_name and is_ntc",
+        fix=_way_out(),
     )
