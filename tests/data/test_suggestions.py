@@ -1,4 +1,4 @@
-"""Every setting that a message of the reader offers is pasted behind the command that failed, and the screen is read.
+"""Every setting that a message of the reader offers is pasted behind the command that failed, and it is read.
 
 The names in these screens hold what shells and Hydra read as their own. The last test compares what was
 offered here with the calls of `fatebias.pasted` in the code, so that no message is left out.
@@ -118,62 +118,99 @@ NAMED_BY_CASE = ["mono, (EARLY)", "neu+", "Baso [x]"]
 # What is written, and the settings of the command that is refused (or warned of).
 CASES = {
     "weights without column": lambda p: (with_obs(p, w=np.arange(1.0, 37.0)), {"cell_weights": "column"}),
-    "column without weights": lambda p: (with_obs(p, **{"w (1), b": np.arange(36.0)}), {"weights": "w (1), b"}),
+    "column without weights": lambda p: (
+        with_obs(p, **{"w (1), b": np.arange(36.0)}),
+        {"weights": "w (1), b"},
+    ),
     "merge_fates is no mapping": lambda p: (
-        p.but(fates=pd.DataFrame(np.full((36, 5), 0.2), p.fates.index, ["EC_1", "EC_2", "MES_1", "MES_2", "NEU"])),
+        p.but(
+            fates=pd.DataFrame(
+                np.full((36, 5), 0.2), p.fates.index, ["EC_1", "EC_2", "MES_1", "MES_2", "NEU"]
+            )
+        ),
         {"merge_fates": {"EC": "EC_1"}},
     ),
     "covariates that the model has": lambda p: (
-        with_obs(p, log_umi=np.linspace(0, 1, 36), lane=["a", "b"] * 18), {"covariates": ["day"]}
+        with_obs(p, log_umi=np.linspace(0, 1, 36), lane=["a", "b"] * 18),
+        {"covariates": ["day"]},
     ),
     "all cells above Kmax": lambda p: (crowded(p, 36), {"Kmax": 3}),
     "no cell is left": lambda p: (half_bad(p), {"Kmax": 3, "bad_cells": "drop"}),
-    "no cluster": lambda p: (with_obs(p, **{"well (1)": [None, *"ab" * 17, "a"]}), {"cluster_key": "well (1)"}),
+    "no cluster": lambda p: (
+        with_obs(p, **{"well (1)": [None, *"ab" * 17, "a"]}),
+        {"cluster_key": "well (1)"},
+    ),
     "controls on one lane": lambda p: (on_one_lane(p), {}),
-    "no such covariate": lambda p: (with_obs(p, **{"log umi (x), y": np.linspace(0, 1, 36)}), {"covariates": ["log_umi"]}),
+    "no such covariate": lambda p: (
+        with_obs(p, **{"log umi (x), y": np.linspace(0, 1, 36)}),
+        {"covariates": ["log_umi"]},
+    ),
     "days whose text differs": lambda p: (day(p, ["H9 (a)", "d2, b", "d5"]), {}),
     "days without numbers": lambda p: (day(p, ["early (a)", "mid, b", "late"]), {}),
     "day_order of others": lambda p: (day(p, DAYS), {"day_order": ["d0", "d2"]}),
     "categories against numbers": lambda p: (ordered(p), {}),
     "no names of fates": lambda p: (bare(p), CHOSEN),
-    "fate_columns too few": lambda p: (bare(p), {**CHOSEN, "fate_columns": FATES, "fates": FATES} | {"fate_columns": [*FATES, "x"]}),
+    "fate_columns too few": lambda p: (
+        bare(p),
+        {**CHOSEN, "fate_columns": FATES, "fates": FATES} | {"fate_columns": [*FATES, "x"]},
+    ),
     "terminal cells against names": lambda p: (swapped(p), CHOSEN),
     "rows below 1": lambda p: (named(p.but(fates=p.fates * 0.9)), CHOSEN),
     "rows of NaN": lambda p: (named(without(p, np.nan)), CHOSEN),
     "fates of another screen": lambda p: (named(p), {}),
-    "fates by case": lambda p: (named(p), {"fates": NAMED_BY_CASE, "ref_fate": NAMED_BY_CASE[0], "contrast_fate": "Baso [x]"}),
+    "fates by case": lambda p: (
+        named(p),
+        {"fates": NAMED_BY_CASE, "ref_fate": NAMED_BY_CASE[0], "contrast_fate": "Baso [x]"},
+    ),
     "merged fates that are not there": lambda p: (named(p), {**CHOSEN, "merge_fates": {"B": ["b_1", "b_2"]}}),
     "fates in parts": lambda p: (
         named(p, ["Neu+ (x)_1", "Neu+ (x)_2", "Baso [x]"]),
         {"fates": ["Neu+ (x)", "Baso [x]"], "ref_fate": "Neu+ (x)", "contrast_fate": "Baso [x]"},
     ),
-    "further fates": lambda p: (named(p), {"fates": FATES[:2], "ref_fate": FATES[0], "contrast_fate": FATES[1]}),
-    "calls that are no column": lambda p: (
-        with_obs(p.but(guides=None), **{"feature call (1)": calls(p)}), {"guide_calls": "feature_call"}
+    "further fates": lambda p: (
+        named(p),
+        {"fates": FATES[:2], "ref_fate": FATES[0], "contrast_fate": FATES[1]},
     ),
-    "calls without UMIs": lambda p: (with_obs(p.but(guides=None), c=calls(p)), {"guide_calls": "c", "guide_threshold": 3}),
+    "calls that are no column": lambda p: (
+        with_obs(p.but(guides=None), **{"feature call (1)": calls(p)}),
+        {"guide_calls": "feature_call"},
+    ),
+    "calls without UMIs": lambda p: (
+        with_obs(p.but(guides=None), c=calls(p)),
+        {"guide_calls": "c", "guide_threshold": 3},
+    ),
     "raw counts": lambda p: (raw_counts(p), {"Kmax": 60}),
     "raw counts, insisted": lambda p: (raw_counts(p), {"guide_threshold": 0, "Kmax": 60}),
     "fractions": lambda p: (p.but(guides=p.guides * 0.9), {}),
     "a guide of two genes": lambda p: (p.but(guide_map=[*p.guide_map, *TWICE]), {}),
-    "guides that the map lacks": lambda p: (p.but(guide_map=[row for row in p.guide_map if row[0] != "TBXT_sg2"]), {}),
+    "guides that the map lacks": lambda p: (
+        p.but(guide_map=[row for row in p.guide_map if row[0] != "TBXT_sg2"]),
+        {},
+    ),
     "a replicate NA": lambda p: (p.but(covar=p.covar.replace("r0", "N/A")), {}),
     "D of others": lambda p: (p, {"D": 7}),
     "R of others": lambda p: (p, {"R": 7}),
     "modality of an AnnData": lambda p: (p, {"modality": "rna"}),
     "guide_modality of an AnnData": lambda p: (p, {"guide_modality": "gdo"}),
     "key of fates": lambda p: (p, {"fate_prob_key": "lineages"}),
-    "key of days": lambda p: (with_obs(p.but(obs=p.obs.rename(columns={"day": "Day, (h)"})), x=[1] * 36), {"day_key": "day (h)"}),
+    "key of days": lambda p: (
+        with_obs(p.but(obs=p.obs.rename(columns={"day": "Day, (h)"})), x=[1] * 36),
+        {"day_key": "day (h)"},
+    ),
     "table of replicates elsewhere": lambda p: (p, {"covar_key": "cov"}),
     "replicates under another name": lambda p: (
-        with_obs(p.but(covar=None), **{"sample id [x], y": p.covar["rep"], "other": [1] * 36}), {}
+        with_obs(p.but(covar=None), **{"sample id [x], y": p.covar["rep"], "other": [1] * 36}),
+        {},
     ),
     "no such column of replicates": lambda p: (p, {"rep_key": "replicate"}),
-    "covariates are a matrix": lambda p: (with_obs(p.but(covar=np.ones((36, 2))), **{"donor (1)": p.covar["rep"]}), {}),
+    "covariates are a matrix": lambda p: (
+        with_obs(p.but(covar=np.ones((36, 2))), **{"donor (1)": p.covar["rep"]}),
+        {},
+    ),
     "negative weights": lambda p: (with_obs(p, w=[-1.0] * 36), {"weights": "w", "cell_weights": "column"}),
     "no weight above zero": lambda p: (with_obs(p, w=[0.0] * 36), {"weights": "w", "cell_weights": "column"}),
     "commitment above 1": lambda p: (with_obs(p, w=[2.0] * 36), {"commitment_key": "w"}),
-}  # fmt: skip
+}
 
 
 def mudata_cases(parts):
@@ -343,7 +380,7 @@ def test_the_key_of_cellrank_1_can_be_pasted(parts):
 
 
 def test_no_offer_was_left_out():
-    """Of all that the code offers each was pasted above, but for the unpacking of a tar (test_open_file.py)."""
+    """All that the code offers was pasted above, but for the unpacking of a tar (test_open_file.py)."""
     seen = {(file, key) for file, _, key in OFFERED} | {(file, None) for file, _, _ in OFFERED}
     functions = {(file, function) for file, function, _ in OFFERED} | {(file, "") for file, _, _ in OFFERED}
     missed = {

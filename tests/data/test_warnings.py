@@ -8,8 +8,14 @@ from scipy import sparse
 
 from fatebias.api.fitting import describe_screen
 
-NO_NTC = [["GATA2_sg1", "GATA2", 0], ["GATA2_sg2", "GATA2", 0], ["TBXT_sg1", "TBXT", 0], ["TBXT_sg2", "TBXT", 0],
-          ["NTC_sg1", "SOX2", 0], ["NTC_sg2", "SOX2", 0]]  # fmt: skip
+NO_NTC = [
+    ["GATA2_sg1", "GATA2", 0],
+    ["GATA2_sg2", "GATA2", 0],
+    ["TBXT_sg1", "TBXT", 0],
+    ["TBXT_sg2", "TBXT", 0],
+    ["NTC_sg1", "SOX2", 0],
+    ["NTC_sg2", "SOX2", 0],
+]
 
 
 def one_replicate(parts):

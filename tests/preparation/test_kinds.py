@@ -7,12 +7,50 @@ import pytest
 from fatebias.preparation.kinds import NON_TARGETING, POSITIVE, SAFE, TARGETING, UNCLEAR, kind_of
 
 NAMES = {
-    NON_TARGETING: ["non-targeting", "Non-Targeting", "nontargeting_12", "NON_TARGETING", "no-target", "NTC", "NTC-1",
-                    "ntc_007", "NT", "NT_3", "NT5", "neg_ctrl", "negative control", "NegCtrl2", "scrambled", "scramble_1"],
-    SAFE: ["safe-targeting", "SAFE_1", "safe_harbor", "safe-harbour-2", "Safe_cutting", "AAVS1", "sgAAVS1-1", "ROSA26"],
+    NON_TARGETING: [
+        "non-targeting",
+        "Non-Targeting",
+        "nontargeting_12",
+        "NON_TARGETING",
+        "no-target",
+        "NTC",
+        "NTC-1",
+        "ntc_007",
+        "NT",
+        "NT_3",
+        "NT5",
+        "neg_ctrl",
+        "negative control",
+        "NegCtrl2",
+        "scrambled",
+        "scramble_1",
+    ],
+    SAFE: [
+        "safe-targeting",
+        "SAFE_1",
+        "safe_harbor",
+        "safe-harbour-2",
+        "Safe_cutting",
+        "AAVS1",
+        "sgAAVS1-1",
+        "ROSA26",
+    ],
     UNCLEAR: ["control", "CTRL", "LacZ", "EGFP", "luciferase", "mCherry"],
-    TARGETING: ["NTN1", "NT5E", "NTRK1", "NEGR1", "SCRIB", "SCRT1", "SAFB", "SAFB2", "TARGET1", "CTRL1P", "MES", "NTCP2"],
-}  # fmt: skip
+    TARGETING: [
+        "NTN1",
+        "NT5E",
+        "NTRK1",
+        "NEGR1",
+        "SCRIB",
+        "SCRT1",
+        "SAFB",
+        "SAFB2",
+        "TARGET1",
+        "CTRL1P",
+        "MES",
+        "NTCP2",
+    ],
+}
 
 
 @pytest.mark.parametrize(("kind", "gene"), [(kind, gene) for kind, genes in NAMES.items() for gene in genes])

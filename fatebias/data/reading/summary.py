@@ -193,9 +193,8 @@ def _warnings(screen: Screen, account: Account, table: NDArray[np.int64]) -> lis
 
 
 def _pieces(linked: NDArray[np.bool_]) -> int:
-    """Count the connected pieces of the graph of days and replicates that share cells."""
-    from scipy.sparse import bmat, csr_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    block = csr_matrix(linked)
-    return int(connected_components(bmat([[None, block], [block.T, None]]), directed=False)[0])
+    """Count the connected pieces of the graph of days and replicates that share cells, (D, R)."""
+    together = linked @ linked.T  # days that share a replicate
+    for _ in range(len(linked)):
+        together = together @ together
+    return len(np.unique(together, axis=0))
