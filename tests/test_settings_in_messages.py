@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-import fatebias
+from fatebias import pasted
 from fatebias.api.settings import GROUPS, keys, make_config, option
 from fatebias.compose import CONF, group_options
 from fatebias.errors import ConfigError
@@ -20,7 +20,7 @@ from fatebias.report.run_files import read_run
 from fatebias.sweep.settings import PREFIX, SlurmSettings
 from tests.report.folders import write_run
 
-PACKAGE = Path(fatebias.__file__).parent
+PACKAGE = Path(pasted.__file__).parent
 WORD = re.compile(
     r"(?<![\w.*-])((?:[a-z_]+\.)*[A-Za-z_]+)=(?!=)(\[[^\]\s]*\]|[^\s,;:`'\")\[]+(?:://?[^\s,;'\")]+)?)"
 )

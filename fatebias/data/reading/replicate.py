@@ -54,9 +54,7 @@ def _elsewhere(store: Store, name: str) -> str | None:
 def _fix(store: Store, data: DataConfig) -> str:
     others = _alike(store, data)
     alone = f"where there is one replicate alone, adata.obs[{data.rep_key!r}] = 'one' before it is written"
-    named = _elsewhere(store, data.rep_key) or (
-        choice("data.rep_key", others, data.rep_key) if others else None
-    )
+    named = _elsewhere(store, data.rep_key) or (choice("data.rep_key", others) if others else None)
     return alone if named is None else f"{named}; {alone}"
 
 
