@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fatebias import mash, pl
     from fatebias.api import FitResult, Hits, demo_files, discover, fit, load, read_screen, to_anndata
+    from fatebias.preparation.prepare import prepare
     from fatebias.report.page import write_report
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "load",
     "mash",
     "pl",
+    "prepare",
     "read_screen",
     "to_anndata",
     "write_report",
@@ -36,6 +38,8 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: the command line must not wait for pandas or torch."""
     if name in ("mash", "pl"):
         return import_module(f"fatebias.{name}")
+    if name == "prepare":
+        return import_module("fatebias.preparation.prepare").prepare
     if name == "write_report":
         return import_module("fatebias.report.page").write_report
     if name in __all__:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fatebias.api.settings import conf_dir
 from fatebias.config import Config
 from fatebias.errors import ConfigError
+from fatebias.pasted import started_by
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -31,17 +31,12 @@ def register() -> None:
     # `--help` alone. It only reads the copies.
     store.__deepcopy__ = lambda memo: store  # type: ignore[attr-defined]
     OmegaConf.register_new_resolver("fatebias.folder", _folder, replace=True)
-    OmegaConf.register_new_resolver("fatebias.command", _command, replace=True)
+    OmegaConf.register_new_resolver("fatebias.command", started_by, replace=True)
     OmegaConf.register_new_resolver("fatebias.options", _options_text, replace=True)
 
 
 def _folder(wanted: str | None, otherwise: str) -> str:
     return otherwise if wanted in (None, "", "null", "None") else os.path.expanduser(str(wanted))
-
-
-def _command() -> str:
-    """Return what the user types to start this program."""
-    return "python run.py" if Path(sys.argv[0]).name == "run.py" else "fatebias"
 
 
 def group_options(folders: list[Path]) -> dict[str, dict[str, str]]:

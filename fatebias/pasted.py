@@ -1,10 +1,14 @@
-"""Settings as a user can paste them into a shell: quoted for Hydra, then for the shell."""
+"""Settings and commands as a user can paste them into a shell: quoted for Hydra, then for the shell."""
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 # What Hydra reads as text without quotes (its grammar's ID and a few signs; a path), and nothing else.
 PLAIN = re.compile(r"/?[A-Za-z_][A-Za-z0-9_./-]*")
@@ -21,6 +25,55 @@ def setting(key: str, value: object) -> str:
     data.Kmax=40
     """
     return shlex.quote(f"{key}={_for_hydra(value)}")
+
+
+def choice(key: str, names: Sequence[object], meant: str = "") -> str:
+    """Return the setting with the name that is nearest to the one meant, and say that there are others.
+
+    >>> print(choice("data.day_key", ["batch", "Day"], "day"))
+    data.day_key=Day (or another of these)
+    """
+    texts = [str(name) for name in names]
+
+    def likeness(name: str) -> tuple[bool, float]:
+        plain = name.casefold()
+        return meant.casefold() in plain, difflib.SequenceMatcher(None, meant.casefold(), plain).ratio()
+
+    chosen = max(texts, key=likeness, default="NAME") if meant else next(iter(texts), "NAME")
+    return setting(key, chosen) + (" (or another of these)" if len(texts) > 1 else "")
+
+
+def command(*settings: tuple[str, object], program: str | None = None) -> str:
+    """Return a whole command line of this program with some settings.
+
+    >>> print(command(("data", "anndata"), ("seed", 1), program="fatebias"))
+    fatebias data=anndata seed=1
+    """
+    return " ".join([program or started_by(), *(setting(*each) for each in settings)])
+
+
+def started_by() -> str:
+    """Return what starts this program where the user is: the script, the installed command or the module."""
+    name = Path(sys.argv[0]).name
+    if name == "run.py":
+        return "python run.py"
+    return "fatebias" if name == "fatebias" or shutil.which("fatebias") else "python -m fatebias.app"
+
+
+def meant(value: str) -> str:
+    """Return the text that a value means which was typed for Hydra, with its quotes or without.
+
+    >>> print(meant('"a (1)"'))
+    a (1)
+    """
+    quote = value[:1]
+    if quote not in ("'", '"') or len(value) < 2 or value[-1] != quote:
+        return value
+
+    def without_escape(found: re.Match[str]) -> str:
+        return "\\" * (len(found[1]) // 2) + found[2]
+
+    return re.sub(rf"(\\+)({quote}|$)", without_escape, value[1:-1])
 
 
 def _for_hydra(value: object) -> str:

@@ -34,6 +34,7 @@ ROOMS = [
     "pl",
     "report",
     "api",
+    "preparation",
     "fatebias",
     "checks",
     "tracking",

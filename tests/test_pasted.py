@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from fatebias.pasted import setting
+from fatebias.pasted import choice, meant, setting
 
 HOSTILE = [
     "EC",
@@ -56,6 +56,8 @@ def read_back(typed):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_is_read_back_by_itself_and_in_lists_and_mappings(name):
     assert read_back(setting("data.day_key", name)) == name
+    (word,) = shlex.split(setting("out_dir", name))
+    assert "${" in name or meant(word.partition("=")[2]) == name
     assert read_back(setting("data.fates", [name, "MES"])) == [name, "MES"]
     merged = read_back(setting("data.merge_fates", {"EC": [name, "EC_2"]}))
     assert merged == {"EC": [name, "EC_2"]}
@@ -79,3 +81,17 @@ def test_what_needs_no_quotes_has_none():
 
 def test_a_path_needs_no_quotes():
     assert setting("out_dir", "/data/my_run-2") == "out_dir=/data/my_run-2"
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted", "offered"),
+    [
+        (["batch", "Day"], "day", "data.x=Day (or another of these)"),
+        (["guide", "rna (1), a"], "rna", "'data.x=\"rna (1), a\"' (or another of these)"),
+        (["covar"], "cov", "data.x=covar"),
+        (["b", "a"], "", "data.x=b (or another of these)"),
+        ([], "day", "data.x=NAME"),
+    ],
+)
+def test_of_several_names_the_nearest_is_offered(names, wanted, offered):
+    assert choice("data.x", names, wanted) == offered

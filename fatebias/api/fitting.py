@@ -178,6 +178,7 @@ def describe_screen(screen: Screen) -> dict[str, Any]:
         "cells": screen.N,
         "genes": screen.L,
         "guides": screen.G,
+        "warnings": list(screen.summary.get("warnings", ())),
     }
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
+    from fatebias.config import DataConfig
     from fatebias.data.screen import Screen
 
 
@@ -57,6 +58,13 @@ def read_screen(
     """
     from fatebias.data.load import read_screen as read
 
+    return read(source, guides, screen_settings(source, guides, settings))
+
+
+def screen_settings(
+    source: str | Path | AnnData, guides: str | Path | pd.DataFrame | None, settings: dict[str, Any]
+) -> DataConfig:
+    """Return checked settings of ``data`` for a screen whose files are given apart."""
     for name in ("source", "adata_path", "guide_map_csv"):
         if name in settings:
             raise ConfigError(
@@ -71,8 +79,7 @@ def read_screen(
         paths["guide_map_csv"] = str(guides)
     in_files = "adata_path" in paths and (guides is None or "guide_map_csv" in paths)
     kind = "anndata" if in_files else "memory"  # what config.yaml of a saved fit names as the source
-    data = make_config(data={"source": kind, **paths, **settings}).data
-    return read(source, guides, data)
+    return make_config(data={"source": kind, **paths, **settings}).data
 
 
 def demo_files() -> tuple[Path, Path]:

@@ -1,4 +1,4 @@
-"""Checked after composing a config and before a folder is made: its values, and the folder itself.
+"""Checked after composing a config and before a folder is made: its values, its files, the folder itself.
 
 Without this a refused setting would leave a folder behind, and a folder that cannot be made would end in
 Hydra's traceback. ``stages=[check]`` ends here too: it makes no folder.
@@ -14,10 +14,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from fatebias.compose import to_config
-from fatebias.config import CHECK
+from fatebias.config import CHECK, FIT
+from fatebias.data.given import check_files
 from fatebias.errors import ConfigError, FatebiasError
 from fatebias.files.paths import prepare_out_dir
 from fatebias.sweep.settings import launcher_settings
+from fatebias.sweep.task import find_files
 
 IN_THIS_PROCESS = (None, "local", "basic")
 
@@ -40,13 +42,14 @@ class Gate(Callback):
                     fix=f"launcher={chosen} sends a single run there too; or add -m",
                 )
             checked = to_config(config)
+            find_files(checked.data, Path.cwd())
             if checked.stages == [CHECK]:
                 from fatebias.run.look import look
-                from fatebias.sweep.task import find_files
 
-                find_files(checked.data, Path.cwd())
                 print(look(checked))
                 raise SystemExit(0)
+            if FIT in checked.stages:
+                check_files(checked.data)
             prepare_out_dir(Path(config.hydra.run.dir))
         except FatebiasError as error:
             raise SystemExit(str(error)) from error

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REPORT, UI = "report", "ui"  # words of their own, no settings
+REPORT, PREPARE, UI = "report", "prepare", "ui"  # words of their own, no settings
 TRACEBACK = "HYDRA_FULL_ERROR"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -51,7 +51,8 @@ def below_error() -> Callable[[logging.LogRecord], bool]:
 def launch(task: Callable[[], None]) -> None:
     """Check the words typed, let Hydra run the task, and show any refusal as one message.
 
-    ``report DIR`` is no run: it writes the report of a finished run or sweep. ``ui`` opens MLflow.
+    ``report DIR`` writes the report of a finished run or sweep, ``prepare SCREEN`` the files of a run to
+    come, ``ui`` opens MLflow: these are no runs and go without Hydra.
     ``HYDRA_FULL_ERROR=1`` in the environment shows tracebacks, as in any Hydra application.
     """
     if sys.argv[1:2] == [REPORT]:
@@ -62,6 +63,10 @@ def launch(task: Callable[[], None]) -> None:
         from fatebias.app.ui import main as ui
 
         raise SystemExit(ui(sys.argv[2:], prog=f"fatebias {UI}"))
+    if sys.argv[1:2] == [PREPARE]:
+        from fatebias.preparation.__main__ import main as prepare
+
+        raise SystemExit(prepare(sys.argv[2:], prog=f"fatebias {PREPARE}"))
     from hydra._internal.utils import get_args_parser
 
     arguments = options_first(get_args_parser())

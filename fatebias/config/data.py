@@ -9,6 +9,9 @@ from fatebias.config.values import one_of, positive, refuse
 from fatebias.errors import ConfigError
 from fatebias.pasted import setting
 
+# What names a screen of one's own.
+FILES = (("data", "anndata"), ("data.adata_path", "screen.h5ad"), ("data.guide_map_csv", "guides.csv"))
+
 
 @dataclass
 class SimulateConfig:
@@ -144,7 +147,7 @@ class DataConfig:
                 "data=anndata needs data.adata_path",
                 where="data.adata_path",
                 found="nothing",
-                fix="data=anndata data.adata_path=screen.h5ad data.guide_map_csv=guides.csv",
+                fix=" ".join(setting(*each) for each in FILES),
             )
 
 
@@ -165,11 +168,14 @@ def _take_files_given(data: DataConfig) -> None:
 def _check_cell_weights(data: DataConfig) -> None:
     one_of("data.cell_weights", data.cell_weights, ("none", "column", "entropy"))
     if (data.cell_weights == "column") != (data.weights is not None):
+        fixed = [setting("data.cell_weights", "column"), setting("data.weights", data.weights or "COLUMN")]
+        if data.weights is None:
+            fixed = [setting("data.cell_weights", "none"), "or with the name of the column:", *fixed]
         raise refuse(
             "data.cell_weights",
             f"{data.cell_weights} with data.weights={data.weights or 'null'}",
             "column together with the name of an obs column, else none or entropy",
-            "data.cell_weights=column data.weights=COLUMN",
+            " ".join(fixed),
         )
 
 

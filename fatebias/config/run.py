@@ -12,7 +12,8 @@ from fatebias.config.values import one_of, positive, refuse, share
 from fatebias.contrasts import parse_contrasts
 
 CHECK = "check"  # reads and judges the screen, and stops
-STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
+FIT = "fit"  # alone of all stages it needs nothing but the screen
+STAGES = (FIT, "discover", "commitment", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
 # With fewer refits the errors of a bootstrap are too rough to use.
 FEWEST_REFITS = 20

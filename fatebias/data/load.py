@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fatebias import __version__
 from fatebias.config import DataConfig, PriorsConfig
 from fatebias.data.reading.build import build_screen
+from fatebias.data.reading.fates import with_noted_fates
 from fatebias.data.reading.reader import read_raw
 from fatebias.data.screen import Screen
 
@@ -40,12 +41,14 @@ def read_screen(
     Files and objects are read alike. Fate columns take their names from ``data.fate_columns``, a DataFrame,
     ``Lineage.names`` (in memory), ``uns[f'{fate_prob_key}_names']`` or the categories of
     ``obs['term_states_fwd']``, the first that is there; guide columns from a DataFrame,
-    ``uns[f'{guide_key}_names']`` or ``uns['guide_names']``. X is never read, and an object in memory
-    stays as it is: the screen has arrays of its own.
+    ``uns[f'{guide_key}_names']`` or ``uns['guide_names']``. A screen that `fatebias prepare` wrote says its
+    fates itself, where `data` has the default ones. X is never read, and an object in memory stays as it is:
+    the screen has arrays of its own.
     """
     where = Path(source) if isinstance(source, str) else source
     guide_map = Path(guides) if isinstance(guides, str) else guides
-    return build_screen(read_raw(where, guide_map, data), data)
+    raw = read_raw(where, guide_map, data)
+    return build_screen(raw, with_noted_fates(raw, data))
 
 
 def load_screen(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> Screen:

@@ -110,7 +110,7 @@ def _fit(
     if start is not None:
         search.begin_at(np.log(start.scale_precision), start.held)
         flat = flat if start.mean is None else start.mean
-    noise = _white_noise(design, device, few=search.held.all())
+    noise = _white_noise(design, device, few=bool(search.held.all()))
     evidence: list[float] = []
     for number in range(max_rounds):
         penalty = _Penalty(design, priors, np.exp(search.point))

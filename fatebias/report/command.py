@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from fatebias.pasted import setting
+from fatebias.pasted import meant, setting
 from fatebias.report.run_files import RunFiles
 
 SWEEP = ("-m", "--multirun")
@@ -36,12 +36,10 @@ def changed(run: RunFiles, *settings: tuple[str, object], folder: str) -> str:
     for word in words:
         key, _, value = word.lstrip("+").partition("=")
         if key == "out_dir":
-            places = [f"out_dir={value}_{folder}"]
+            places = [setting("out_dir", f"{meant(value)}_{folder}")]
         elif key.partition(".")[0] not in replaced and key not in replaced:
             kept.append(word)
-    return " ".join(
-        [program, *map(shlex.quote, kept), *(setting(*each) for each in settings), *map(shlex.quote, places)]
-    )
+    return " ".join([program, *map(shlex.quote, kept), *(setting(*each) for each in settings), *places])
 
 
 def discover_again(run: RunFiles, *settings: tuple[str, object]) -> str:

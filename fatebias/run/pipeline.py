@@ -94,7 +94,7 @@ class _Run:
     def go(self) -> RunPaths:
         """Run the stages, and record how the run ended whatever happens."""
         self.record.start(command=[without_password(word) for word in sys.argv], seed=self.config.seed)
-        atomic_text(self.paths.config, without_password(config_yaml(self.config)))
+        self._write_config()
         self.paths.metrics.unlink(missing_ok=True)  # a pipeline that waits for it gets this run's
         try:
             if "fit" in self.config.stages:
@@ -122,6 +122,9 @@ class _Run:
         log.info("%s", closing_lines(self.paths, self.record.content))
         return self.paths
 
+    def _write_config(self) -> None:
+        atomic_text(self.paths.config, without_password(config_yaml(self.config)))
+
     def _load(self) -> Screen:
         from fatebias.data.load import load_screen
 
@@ -129,6 +132,9 @@ class _Run:
             begun = time.perf_counter()
             self.screen = load_screen(self.config.data, self.config.priors, self.paths.root)
             self.loading = time.perf_counter() - begun
+            if self.screen.settings not in (None, self.config.data):  # the screen names its fates itself
+                self.config.data = self.screen.settings
+                self._write_config()
         return self.screen
 
     def _fit(self) -> None:
@@ -186,6 +192,7 @@ class _Run:
             return
         fitted = self._noted("fit")
         self._same_screen(screen, fitted)
+        self.tracker.begin(screen.fingerprint())
         if check.as_fitted:
             screen = weigh_as_fitted(screen, fitted)
         weight = check.weight(fitted)

@@ -22,6 +22,7 @@ def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
     fit = record["stages"].get("fit", {})
     lines += _columns(fit.get("screen", {}).get("day_labels", []))
     lines += [f"NOT CONVERGED: {each}" for each in fit.get("warnings", [])]
+    lines += [f"warning: {each}" for each in fit.get("screen", {}).get("warnings", [])]
     lines += [f"note: {each}" for each in fit.get("notes", [])]
     lines += _calibration(record)
     lines.append(f"results in {paths.root}")

@@ -6,10 +6,13 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fatebias import compose
+from fatebias.config import FIT
+from fatebias.data.given import check_files
 from fatebias.errors import FatebiasError, OutputError
 from fatebias.sweep.snapshot import Sweep, load_config, read_sweep
 from fatebias.tracking.describe import InSweep
@@ -17,11 +20,16 @@ from fatebias.tracking.describe import InSweep
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from fatebias.config import DataConfig
+    from fatebias.config import Config, DataConfig
 
 log = logging.getLogger(__name__)
 
 HYDRA_VERSION = "1.3"  # version_base of run.py
+# Settings of data by which the guide map is found.
+DECIDE_THE_MAP = (
+    "source", "adata_path", "guide_map_csv", "modality", "guide_modality", "guide_calls", "guide_key",
+    "fate_prob_key", "two_targets",
+)  # fmt: skip
 
 
 def run_task(cfg: DictConfig) -> None:
@@ -57,17 +65,34 @@ def find_files(data: DataConfig, folder: Path) -> None:
 
 def refusal(config: DictConfig) -> FatebiasError | None:
     """Return why a composed config, Hydra's part included, cannot be run; None when it can."""
+    try:
+        _checked(config)
+    except FatebiasError as error:
+        return error
+    return None
+
+
+def _checked(config: DictConfig) -> Config:
     from hydra.core.hydra_config import HydraConfig
 
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)
     try:
-        compose.to_config(config)
-    except FatebiasError as error:
-        return error
+        return compose.to_config(config)
     finally:
         HydraConfig.instance().cfg = before
-    return None
+
+
+def check_files_once(configs: Iterable[DictConfig], folder: Path) -> None:
+    """Refuse files of a sweep that are not there, as seen from a folder: each file once, not once a run."""
+    seen = set()
+    for config in configs:
+        checked = _checked(config)
+        named = tuple(getattr(checked.data, key) for key in DECIDE_THE_MAP)
+        if FIT in checked.stages and named not in seen:
+            seen.add(named)
+            find_files(checked.data, folder)
+            check_files(checked.data)
 
 
 def run_member(folder: Path) -> BaseException | None:

@@ -53,6 +53,7 @@ class RunDescription:
     choices: dict[str, str]  # config group to the option chosen
     tags: dict[str, str]  # commit, host, command line, Slurm job: what may change when a run is resumed
     typed: tuple[str, ...] = ()  # dotted keys of the settings that the user gave
+    tracking_asked: bool = False  # by the command line or by a server, not by the default alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,9 @@ def describe_run(
     if sweep is not None:
         tags |= {SWEEP_TAG: sweep.id, DIFFERING_TAG: ", ".join(map(key_of, differing))}
     typed = tuple(dict.fromkeys(key for key in map(key_of, overrides) if not _below(key, NOT_IN_NAME)))
-    return RunDescription(run_name(overrides, own, differing), own, tags, typed)
+    named = any(_below(key_of(word), ("tracking",)) for word in overrides)
+    asked = named or config.tracking.backend == "server"
+    return RunDescription(run_name(overrides, own, differing), own, tags, typed, asked)
 
 
 def parameters(

@@ -1,7 +1,7 @@
 """What a run does for MLflow: it keeps one entry of run.json, and imports the run's folder at the end.
 
 tracker = Tracker(config, record, description)
-tracker.begin(fingerprint)           # when the data are known; a second call changes nothing
+tracker.begin(fingerprint)           # when the data are read and accepted; a second call changes nothing
 tracker.stage_begins()               # from here a server shows the run
 tracker.close("finished")            # in memory, so that record.finish() writes both at once
 record.finish()
@@ -90,8 +90,8 @@ class Tracker:
         """Add to run.json's content, which the caller writes, how the run ended."""
         if status not in (FINISHED, FAILED, KILLED):
             raise ValueError(f"status is {status!r}, allowed: {FINISHED}, {FAILED}, {KILLED}")
-        if self._off:
-            return
+        if self._off or (status == FAILED and not self._begun and not self.description.tracking_asked):
+            return  # a screen that was refused is no run to compare with others
         self.begin(UNREAD)
         self._tag({**outcome_tags(self.record), "failure": why and without_password(why)})
         self.record.content[ENTRY] |= {
@@ -103,7 +103,7 @@ class Tracker:
 
     def send(self) -> None:
         """Write the run to MLflow; a failure there is a warning and nothing else."""
-        if self._off:
+        if not self._begun:
             return
         stopped = self.record.content[ENTRY]["status"] == KILLED
         if self._follower.finish(SHORT_PATIENCE_S if stopped else PATIENCE_S):

@@ -17,7 +17,7 @@ from fatebias.sweep import jobs
 from fatebias.sweep.search import answer, check_objective, check_search, is_search
 from fatebias.sweep.settings import BY_NAME, launcher_settings, register
 from fatebias.sweep.snapshot import Member, Sweep, begin, read_sweep
-from fatebias.sweep.task import refusal
+from fatebias.sweep.task import check_files_once, refusal
 from fatebias.tracking.describe import without_password
 
 for _name in BY_NAME:
@@ -84,7 +84,7 @@ class LocalLauncher(Launcher):
         return config
 
     def _check(self, sweep: Sweep, configs: dict[int, DictConfig]) -> None:
-        """Refuse the whole sweep when one of its runs has a value that cannot be used."""
+        """Refuse the whole sweep when one of its runs has a value that cannot be used, or lacks its files."""
         refusals: dict[int, FatebiasError] = {}
         for number, config in configs.items():
             if error := refusal(config) or (check_objective(config) if is_search(self.config) else None):
@@ -94,6 +94,7 @@ class LocalLauncher(Launcher):
             raise ConfigError(
                 "\n".join([*lines, *(f"{sweep.label(at)}: {error}" for at, error in refusals.items())])
             )
+        check_files_once(configs.values(), Path.cwd())
 
 
 class ParallelLauncher(LocalLauncher):

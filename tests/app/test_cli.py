@@ -82,6 +82,8 @@ def test_help_marks_what_the_command_has_chosen(terminal):
 
 @pytest.mark.slow
 def test_the_examples_of_the_help_compose(terminal, tmp_path):
+    for name in ("screen.h5ad", "guides.csv"):
+        (tmp_path / name).touch()
     lines = [
         line.strip() for line in terminal("--help").stdout.splitlines() if line.startswith("  python run.py")
     ]
@@ -126,11 +128,18 @@ def test_the_pipeline_is_given_absolute_paths_the_words_typed_and_the_options_ch
         "data.guide_map_csv='~/guides.csv'",
         "priors=weak",
     ]
-    done = terminal(*words, "out_dir=out", real=False, HOME="/home/of-a-test")
+    home = tmp_path / "home"
+    for path in (
+        tmp_path / "in" / "screen.h5ad",
+        home / "guides.csv",
+    ):  # which the fake does not read
+        path.parent.mkdir()
+        path.touch()
+    done = terminal(*words, "out_dir=out", real=False, HOME=str(home))
     assert done.returncode == 0, done.stderr
     seen = given(tmp_path / "out")
     assert seen["config"]["data"]["adata_path"] == str(tmp_path / "in" / "screen.h5ad")
-    assert seen["config"]["data"]["guide_map_csv"] == "/home/of-a-test/guides.csv"
+    assert seen["config"]["data"]["guide_map_csv"] == str(home / "guides.csv")
     assert seen["overrides"] == [*words, "out_dir=out"]
     assert seen["choices"] == {
         "data": "anndata",

@@ -68,7 +68,7 @@ def test_all_cells_above_kmax(parts, load):
     with pytest.raises(DataError, match="all 36 cells hold more than data.Kmax=1 guides") as caught:
         load(crowd(parts, parts.guides.index), Kmax=1)
     assert "from 6 to 6 guides a cell" in str(caught.value)
-    assert "data.guide_threshold=N" in str(caught.value)
+    assert "a higher data.guide_threshold leaves out ambient ones; else data.Kmax=6" in str(caught.value)
 
 
 def test_every_cell_dropped_for_one_reason_or_another(parts, load):

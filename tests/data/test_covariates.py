@@ -188,7 +188,7 @@ def test_a_continuous_column_is_no_day(parts, load):
 def test_one_replicate_is_fitted_and_told(parts, load):
     screen = load(parts.but(covar=parts.covar.assign(rep="r0")))
     assert screen.R == 1
-    assert any(note.startswith("one replicate") for note in screen.summary["notes"])
+    assert any(told.startswith("one replicate") for told in screen.summary["warnings"])
 
 
 def test_one_day_is_fitted_and_told(parts, load):
@@ -199,8 +199,8 @@ def test_one_day_is_fitted_and_told(parts, load):
 
 def test_replicates_confounded_with_days_are_told(parts, load):
     confounded = parts.covar.assign(rep=["r1" if i % 3 == 2 else "r0" for i in range(36)])
-    told = load(parts.but(covar=confounded)).summary["notes"]
-    assert any(note.startswith("replicate and day are confounded") for note in told)
+    warnings = load(parts.but(covar=confounded)).summary["warnings"]
+    assert any(told.startswith("replicate and day are confounded") for told in warnings)
     # Days that share a replicate link up: d0 with r0 alone, d1 with both, d2 with r1 alone.
     chained = parts.covar.assign(
         rep=["r0" if i % 3 == 0 or (i % 3 == 1 and i % 2) else "r1" for i in range(36)]

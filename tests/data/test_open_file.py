@@ -7,7 +7,10 @@ import errno
 import gzip
 import lzma
 import shlex
+import shutil
 import subprocess
+import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -16,6 +19,7 @@ import pytest
 
 from fatebias.config import DataConfig, PriorsConfig
 from fatebias.data.load import load_screen
+from fatebias.data.reading.open_file import open_root
 from fatebias.errors import DataError
 
 
@@ -61,23 +65,72 @@ def test_a_lock_that_another_program_holds_is_told_as_one(parts, write, read, mo
     assert "HDF5_USE_FILE_LOCKING=FALSE in front of the command" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "pack", "command"),
-    [(".gz", gzip.compress, "gunzip"), (".bz2", bz2.compress, "bunzip2"), (".xz", lzma.compress, "unxz")],
-)
-def test_a_compressed_file_is_told_what_to_do(parts, write, load, read, tmp_path, suffix, pack, command):
-    """The line is pasted: it unpacks the file under the name that the setting has."""
-    packed = tmp_path / f"my (1) screen.h5ad{suffix}"
+PACKED = [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)]
+
+
+@pytest.fixture
+def copies(tmp_path, monkeypatch):
+    """The folder where a compressed file is unpacked, empty before and after."""
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(("suffix", "pack"), PACKED)
+def test_a_compressed_file_is_read_and_no_copy_stays(
+    parts, write, load, read, tmp_path, copies, suffix, pack
+):
+    packed = tmp_path / f"screen.h5ad{suffix}"
     packed.write_bytes(pack(Path(write(parts).adata_path).read_bytes()))
+    assert read(packed).fingerprint() == load(parts).fingerprint()
+
+
+def test_the_copy_has_no_name_while_it_is_open(parts, write, tmp_path, copies):
+    """So that a process which is killed leaves nothing."""
+    packed = tmp_path / "screen.h5ad.gz"
+    packed.write_bytes(gzip.compress(Path(write(parts).adata_path).read_bytes()))
+    with open_root(packed) as root:
+        assert "obs" in root
+        assert not list(copies.iterdir())
+
+
+@pytest.mark.parametrize(("suffix", "pack"), PACKED)
+def test_a_compressed_file_that_was_cut_off(parts, write, read, tmp_path, copies, suffix, pack):
+    packed = tmp_path / f"screen.h5ad{suffix}"
+    packed.write_bytes(pack(Path(write(parts).adata_path).read_bytes())[:-2000])
+    with pytest.raises(DataError, match="not an AnnData file\n.*\n  found: it cannot be unpacked to its end"):
+        read(packed)
+
+
+def test_a_tar_is_told_what_to_do(parts, write, load, read, tmp_path, copies):
+    """The line is pasted: it unpacks the file under the name that the setting has."""
+    packed = tmp_path / "my (1) screen.h5ad.tar.gz"
+    content = Path(write(parts).adata_path)
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(content, "my (1) screen.h5ad.tar")
     with pytest.raises(DataError, match="the file is compressed as a whole") as caught:
         read(packed)
     line = str(caught.value).rpartition("fix: ")[2]
-    assert line.startswith(f"{command} --keep ")
+    assert line.startswith("tar -xf ")
     unpack, _, word = line.rpartition(", then ")
-    subprocess.run(shlex.split(unpack), check=True, timeout=60)
+    subprocess.run(shlex.split(unpack), check=True, timeout=60, cwd=tmp_path)
     (pasted,) = shlex.split(word)
     assert pasted == f'data.adata_path="{packed.with_suffix("")}"'
     assert read(packed.with_suffix("")).fingerprint() == load(parts).fingerprint()
+
+
+def test_no_room_for_the_copy(parts, write, read, tmp_path, copies, monkeypatch):
+    packed = tmp_path / "screen.h5ad.gz"
+    packed.write_bytes(gzip.compress(Path(write(parts).adata_path).read_bytes()))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(DataError, match=r"found: no room to unpack it in .*\n.*\n  fix: gunzip --keep"):
+        read(packed)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # anndata's zarr writer

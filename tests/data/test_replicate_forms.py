@@ -70,4 +70,7 @@ def test_no_replicate_anywhere(parts, load):
     ) as caught:
         load(parts.but(covar=None))
     assert "no column 'rep' in obs, which has day" in str(caught.value)
-    assert "data.rep_key=COLUMN with a column of obs" in str(caught.value)
+    assert "fix: where there is one replicate alone, adata.obs['rep'] = 'one'" in str(caught.value)
+    beside = parts.but(covar=None, obs=parts.obs.assign(lane=1, sample_id="s1"))
+    with pytest.raises(DataError, match=r"fix: data.rep_key=sample_id \(or another of these\); where"):
+        load(beside)

@@ -100,7 +100,7 @@ def test_a_weight_that_is_wrong_comes_with_the_command_that_mends_it(tmp_path):
     assert told[0].why.startswith("Soft labels count 20 times too little")
     assert shlex.split(told[0].command) == [
         "python", "run.py", "data.day_order=[a,b c]", "experiment=calibrated",
-        "out_dir=my results_calibrated",
+        'out_dir="my results_calibrated"',
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The closing lines about the likelihood weight."""
+"""The closing lines: what speaks against the screen, and the likelihood weight."""
 
 import pytest
 
@@ -30,3 +30,12 @@ def test_a_suggested_weight_that_was_not_used_comes_with_the_setting_that_uses_i
     found = lines(tmp_path, used, used)
     assert f"likelihood_weight {used:.3g} was used; {SUGGESTED}" in found
     assert any("likelihood_weight=auto" in line for line in found) == told
+
+
+def test_warnings_of_the_screen_are_said_again(tmp_path):
+    fit = {
+        "screen": {"warnings": ["no NTC guide", "one replicate"], "day_labels": ["d0"]},
+        "notes": ["a note"],
+    }
+    found = closing_lines(RunPaths(tmp_path), {"stages": {"fit": fit}}).splitlines()
+    assert found[:3] == ["warning: no NTC guide", "warning: one replicate", "note: a note"]

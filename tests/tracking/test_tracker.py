@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from fatebias.config import Config
+from fatebias.config import Config, TrackingConfig
 from fatebias.errors import OutputError
-from fatebias.tracking.describe import parameters
+from fatebias.tracking.describe import describe_run, parameters
 from fatebias.tracking.events import TrackedRun, read_run
 from tests.tracking.folders import FIGURES, FILES, begin, finished_run, started, write_loss
 
@@ -123,6 +123,43 @@ def test_a_run_that_is_stopped_while_it_reads_its_data_and_requeued_is_one_run(t
     done = read(tmp_path)
     assert (stopped.status, stopped.tags["data_fingerprint"]) == ("killed", "unread")
     assert (done.id, done.status, done.tags["data_fingerprint"]) == (stopped.id, "finished", "key")
+
+
+@pytest.mark.parametrize(
+    ("words", "backend", "is_run"),
+    [
+        ([], "local", False),
+        (["priors=weak"], "local", False),
+        (["tracking=local"], "local", True),
+        (["tracking.experiment=screens"], "local", True),
+        ([], "server", True),
+    ],
+)
+def test_a_screen_that_is_refused_is_a_run_only_where_tracking_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], backend: str, is_run: bool
+) -> None:
+    uri = "http://127.0.0.1:9" if backend == "server" else None
+    config = Config(tracking=TrackingConfig(backend=backend, uri=uri))
+    asked = describe_run(config, words, {}).tracking_asked
+    run = started(tmp_path)
+    run.tracker.description = dataclasses.replace(run.tracker.description, tracking_asked=asked)
+    run.finish("failed", why="the guide map has no rows")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["status"], record["why"]) == ("failed", "the guide map has no rows")
+    assert (read_run(tmp_path) is not None) == is_run
+    sent: list[Path] = []
+    monkeypatch.setattr("fatebias.tracking.tracker.sync_run", lambda root, _: sent.append(root))
+    run.tracker.send()
+    assert sent == ([tmp_path] if is_run else [])
+
+
+def test_a_screen_that_is_refused_leaves_the_run_before_it_to_be_resumed(tmp_path: Path) -> None:
+    finished_run(tmp_path)
+    earlier = read(tmp_path)
+    started(tmp_path).finish("failed", why="no such file")
+    assert read_run(tmp_path) is None
+    finished_run(tmp_path)
+    assert read(tmp_path).id == earlier.id
 
 
 def test_a_run_without_tracking_leaves_nothing_to_import(tmp_path: Path) -> None:

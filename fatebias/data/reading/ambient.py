@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.special import log_ndtr
 
 Array = NDArray[np.float64]
 
@@ -53,8 +52,32 @@ def ambient_counts(matrix: csr_matrix) -> AmbientCounts | None:
     return AmbientCounts(threshold, single, held, float((entries > threshold).sum()) / matrix.shape[0])
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """Positive counts as a geometric part, ambient molecules, and a log-normal one, guides."""
+
+    share: float  # of entries that are guides
+    ratio: float  # of the geometric part
+    mean: float  # of the log counts of guides
+    sd: float
+    threshold: int | None  # the highest count that is more probably ambient; None where the parts do not part
+
+    def log_ambient(self, value: Array) -> Array:
+        """Return the log-probability that an entry is ambient and has this count, from 1."""
+        return np.log1p(-self.share) + (value - 1) * np.log(self.ratio) + np.log1p(-self.ratio)
+
+    def log_guide(self, value: Array) -> Array:
+        """Return the log-probability that an entry is a guide's and has this count, from 1."""
+        return np.log(self.share) + _log_normal(value, self.mean, self.sd)
+
+
 def ambient_threshold(counts: NDArray[np.generic]) -> int | None:
-    """Return the highest count that is more probably ambient than a guide's, None where the two do not part.
+    """Return the highest count that is more probably ambient, None where the two parts do not part."""
+    return fit_mixture(counts).threshold
+
+
+def fit_mixture(counts: NDArray[np.generic]) -> Mixture:
+    """Fit the two parts to positive counts, and find the threshold between them.
 
     Positive counts are a mixture of a geometric part, ambient molecules whose rate varies from cell to cell,
     and a log-normal part, guides, fitted by EM to the histogram. crispat's Poisson-Gaussian mixture (Braunger
@@ -63,31 +86,32 @@ def ambient_threshold(counts: NDArray[np.generic]) -> int | None:
     """
     value, number = np.unique(np.asarray(counts, dtype=np.float64), return_counts=True)
     log_value = np.log(value)
-    share, ratio, mean, sd = 0.3, 0.3, float(np.log(30.0)), 1.0  # guides' share; geometric ratio; log-normal
+    parts = Mixture(0.3, 0.3, float(np.log(30.0)), 1.0, None)
     before = -np.inf
     for _ in range(ROUNDS):
-        ambient = np.log1p(-share) + (value - 1) * np.log(ratio) + np.log1p(-ratio)
-        guide = np.log(share) + _log_normal(value, mean, sd)
-        both = np.logaddexp(ambient, guide)
+        guide = parts.log_guide(value)
+        both = np.logaddexp(parts.log_ambient(value), guide)
         is_guide = np.exp(guide - both)
         weight = number * is_guide
         share = float(np.clip(weight.sum() / number.sum(), 1e-9, 1 - 1e-9))
-        mean_ambient = (number - weight) @ value / max(float((number - weight).sum()), 1e-9)
+        mean_ambient = float((number - weight) @ value) / max(float((number - weight).sum()), 1e-9)
         ratio = float(np.clip(1 - 1 / max(mean_ambient, 1.0), 1e-9, 1 - 1e-9))
         mean = float(weight @ log_value / max(weight.sum(), 1e-9))
         sd = max(float(np.sqrt(weight @ (log_value - mean) ** 2 / max(weight.sum(), 1e-9))), NARROWEST)
+        parts = Mixture(share, ratio, mean, sd, None)
         now = float(number @ both) / number.sum()
         if abs(now - before) < TOLERANCE:
             break
         before = now
-    clear = value[(is_guide > 0.5) & (log_value <= mean)]
-    if clear.size == 0 or clear.min() <= 1:
-        return None
-    return int(clear.min()) - 1
+    clear = value[(is_guide > 0.5) & (log_value <= parts.mean)]
+    parted = clear.size > 0 and clear.min() > 1
+    return replace(parts, threshold=int(clear.min()) - 1 if parted else None)
 
 
 def _log_normal(value: Array, mean: float, sd: float) -> Array:
     """Return the log-probability of whole numbers from 1 under a rounded log-normal."""
+    from scipy.special import log_ndtr
+
     upper = log_ndtr((np.log(value + 0.5) - mean) / sd)
     lower = log_ndtr((np.log(value - 0.5) - mean) / sd)
     # In the upper tail both are near 0 and their difference is lost: mirror it.

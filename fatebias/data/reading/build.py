@@ -28,6 +28,7 @@ from fatebias.data.reading.weights import (
 from fatebias.data.screen import Screen, centre_burden
 from fatebias.data.synthetic import permute
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 # A larger share of cells above Kmax suggests that ambient counts pass for guides.
 MUCH_DROPPED = 0.05
@@ -146,8 +147,8 @@ def _check_kept(
             where=raw.guides_at,
             found=f"from {n_held.min()} to {n_held.max()} guides a cell",
             allowed=f"at most {data.Kmax} guides",
-            fix="if the matrix holds raw counts, data.guide_threshold=N leaves out ambient ones; "
-            f"else data.Kmax={n_held.max()}",
+            fix="if the matrix holds raw counts, a higher data.guide_threshold leaves out ambient ones; "
+            f"else {setting('data.Kmax', int(n_held.max()))}",
         )
     if not kept.any():
         raise DataError(
@@ -155,7 +156,7 @@ def _check_kept(
             where=raw.source,
             found=f"{crowded.sum()} of {crowded.size} cells with more than {data.Kmax} guides, "
             "the others with fate values that are no probabilities or without the configured fates",
-            fix=f"data.Kmax={n_held.max()}, or correct the fate values",
+            fix=f"{setting('data.Kmax', int(n_held.max()))}, or correct the fate values",
         )
 
 
@@ -185,7 +186,7 @@ def _guides_of_genes_with_cells(
             "no kept cell holds a guide",
             where=raw.guides_at,
             found=f"data.guide_threshold={data.guide_threshold}",
-            fix="lower data.guide_threshold, or name the matrix with the guides: data.guide_key=KEY",
+            fix="lower data.guide_threshold, or name the matrix with the guides by data.guide_key",
         )
     genes = guides.genes_of_guides
     seen = {genes[r] for r in np.flatnonzero(held[: len(genes)])}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from fatebias.data.reading.labels import refuse_missing, text
+from fatebias.pasted import setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +29,8 @@ def column_clusters(column: pd.Series, where: str, meant: Collection[str] = ()) 
 
     codes, values = pd.factorize(column, sort=True)
     labels = [text(value) for value in values]
-    refuse_missing(codes, labels, where, meant, "cluster", "fill in the column, or data.cluster_key=null")
+    fix = f"fill in the column, or {setting('data.cluster_key', None)}"
+    refuse_missing(codes, labels, where, meant, "cluster", fix)
     return codes.astype(np.int32)
 
 
@@ -39,6 +40,8 @@ def graph_blocks(graph: csr_matrix, group: NDArray[np.integer]) -> NDArray[np.in
     `group` (N,) is replicate and day as one number. Cells are put in the reverse Cuthill-McKee order of the
     group's own graph, in which neighbours are near each other, and the order is cut into pieces.
     """
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     block = np.empty(len(group), dtype=np.int32)
     number = 0
     for each in np.unique(group):

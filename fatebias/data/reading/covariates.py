@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from fatebias.data.reading.labels import by_name
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.stores import Store
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,12 +61,15 @@ def _column(store: Store, name: str, data: DataConfig) -> tuple[str, str, pd.Ser
         if name in beside:
             column = next(column for _, column in frame_series(table, where, only=name))
             return name, f"{where}[{name!r}]", column
+    taken = (data.day_key, data.rep_key, *data.covariates)
+    others = [key for key in (*store.keys("obs"), *map(str, beside)) if key not in taken]
+    near = difflib.get_close_matches(name, others, n=1, cutoff=0) + others
     raise DataError(
         f"the covariate {name!r} is no column of the screen",
         where=f"{store.source}: data.covariates",
         found=f"obs has {', '.join(store.keys('obs')) or 'nothing'}"
         + (f"; obsm[{data.covar_key!r}] has {', '.join(map(str, beside))}" if beside else ""),
-        fix="data.covariates=[COLUMN] with columns of these",
+        fix=setting("data.covariates", near[:1]) + " with columns of these" if near else None,
     )
 
 

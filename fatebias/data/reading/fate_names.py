@@ -91,6 +91,13 @@ def terminal_keys(fate_prob_key: str) -> tuple[str, ...]:
     return keys[::-1] if fate_prob_key in CELLRANK_1 else keys
 
 
+def _by_terminal_cells(columns: tuple[str, ...], seen: dict[str, str]) -> list[str]:
+    """Return the names that terminal cells give the columns, the others left over in their own order."""
+    name_of = {column: state for state, column in seen.items()}
+    free = iter(name for name in columns if name not in seen)
+    return [name_of[column] if column in name_of else next(free) for column in columns]
+
+
 def against_terminal_states(
     columns: tuple[str, ...], columns_from: str, raw: RawScreen, data: DataConfig
 ) -> list[str]:
@@ -116,6 +123,7 @@ def against_terminal_states(
             what,
             where=raw.at("obsm", data.fate_prob_key),
             found=f"{found}; names from {columns_from}",
-            fix=f"data.fate_columns=[...] with the names in the right order, of {', '.join(columns)}",
+            fix=setting("data.fate_columns", _by_terminal_cells(columns, seen))
+            + ", as the terminal cells say",
         )
     return [f"{what}: {found}; the names from {columns_from} were used unchanged"]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fatebias.config import DataConfig
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 # CellRank's solver leaves row sums off by up to this much.
 SUM_TOLERANCE = 1e-3
@@ -93,7 +94,8 @@ def _refused(
     elif off.any() and (values[off].sum(axis=1) < 1).all():
         guess = (
             "rows below 1 are what a fate that was left out leaves: store all fates, or "
-            "data.bad_cells=renormalise keeps these cells, with probabilities among the fates that are left. "
+            f"{setting('data.bad_cells', 'renormalise')} keeps these cells, with probabilities among the "
+            "fates that are left. "
         )
     counted = ", ".join(f"{int(rows.sum())} {kind}" for kind, rows in kinds.items() if rows.any())
     return DataError(
@@ -101,7 +103,7 @@ def _refused(
         where=raw.at("obsm", data.fate_prob_key),
         found=f"rows {counted}{extent}; first cells {some(raw.cells[bad][:5].tolist())}",
         allowed=f"finite, not negative, each row summing to 1 within {tolerance:g}",
-        fix=f"{guess}data.bad_cells=drop leaves these cells out and counts them"
+        fix=f"{guess}{setting('data.bad_cells', 'drop')} leaves these cells out and counts them"
         if not bad.all()
         else f"{guess}correct the values: no cell would be left",
     )

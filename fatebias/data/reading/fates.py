@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,16 @@ class Fates:
     empty: NDArray[np.bool_]  # (N,) rows with nothing left after further fates were dropped
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+def with_noted_fates(raw: RawScreen, data: DataConfig) -> DataConfig:
+    """Return the settings with the fates that the screen notes, where those of ``data`` are the defaults."""
+    plain = DataConfig()
+    chosen = any(getattr(data, key) != getattr(plain, key) for key in ("fates", "ref_fate", "contrast_fate"))
+    if raw.noted_fates is None or chosen:
+        return data
+    fates, contrast = raw.noted_fates
+    return replace(data, fates=list(fates), ref_fate=fates[0], contrast_fate=contrast)
 
 
 def fate_probabilities(raw: RawScreen, data: DataConfig) -> Fates:
@@ -102,7 +112,7 @@ def _check_fates(columns: tuple[str, ...], raw: RawScreen, data: DataConfig) -> 
             where=where,
             found=columns,
             allowed=data.fates,
-            fix="data.other_fates=drop leaves them out and renormalises, "
+            fix=f"{setting('data.other_fates', 'drop')} leaves them out and renormalises, "
             f"{setting('data.other_fates', data.fates[-1])} (or another fate) merges them into that one, "
             f"{setting('data.fates', [*data.fates, *extra])} models them",
         )
@@ -122,8 +132,20 @@ def _absent(absent: list[str], columns: tuple[str, ...], data: DataConfig) -> tu
     if all(len(found) > 1 for found in parts.values()):
         what = f"fates {some(absent)} are in several columns each"
         return what, f"{setting('data.merge_fates', {**(data.merge_fates or {}), **parts})} sums them"
-    fix = f"{setting('data.fates', list(columns))} with data.ref_fate and data.contrast_fate from these"
+    reference, contrast = _two(columns, data)
+    fix = (
+        f"{setting('data.fates', list(columns))} {setting('data.ref_fate', reference)} "
+        f"{setting('data.contrast_fate', contrast)} (or another two of these)"
+    )
     return f"fates {some(absent)} are not among the columns", fix
+
+
+def _two(columns: tuple[str, ...], data: DataConfig) -> tuple[str, str]:
+    """Return a reference and a contrast among the columns, those of the settings where they are there."""
+    contrast = data.contrast_fate if data.contrast_fate in columns else None
+    free = [column for column in columns if column != contrast]
+    reference = data.ref_fate if data.ref_fate in free else free[0]
+    return reference, contrast or next((column for column in free if column != reference), reference)
 
 
 def _numbered(fate: str, columns: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from fatebias.data.reading.labels import means_missing, text
 from fatebias.data.reading.stores import Store
 from fatebias.data.reading.table_file import TableRows, read_table
 from fatebias.errors import DataError, some
-from fatebias.pasted import setting
+from fatebias.pasted import choice, setting
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -48,7 +48,7 @@ def read_calls(
             found=f"obs has {', '.join(store.keys('obs')) or 'nothing'}",
             allowed="a column with the guides of each cell, as A|B, or a file such as Cell Ranger's "
             "protospacer_calls_per_cell.csv",
-            fix="data.guide_calls=COLUMN, or data.guide_calls=protospacer_calls_per_cell.csv",
+            fix=choice("data.guide_calls", store.keys("obs"), source),
         )
     matrix, columns = _matrix(calls, umis, cell, cells.size, threshold, known, where)
     return GuideMatrix(matrix, where, columns, "the calls", True, notes)
@@ -153,7 +153,7 @@ def _matrix(
             where=where,
             found=f"calls {some(sorted(set(calls)), 3)}",
             allowed="the guides of each cell, as A|B",
-            fix=setting("data.guide_calls", "COLUMN") + " names another column or file",
+            fix="name another column or file by data.guide_calls",
         )
     matrix = csr_matrix((value, (row, column)), shape=(n_cells, len(names)))
     return matrix, tuple(names)
@@ -178,6 +178,6 @@ def _umis(
             where=where,
             found=f"no column {UMIS[0]} with a number for each guide, as 3|5",
             allowed=f"a column {UMIS[0]} beside the calls",
-            fix="data.guide_threshold=null takes the calls as they are",
+            fix=f"{setting('data.guide_threshold', None)} takes the calls as they are",
         )
     return value

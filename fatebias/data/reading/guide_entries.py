@@ -9,10 +9,11 @@ from fatebias.config import DataConfig
 from fatebias.data.reading.ambient import ambient_counts
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 
-def present_entries(raw: RawScreen, data: DataConfig) -> tuple[csr_matrix, list[str]]:
-    """Return 1 where a cell holds the guide of a column, (N, guide columns), and notes."""
+def present_entries(raw: RawScreen, data: DataConfig) -> tuple[csr_matrix, list[str], list[str]]:
+    """Return 1 where a cell holds the guide of a column, (N, guide columns), notes and warnings."""
     _check_entries(raw, data)
     matrix: csr_matrix = raw.guides
     if data.guide_threshold is None and not raw.guides_called:
@@ -21,13 +22,26 @@ def present_entries(raw: RawScreen, data: DataConfig) -> tuple[csr_matrix, list[
     present.sort_indices()
     stored = matrix.data[matrix.data > 0]
     if not stored.size or stored.max() <= 1:
-        return present, []
-    told = "each counts as present (with data.guide_threshold=N only those above N)"
+        return present, [], []
+    told = "each counts as present (with data.guide_threshold only those above it)"
     if data.guide_threshold is not None:
         told = f"present means above {data.guide_threshold:g}"
     single = float((stored == 1).mean())
-    return present, [
-        f"the guide matrix holds counts up to {stored.max():g}; {single:.1%} of its entries are 1: {told}"
+    told = f"the guide matrix holds counts up to {stored.max():g}; {single:.1%} of its entries are 1: {told}"
+    return present, [told], _insisted(matrix, raw, data)
+
+
+def _insisted(matrix: csr_matrix, raw: RawScreen, data: DataConfig) -> list[str]:
+    """Warn where ambient counts pass for guides because ``data.guide_threshold=0`` says so."""
+    found = ambient_counts(matrix) if data.guide_threshold == 0 and not raw.guides_called else None
+    if found is None:
+        return []
+    offered = (
+        "" if found.threshold is None else f"; {setting('data.guide_threshold', found.threshold)} does not"
+    )
+    return [
+        "the guide matrix looks like raw UMI counts, and data.guide_threshold=0 counts ambient ones, too: "
+        f"{found.held:.1f} guides a cell{offered}"
     ]
 
 
@@ -52,7 +66,7 @@ def _check_entries(raw: RawScreen, data: DataConfig) -> None:
                 where=raw.guides_at,
                 found=f"values from {entries.min():.4g} to {entries.max():.4g}",
                 allowed="whole numbers, or a threshold above which a guide counts as present",
-                fix="data.guide_threshold=0.5 if these are assignment probabilities",
+                fix=f"{setting('data.guide_threshold', 0.5)} if these are assignment probabilities",
             )
 
 
@@ -63,14 +77,16 @@ def _refuse_raw_counts(matrix: csr_matrix, where: str) -> None:
     held = f"{found.single:.1%} of its entries are 1; {found.held:.1f} guides a cell if each counts"
     if found.threshold is None:
         held += ", and no threshold parts ambient ones from guides"
-        fix = "call the guides first and store them as 0/1, or data.guide_threshold=N"
+        fix = "call the guides first and store them as 0/1, or choose a data.guide_threshold"
     else:
         held += f", {found.held_above:.1f} above {found.threshold} UMIs"
-        fix = f"data.guide_threshold={found.threshold}, by a mixture of both parts (docs/input.md)"
+        fix = (
+            f"{setting('data.guide_threshold', found.threshold)}, by a mixture of both parts (docs/input.md)"
+        )
     raise DataError(
         "the guide matrix looks like raw UMI counts, of which the ambient ones are no guides",
         where=where,
         found=held,
         allowed="called guides, or a threshold above which a guide counts as present",
-        fix=f"{fix}; data.guide_threshold=0 counts every one",
+        fix=f"{fix}; {setting('data.guide_threshold', 0)} counts every one",
     )

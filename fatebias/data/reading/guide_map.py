@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from fatebias import names
 from fatebias.data.reading.gene_names import check_gene_names
-from fatebias.data.reading.table_file import TableRows, read_table
+from fatebias.data.reading.table_file import TableRows, absent_table, read_table
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (names.MAP_GUIDE, names.MAP_GENE, names.MAP_NTC)
 TRUTH = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
-FRAME = "the guide map (DataFrame)"
+WHAT, KEY = "the guide map", "data.guide_map_csv"
+FRAME = f"{WHAT} (DataFrame)"
 TWO_TARGETS = {
     "first": "count for the first of them",
     "both": "have an effect of each, and count once in the burden",
@@ -46,7 +48,7 @@ def read_guide_map(guides: Path | pd.DataFrame, two_targets: str = "refuse") -> 
     (NaN, None) is a blank field.
     """
     if isinstance(guides, Path):
-        rows = read_table(guides, COLUMNS, "the guide map", "data.guide_map_csv")
+        rows = read_table(guides, COLUMNS, WHAT, KEY)
     else:
         rows = _read_frame(guides)
     _check_header(rows)
@@ -62,6 +64,12 @@ def read_guide_map(guides: Path | pd.DataFrame, two_targets: str = "refuse") -> 
         )
     table = [(number, row[place[0]], row[place[1]], row[place[2]]) for number, row in rows.fields]
     return map_of_entries(table, rows, two_targets)
+
+
+def check_there(path: Path) -> None:
+    """Refuse the path of a guide map at which nothing is."""
+    if not path.exists():
+        raise absent_table(path, WHAT, KEY)
 
 
 def map_of_entries(table: list[Entry], rows: TableRows, two_targets: str) -> GuideMap:
@@ -181,8 +189,9 @@ def _several_targets(table: list[Entry], rows: TableRows, two_targets: str) -> d
             where=rows.source,
             found="; ".join(list(genes)[:10]),
             allowed="one row a guide",
-            fix="keep the row that is right; or data.two_targets=first takes the first row, "
-            "data.two_targets=both an effect of each gene, data.two_targets=drop leaves the guide out",
+            fix=f"keep the row that is right; or {setting('data.two_targets', 'first')} takes the first row, "
+            + (f"{setting('data.two_targets', 'both')} an effect of each gene, " if not flags else "")
+            + f"{setting('data.two_targets', 'drop')} leaves the guide out",
         )
     if set(twice) - set(differing):
         raise DataError(

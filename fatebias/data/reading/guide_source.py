@@ -57,8 +57,10 @@ def read_guides(
     return GuideMatrix(sparse_matrix(element, where), where, columns, columns_from)
 
 
-def read_map(parts: ChosenParts, guides: Path | pd.DataFrame | None, data: DataConfig) -> GuideMap:
+def read_map(parts: ChosenParts, guides: Path | pd.DataFrame | GuideMap | None, data: DataConfig) -> GuideMap:
     """Read the guide map that is given, else what the screen says itself of its guides."""
+    if isinstance(guides, GuideMap):
+        return guides
     if guides is not None:
         return read_guide_map(guides, data.two_targets)
     if parts.guides is not None:

@@ -14,6 +14,7 @@ from fatebias.data.reading.guide_entries import present_entries
 from fatebias.data.reading.guide_map import GuideMap
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
     """Find the guides of each cell: entries above the threshold, in columns that the guide map lists."""
     guide_map = raw.guide_map
     columns = column_names(raw)
-    present, notes = present_entries(raw, data)
+    present, notes, insisted = present_entries(raw, data)
     present, guides, split = split_columns(present, columns, guide_map.gene_of)
     known = np.array([guide in guide_map.gene_of for guide in guides], dtype=bool)
     _check_overlap(guides, known, raw)
@@ -72,7 +73,7 @@ def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
         missing_guides=tuple(name for name in guide_map.gene_of if name not in seen),
         unmapped=unmapped,
         notes=(*raw.guide_notes, *guide_map.notes, *notes, *split, *ignored),
-        warnings=(*guide_map.warnings, *_control_warnings(guide_map, controls, targeting)),
+        warnings=(*guide_map.warnings, *insisted, *_control_warnings(guide_map, controls, targeting)),
     )
 
 
@@ -108,8 +109,8 @@ def _unmapped(
             where=f"{raw.guides_at} and {raw.guide_map.source}",
             found=f"{some(unmapped)}, held by {concerned} cells",
             allowed="every guide column listed in the guide map",
-            fix="add them to the guide map, or data.unmapped_guides=ignore: they then count "
-            "neither as effect nor as burden",
+            fix=f"add them to the guide map, or {setting('data.unmapped_guides', 'ignore')}, with which "
+            "they count neither as effect nor as burden",
         )
     return unmapped, [f"{len(unmapped)} guides that the map lacks were ignored; {concerned} cells hold one"]
 

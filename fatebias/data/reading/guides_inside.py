@@ -14,6 +14,7 @@ from fatebias.data.reading.modalities import ASSIGNED
 from fatebias.data.reading.stores import Store
 from fatebias.data.reading.table_file import TableRows
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 CALLS, PERTURBATIONS = "genetic_perturbation_id", "genetic_perturbations"  # CELLxGENE, in obs and in uns
 FEATURES = (
@@ -22,7 +23,6 @@ FEATURES = (
 )  # of a guide of CELLxGENE: identifier to symbol
 TARGETS = ("intended_target_name", "gene_name", "target_gene", "target_gene_name", "target")
 NON_TARGETING, SAFE = "non-targeting", "safe-targeting"  # of IGVF's column "type"
-WAY_OUT = "data.guide_map_csv=guides.csv with the columns guide_name, gene_name, is_ntc"
 
 
 def modality_matrix(guides: Store, cells: NDArray[Any]) -> GuideMatrix:
@@ -61,7 +61,7 @@ def map_of_var(guides: Store, two_targets: str) -> GuideMap:
             where=where,
             found=f"columns {', '.join(columns) or 'none'}",
             allowed=f"a column {TARGETS[0]} and one of targeting, is_ntc, type; or a guide map",
-            fix=WAY_OUT,
+            fix=_way_out(),
         )
     names = [as_field(name) for name in guides.names("var")]
     genes, flags = _fields(guides, target), _fields(guides, flag)
@@ -108,9 +108,13 @@ def map_of_perturbations(store: Store, two_targets: str) -> GuideMap:
             where=where,
             found=some(unknown),
             allowed=f"{' or '.join(FEATURES)} for every guide whose role is targeting, or a guide map",
-            fix=WAY_OUT,
+            fix=_way_out(),
         )
     return map_of_entries(table, TableRows(where, ["guide", "features", "role"], "entries", []), two_targets)
+
+
+def _way_out() -> str:
+    return f"{setting('data.guide_map_csv', 'guides.csv')} with the columns guide_name, gene_name, is_ntc"
 
 
 def no_guide_map(store: Store) -> DataError:
@@ -119,5 +123,5 @@ def no_guide_map(store: Store) -> DataError:
         "data=anndata needs data.guide_map_csv",
         where="data.guide_map_csv",
         found=f"nothing, and {store.source} has neither a modality of guides nor uns[{PERTURBATIONS!r}]",
-        fix="python run.py data=anndata data.adata_path=screen.h5ad data.guide_map_csv=guides.csv",
+        fix=_way_out(),
     )

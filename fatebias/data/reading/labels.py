@@ -144,8 +144,8 @@ def check_count(key: str, what: str, wanted: int | None, labels: tuple[str, ...]
             where=where,
             found=labels,
             allowed=f"{wanted} {what}",
-            fix=f"data.{key}={len(labels)}, or data.{key}=null to take it from the screen; "
-            "if one is missing, check which cells it holds",
+            fix=f"{setting(f'data.{key}', len(labels))}, or {setting(f'data.{key}', None)} to take it from "
+            "the screen; if one is missing, check which cells it holds",
         )
 
 

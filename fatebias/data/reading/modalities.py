@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fatebias.config import DataConfig
 from fatebias.data.reading.stores import JoinedStore, Modalities, Store
 from fatebias.errors import DataError
-from fatebias.pasted import setting
+from fatebias.pasted import choice, setting
 
 ASSIGNED = "guide_assignment"  # the layer of called guides in IGVF's layout
 TARGET_COLUMNS = ("intended_target_name", "targeting")
@@ -33,7 +33,7 @@ def choose_parts(opened: Store | Modalities, data: DataConfig) -> ChosenParts:
                     where=opened.source,
                     found="an AnnData",
                     allowed="a MuData (.h5mu)",
-                    fix=f"data.{name}=null",
+                    fix=setting(f"data.{name}", None),
                 )
         return ChosenParts(opened)
     main = _modality_of_fates(opened, data)
@@ -61,13 +61,17 @@ def _modality_of_fates(opened: Modalities, data: DataConfig) -> str | None:
             where=opened.source,
             found=holding,
             allowed="one modality with the fates",
-            fix=setting("data.modality", holding[0]) + " (or another of these)",
+            fix=choice("data.modality", holding),
         )
     raise DataError(
         f"no modality has obsm[{data.fate_prob_key!r}]",
         where=opened.source,
         found="; ".join(f"{name} has {held}" for name, held in keys.items()),
-        fix="data.fate_prob_key=KEY with one of these",
+        fix=choice(
+            "data.fate_prob_key",
+            [key for part in opened.parts.values() for key in part.keys("obsm")],
+            data.fate_prob_key,
+        ),
     )
 
 
@@ -88,7 +92,7 @@ def _modality_of_guides(opened: Modalities, main: str | None, data: DataConfig) 
         found=f"modalities {', '.join(opened.parts)}; no obsm[{data.guide_key!r}] beside the fates",
         allowed=f"one modality with a layer {ASSIGNED!r}, with {' or '.join(TARGET_COLUMNS)} in var, "
         f"or called {', '.join(CALLED[:3])}",
-        fix=setting("data.guide_modality", next(iter(others), "NAME")) + " (or another of these)",
+        fix=choice("data.guide_modality", list(others)),
     )
 
 
@@ -99,6 +103,6 @@ def _named(key: str, name: str, opened: Modalities) -> str:
             where=opened.source,
             found=name,
             allowed=list(opened.parts),
-            fix=setting(f"data.{key}", next(iter(opened.parts))) + " (or another of these)",
+            fix=choice(f"data.{key}", list(opened.parts), name),
         )
     return name

@@ -40,6 +40,7 @@ class RawScreen:
     batches: tuple[tuple[str, pd.Series[Any]], ...] = ()  # obs columns that may name a cell's reaction
     guides_called: bool = False  # the guides are calls, whatever their counts
     guide_notes: tuple[str, ...] = ()
+    noted_fates: tuple[tuple[str, ...], str] | None = None  # fates, the reference first, and the contrast
 
     def at(self, part: str, key: str) -> str:
         """Return where an element is: ``file: obsm['key']``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from fatebias.data.reading.raw import RawScreen
 from fatebias.data.reading.replicate import read_replicates
 from fatebias.data.reading.stores import Store
 from fatebias.errors import DataError
+from fatebias.pasted import choice, setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +35,13 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
-def read_raw(source: Path | AnnData, guides: Path | pd.DataFrame | None, data: DataConfig) -> RawScreen:
+# In uns of a screen that `fatebias prepare` wrote: its fates, the reference first, and the contrast.
+NOTED, NOTED_FATES, NOTED_CONTRAST = "fatebias", "fates", "contrast_fate"
+
+
+def read_raw(
+    source: Path | AnnData, guides: Path | pd.DataFrame | GuideMap | None, data: DataConfig
+) -> RawScreen:
     """Read the elements that a screen needs; nothing but the guide map is checked yet.
 
     Without `guides` the guide map is what the screen itself says of its guides.
@@ -55,7 +63,7 @@ def _read_parts(parts: ChosenParts, guide_map: GuideMap, data: DataConfig) -> Ra
         *((("obs", data.cluster_key, "cluster_key"),) if data.cluster_key else ()),
         *((("obs", data.commitment_key, "commitment_key"),) if data.commitment_key else ()),
     ):
-        _check_key(store, part, key, name)
+        check_key(store, part, key, name)
     fates = store.raw_element(data.fate_prob_key)
     rep, rep_at = read_replicates(store, data)
     terminal, terminal_key = _terminal_states(store, data)
@@ -66,6 +74,7 @@ def _read_parts(parts: ChosenParts, guide_map: GuideMap, data: DataConfig) -> Ra
         cells=cells,
         fate_values=fate_values,
         fate_names=_fate_names(store, fates, data),
+        noted_fates=_noted_fates(store),
         terminal=terminal,
         terminal_key=terminal_key,
         guides=guides.matrix,
@@ -91,16 +100,17 @@ def _read_parts(parts: ChosenParts, guide_map: GuideMap, data: DataConfig) -> Ra
     return raw
 
 
-def _check_key(store: Store, part: str, key: str, name: str) -> None:
+def check_key(store: Store, part: str, key: str, name: str) -> None:
+    """Refuse a screen that lacks the element that ``data.NAME`` names."""
     present = store.keys(part)
     if key in present:
         return
-    fix = f"data.{name}=KEY with one of these"
+    fix = choice(f"data.{name}", present, key)
     if part == "obsm" and key in store.keys("obs"):
         fix = f"obs has a column {key!r}: adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
     older = [each for each in CELLRANK_1 if each in present]
     if name == "fate_prob_key" and older:
-        fix = f"data.fate_prob_key={older[0]}, which is CellRank 1's"
+        fix = f"{setting('data.fate_prob_key', older[0])}, which is CellRank 1's"
     raise DataError(
         f"{part}[{key!r}] is absent",
         where=f"{store.source}: {part}",
@@ -122,6 +132,15 @@ def _fate_names(store: Store, fates: Any, data: DataConfig) -> tuple[tuple[str, 
     if key in store.keys("uns"):
         found.append((f"uns[{key!r}]", tuple(str(name) for name in np.ravel(store.value("uns", key)))))
     return tuple(found)
+
+
+def _noted_fates(store: Store) -> tuple[tuple[str, ...], str] | None:
+    if NOTED not in store.keys("uns"):
+        return None
+    noted = store.value("uns", NOTED)
+    if not isinstance(noted, Mapping) or not {NOTED_FATES, NOTED_CONTRAST} <= set(noted):
+        return None
+    return tuple(str(fate) for fate in np.ravel(noted[NOTED_FATES])), str(noted[NOTED_CONTRAST])
 
 
 def _terminal_states(store: Store, data: DataConfig) -> tuple[pd.Categorical | None, str]:

@@ -41,8 +41,8 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
     guides_of_gene = np.bincount(screen.guide_gene, minlength=screen.L)
     cells_of_gene = screen.gene_cells()
     notes, warnings = list(account.notes), list(account.warnings)
-    notes += _notes(screen, account, table)
-    warnings += _warnings(account)
+    notes += _notes(screen, account)
+    warnings += _warnings(screen, account, table)
     return {
         "source": account.raw.source,
         "guide_map": account.raw.guide_map.source,
@@ -153,7 +153,7 @@ def _cells_by_day_and_rep(screen: Screen) -> NDArray[np.int64]:
     return flat.reshape(screen.D, screen.R)
 
 
-def _notes(screen: Screen, account: Account, table: NDArray[np.int64]) -> list[str]:
+def _notes(screen: Screen, account: Account) -> list[str]:
     notes = []
     if account.guides.missing_guides:
         notes.append(
@@ -167,31 +167,34 @@ def _notes(screen: Screen, account: Account, table: NDArray[np.int64]) -> list[s
     without = int((screen.n_guides == 0).sum())
     if without:
         notes.append(f"{without:,} cells hold no guide: they are kept, as cells without any effect")
-    if screen.R == 1:
-        notes.append("one replicate: its effect cannot be told from the days' intercepts")
-    elif screen.D > 1 and _pieces(table > 0) > 1:
-        notes.append(
-            "replicate and day are confounded (no chain of shared days links the replicates): "
-            "their effects are told apart by the priors alone"
-        )
     if screen.D == 1:
         notes.append("one day: no change over time is modelled")
     return notes
 
 
-def _warnings(account: Account) -> list[str]:
-    if not account.genes_without_cells:
-        return []
-    return [
-        f"{len(account.genes_without_cells)} genes with guide columns but no kept cell are left out: "
-        f"{some(account.genes_without_cells)}"
-    ]
+def _warnings(screen: Screen, account: Account, table: NDArray[np.int64]) -> list[str]:
+    warnings = []
+    if account.genes_without_cells:
+        warnings.append(
+            f"{len(account.genes_without_cells)} genes with guide columns but no kept cell are left out: "
+            f"{some(account.genes_without_cells)}"
+        )
+    if screen.R == 1:
+        warnings.append(
+            "one replicate: its effect cannot be told from the days' intercepts, and nothing shows whether "
+            "another would give the same"
+        )
+    elif screen.D > 1 and _pieces(table > 0) > 1:
+        warnings.append(
+            "replicate and day are confounded (no chain of shared days links the replicates): "
+            "their effects are told apart by the priors alone"
+        )
+    return warnings
 
 
 def _pieces(linked: NDArray[np.bool_]) -> int:
-    """Count the connected pieces of the graph of days and replicates that share cells."""
-    from scipy.sparse import bmat, csr_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    block = csr_matrix(linked)
-    return int(connected_components(bmat([[None, block], [block.T, None]]), directed=False)[0])
+    """Count the connected pieces of the graph of days and replicates that share cells, (D, R)."""
+    together = linked @ linked.T  # days that share a replicate
+    for _ in range(len(linked)):
+        together = together @ together
+    return len(np.unique(together, axis=0))

@@ -53,6 +53,11 @@ def read_table(path: Path, wanted: Sequence[str], what: str, key: str) -> TableR
     return TableRows(str(path), header, "lines", fields)
 
 
+def absent_table(path: Path, what: str, key: str) -> DataError:
+    """Return the error for a table that is not there."""
+    return DataError(f"{what} does not exist", where=path, fix=f"{key}=FILE.csv")
+
+
 def _decoded(path: Path, what: str, key: str) -> str:
     fix = f"{key}={path.name}"
     try:
@@ -69,7 +74,7 @@ def _decoded(path: Path, what: str, key: str) -> str:
             )
         return content.decode("utf-16" if content.startswith(UTF16) else "utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError(f"{what} does not exist", where=path, fix=f"{key}=FILE.csv") from error
+        raise absent_table(path, what, key) from error
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(
             f"{what} cannot be read",

@@ -11,6 +11,7 @@ from fatebias.data.reading.elements import numeric_column
 from fatebias.data.reading.raw import RawScreen
 from fatebias.data.synthetic import sharpness
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 # For cell_weights=entropy: every cell keeps some weight, and a day's level needs this many NTC cells.
 LEAST_CONFIDENCE = 0.01
@@ -31,9 +32,14 @@ def weight_column(raw: RawScreen, data: DataConfig) -> NDArray[np.float64]:
             found=f"{some(np.unique(weight[wrong]).tolist(), 5)}; "
             f"first cells {some(raw.cells[wrong][:5].tolist())}",
             allowed="finite numbers, zero or more",
-            fix="correct the column, or data.cell_weights=none data.weights=null for equal weights",
+            fix=_equal_weights(),
         )
     return weight
+
+
+def _equal_weights() -> str:
+    settings = f"{setting('data.cell_weights', 'none')} {setting('data.weights', None)}"
+    return f"correct the column, or {settings} for equal weights"
 
 
 def entropy_weights(p: NDArray[np.float64], day: NDArray[np.int32], slots: Slots) -> NDArray[np.float64]:
@@ -58,7 +64,7 @@ def scale_weights(weight: NDArray[np.float64], raw: RawScreen, data: DataConfig)
             "all weights are zero",
             where=raw.at("obs", data.weights or ""),
             allowed="a positive weight for some kept cells",
-            fix="correct the column, or data.cell_weights=none data.weights=null for equal weights",
+            fix=_equal_weights(),
         )
     return weight / mean
 
@@ -80,6 +86,7 @@ def commitment_column(
             f"first cells {some(raw.cells[kept][wrong][:5].tolist())}",
             allowed="a number from 0 (naive) to 1 (committed) in every cell, as CellRank's "
             "compute_lineage_priming writes it",
-            fix="correct the column, or data.commitment_key=null with calibration.commitment=entropy",
+            fix="correct the column, or "
+            f"{setting('data.commitment_key', None)} {setting('calibration.commitment', 'entropy')}",
         )
     return degree
