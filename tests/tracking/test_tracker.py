@@ -22,6 +22,7 @@ from fatebias.config import Config, TrackingConfig
 from fatebias.errors import OutputError
 from fatebias.tracking.describe import describe_run, parameters
 from fatebias.tracking.events import TrackedRun, read_run
+from fatebias.tracking.sync import SyncReport
 from tests.tracking.folders import FIGURES, FILES, begin, finished_run, started, write_loss
 
 ROOT = Path(__file__).parents[2]
@@ -148,7 +149,12 @@ def test_a_screen_that_is_refused_is_a_run_only_where_tracking_is_asked_for(
     assert (record["status"], record["why"]) == ("failed", "the guide map has no rows")
     assert (read_run(tmp_path) is not None) == is_run
     sent: list[Path] = []
-    monkeypatch.setattr("fatebias.tracking.tracker.sync_run", lambda root, _: sent.append(root) or SyncReport(None))
+
+    def imported(root: Path, _: TrackingConfig) -> SyncReport:
+        sent.append(root)
+        return SyncReport(None)
+
+    monkeypatch.setattr("fatebias.tracking.tracker.sync_run", imported)
     run.tracker.send()
     assert sent == ([tmp_path] if is_run else [])
 
@@ -258,7 +264,6 @@ from fatebias.files.record import RunRecord
 from fatebias.tracking.describe import describe_run
 from fatebias.tracking.events import read_run
 from fatebias.tracking.sync import sync_run
-from fatebias.tracking.sync import SyncReport
 from fatebias.tracking.tracker import Tracker
 for backend in ("local", "off"):
     config = Config(tracking=TrackingConfig(backend=backend))
