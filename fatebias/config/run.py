@@ -9,7 +9,7 @@ from typing import Any
 
 from fatebias.config.data import DataConfig
 from fatebias.config.values import one_of, positive, refuse, share
-from fatebias.contrasts import parse_contrasts
+from fatebias.contrasts import ALL, parse_contrasts
 
 CHECK = "check"  # reads and judges the screen, and stops
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
@@ -176,7 +176,7 @@ class DiscoveryConfig:
     anyday_correction: str = "none"
     effect_size_eps: float = 0.2
     effect_prob_large_min: float | None = None
-    contrasts: list[str] = field(default_factory=list)
+    contrasts: Any = field(default_factory=lambda: [ALL])  # a list of names; one name is a list of it
     seed: int = 1
     timeout_s: float = 3600.0
 
@@ -192,6 +192,7 @@ class DiscoveryConfig:
         one_of("discovery.fates", self.fates, ("alone", "together"))
         one_of("discovery.anyday_correction", self.anyday_correction, ("none", "bonferroni"))
         positive("discovery.effect_size_eps", self.effect_size_eps, zero=True)
+        self.contrasts = _names("discovery.contrasts", self.contrasts)
         if len(set(self.contrasts)) != len(self.contrasts):
             raise refuse("discovery.contrasts", self.contrasts, "each contrast once")
         for name in ("mash_lfsr_thresh", "lfsr_thresh", "qvalue_thresh", "effect_prob_large_min"):
@@ -225,6 +226,14 @@ class TrackingConfig:
         positive("tracking.every_s", self.every_s)
         if not self.experiment:
             raise refuse("tracking.experiment", self.experiment, "a name")
+
+
+def _names(key: str, found: object) -> list[str]:
+    """Return a list of names; one name alone is a list of one."""
+    names = [found] if isinstance(found, str) else found
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise refuse(key, found, f"{ALL}, or a list of contrasts such as [NEU] or [{ALL},MES-NEU]; [] for none")
+    return names
 
 
 def _likelihood_weight(found: object) -> float | str:

@@ -249,7 +249,7 @@ class _Run:
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
-        with self._stage("discover", key, self.paths.discovery(config.contrasts)) as entry:
+        with self._stage("discover", key, discover_stage.outputs(config, self.paths)) as entry:
             entry["summary"] = summary
             entry["report"] = discover_stage.discover(
                 config,
