@@ -14,6 +14,7 @@ from fatebias.contrasts import ALL, parse_contrasts
 CHECK = "check"  # reads and judges the screen, and stops
 STAGES = ("fit", "discover", "commitment", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
+FIGURE_FORMATS = ("png", "pdf", "svg")
 # With fewer refits the errors of a bootstrap are too rough to use.
 FEWEST_REFITS = 20
 
@@ -232,7 +233,9 @@ def _names(key: str, found: object) -> list[str]:
     """Return a list of names; one name alone is a list of one."""
     names = [found] if isinstance(found, str) else found
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise refuse(key, found, f"{ALL}, or a list of contrasts such as [NEU] or [{ALL},MES-NEU]; [] for none")
+        raise refuse(
+            key, found, f"{ALL}, or a list of contrasts such as [NEU] or [{ALL},MES-NEU]; [] for none"
+        )
     return names
 
 
@@ -264,9 +267,11 @@ class Config:
     out_dir: str | None = None
     stages: list[str] = field(default_factory=lambda: list(STAGES))
     resume: bool = True
+    plots: Any = True
 
     def __post_init__(self) -> None:
         """Check the settings of no group."""
+        self.plots = _formats(self.plots)
         self.likelihood_weight = _likelihood_weight(self.likelihood_weight)
         if not 0 <= self.seed < 2**32:
             raise refuse("seed", self.seed, "a whole number from 0 to 4294967295")
@@ -281,6 +286,16 @@ class Config:
         if len(set(self.stages)) != len(self.stages):
             raise refuse("stages", self.stages, "each stage once")
         _check_together(self)
+
+
+def _formats(found: object) -> list[str]:
+    """Return the formats of figures: true takes the default, false none."""
+    if isinstance(found, bool):
+        return ["png"] if found else []
+    formats = [found] if isinstance(found, str) else found
+    if not isinstance(formats, list) or not set(map(str, formats)) <= set(FIGURE_FORMATS):
+        raise refuse("plots", found, f"true (png), false, or a list of {', '.join(FIGURE_FORMATS)}")
+    return list(dict.fromkeys(formats))
 
 
 def weight_asked(config: Config) -> float:

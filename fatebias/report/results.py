@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fatebias import names
+from fatebias.config import DiscoveryConfig
 from fatebias.contrasts import parse_contrast
 from fatebias.errors import DataError, FatebiasError
 from fatebias.files.paths import RunPaths
-from fatebias.report.content import Array, ContrastResults, Gene, Guide
+from fatebias.report.content import Array, ContrastResults, Gene, Guide, Replicate
 from fatebias.report.run_files import RunFiles, table
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from fatebias.discovery.ranking import CallRule
+
+
+# Of two days with the same effect each is the larger one half of the time.
+CLEAR_PEAK = 0.6
 
 
 def day_labels(run: RunFiles) -> tuple[str, ...]:
@@ -78,6 +86,7 @@ def _contrast(
             best_day=np.array(
                 [names.day_number(day, labels) for day in ranked[names.BEST_DAY]], dtype=np.int64
             ),
+            peak=_peaks(calls),
             p_any=calls[names.P_ANY].to_numpy(dtype=float),
             course=tuple(map(str, calls[names.COURSE])),
             p_course=calls[names.P_COURSE].to_numpy(dtype=float),
@@ -96,6 +105,26 @@ def _contrast(
             where=paths.root,
             fix="run the discovery again: stages=[discover] resume=false",
         ) from error
+
+
+def discovery_settings(run: RunFiles) -> DiscoveryConfig:
+    """Return the settings of the discovery; those that another version had besides are left out."""
+    settings: dict[str, Any] = run.config.get("discovery", {})
+    known = {field.name for field in fields(DiscoveryConfig)}
+    return DiscoveryConfig(**{name: value for name, value in settings.items() if name in known})
+
+
+def call_rule_of(run: RunFiles) -> CallRule:
+    """Return what made a call in the run."""
+    from fatebias.discovery.engine import call_rule
+
+    return call_rule(discovery_settings(run))
+
+
+def _peaks(calls: pd.DataFrame) -> tuple[str, ...]:
+    """Return the label of each gene's peak; a flat effect has one by chance alone, which is none."""
+    clear = calls[names.P_PEAK].to_numpy(dtype=float) > CLEAR_PEAK
+    return tuple(str(day) if shown else "" for day, shown in zip(calls[names.PEAK_DAY], clear, strict=True))
 
 
 def _active(calls: pd.DataFrame) -> Iterator[set[str]]:
@@ -142,6 +171,7 @@ def all_genes(run: RunFiles, contrasts: list[ContrastResults]) -> dict[str, Gene
         guides.setdefault(gene, []).append(guide)
     fates = _fates(run, contrasts[0].fate, n_days)
     k_hat = _k_hat(run)
+    replicates = _replicates(run, n_days)
     found = {}
     for name in contrasts[0].genes:
         entry = counted.get(name, {})
@@ -152,6 +182,8 @@ def all_genes(run: RunFiles, contrasts: list[ContrastResults]) -> dict[str, Gene
             guides=tuple(guides.get(name, ())),
             fates={fate: tuple(values[name]) for fate, values in fates.items() if name in values},
             k_hat=k_hat.get(name),
+            replicates=replicates.get(name, ()),
+            mean=_means(run, entry),
         )
     return found
 
@@ -167,6 +199,38 @@ def _guides(run: RunFiles, n_days: int) -> Iterator[tuple[str, Guide]]:
     ):
         share = None if inactive is None or np.isnan(inactive[row]) else float(inactive[row])
         yield gene, Guide(guide, int(cells), tuple(betahat[row]), tuple(se[row]), share)
+
+
+def _replicates(run: RunFiles, n_days: int) -> dict[str, tuple[Replicate, ...]]:
+    """Return what each replicate alone says of each gene."""
+    if run.replicates is None or not len(run.replicates):
+        return {}
+    betahat, se, cells = (
+        _by_day(run.replicates, prefix, n_days) for prefix in (names.BETAHAT, names.SE, names.CELLS_BY_DAY)
+    )
+    found: dict[str, list[Replicate]] = {}
+    for row, (gene, name) in enumerate(
+        zip(run.replicates[names.GENE], run.replicates[names.REPLICATE], strict=True)
+    ):
+        one = Replicate(str(name), int(cells[row].sum()), tuple(betahat[row]), tuple(se[row]))
+        found.setdefault(gene, []).append(one)
+    return {gene: tuple(each) for gene, each in found.items()}
+
+
+def _means(run: RunFiles, entry: dict[str, Any]) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Return mean fate probabilities by day with and without a guide of the gene."""
+    of_gene = entry.get("mean_probability")
+    everyone = (run.screen or {}).get("fates", {}).get("mean_probability_by_day")
+    if not of_gene or not everyone or run.screen is None:
+        return {}
+    total = np.array([sum(row.values()) for row in run.screen["cells_by_day_and_replicate"].values()])
+    held = np.array(entry["cells_by_day"], dtype=float)
+    found = {}
+    for fate, values in of_gene.items():
+        own = np.array(values, dtype=float)  # NaN on a day without cells
+        rest = total * np.array(everyone[fate], dtype=float) - np.where(held > 0, held * own, 0.0)
+        found[fate] = (tuple(own), tuple(rest / np.maximum(total - held, 1)))
+    return found
 
 
 def _fates(run: RunFiles, own: str, n_days: int) -> dict[str, dict[str, NDArray[np.float64]]]:

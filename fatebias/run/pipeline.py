@@ -281,6 +281,13 @@ class _Run:
             with contextlib.suppress(OSError):
                 set_aside(self.paths, [self.paths.report])
             log.warning("no %s, all other results are there: %s", self.paths.report.name, error)
+        try:
+            from fatebias.report.figures import write_figures
+            from fatebias.report.run_files import read_run
+
+            write_figures(read_run(self.paths.root), self.config.plots)
+        except Exception as error:  # as above
+            log.warning("not all of %s/, all other results are there: %s", self.paths.figures.name, error)
 
     def _gene_summary_hash(self) -> str:
         try:

@@ -34,6 +34,7 @@ def config(out_dir, **discovery):
         tracking=TrackingConfig(backend="off"),
         out_dir=str(out_dir),
         stages=["fit", "discover"],
+        plots=False,
     )
 
 

@@ -35,6 +35,7 @@ def config(out_dir, **more):
         "discovery": DiscoveryConfig(engine="native"),
         "tracking": TrackingConfig(backend="off"),
         "out_dir": str(out_dir),
+        "plots": False,
     } | more
     return Config(**settings)
 

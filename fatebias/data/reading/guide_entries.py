@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
@@ -9,6 +11,8 @@ from fatebias.config import DataConfig
 from fatebias.data.reading.ambient import ambient_counts
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
+
+BIN_GROWTH = 1.25  # of counts beyond the first few
 
 
 def present_entries(raw: RawScreen, data: DataConfig) -> tuple[csr_matrix, list[str]]:
@@ -29,6 +33,22 @@ def present_entries(raw: RawScreen, data: DataConfig) -> tuple[csr_matrix, list[
     return present, [
         f"the guide matrix holds counts up to {stored.max():g}; {single:.1%} of its entries are 1: {told}"
     ]
+
+
+def guide_counts(matrix: csr_matrix, threshold: float | None) -> dict[str, Any] | None:
+    """Return how many entries hold each count, and the threshold above which a guide is present.
+
+    Small counts by themselves, then in bins that grow by a quarter: ``from`` is the least count of each bin.
+    None for a matrix of 0 and 1, and for one of fractions.
+    """
+    entries = matrix.data[matrix.data > 0]
+    if not entries.size or entries.max() <= 1 or (entries != np.floor(entries)).any():
+        return None
+    edges = [1]
+    while edges[-1] <= entries.max():
+        edges.append(max(edges[-1] + 1, int(edges[-1] * BIN_GROWTH)))
+    number, _ = np.histogram(entries, bins=edges)
+    return {"threshold": float(threshold or 0), "from": edges[:-1], "entries": number.tolist()}
 
 
 def _check_entries(raw: RawScreen, data: DataConfig) -> None:
