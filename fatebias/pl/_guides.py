@@ -67,23 +67,23 @@ def guides(
     rows = np.arange(len(genes))
     ax.barh(rows, 2 * INTERVAL * se, left=own - INTERVAL * se, height=0.55, color="#d9dde2")
     ax.plot(own, rows, "|", color="#56606b", ms=9)
-    of_gene = dict(list(guides.groupby(guides[names.GENE].astype(str))))
-    for row, gene in enumerate(genes):
-        if gene not in of_gene:
-            continue
-        effect = of_gene[gene][f"{names.BETAHAT}{day[row]}"].to_numpy(dtype=float)
-        inactive = np.zeros(len(effect), dtype=bool)
-        if names.P_INACTIVE in of_gene[gene]:
-            inactive = of_gene[gene][names.P_INACTIVE].to_numpy(dtype=float) > INACTIVE
-        against = effect * own[row] < 0
-        for kind, marker, colour in ((~against, "o", DOWN), (against, "D", UP)):
-            for hollow in (False, True):
-                shown = kind & (inactive == hollow)
-                face = "white" if hollow else colour
-                ax.scatter(
-                    effect[shown], np.full(shown.sum(), row), s=18, marker=marker, facecolors=face,
-                    edgecolors=colour, linewidths=1, zorder=3,
-                )  # fmt: skip
+    place = {gene: row for row, gene in enumerate(genes)}
+    shown = guides[guides[names.GENE].astype(str).isin(place)]
+    row = np.array([place[gene] for gene in shown[names.GENE].astype(str)], dtype=np.int64)  # (guides,)
+    by_day = shown[names.day_columns(names.BETAHAT, found.n_days)].to_numpy(dtype=float)
+    effect = by_day[np.arange(len(row)), day[row]]
+    against = effect * own[row] < 0
+    inactive = np.zeros(len(row), dtype=bool)
+    if names.P_INACTIVE in shown:
+        inactive = shown[names.P_INACTIVE].to_numpy(dtype=float) > INACTIVE
+    for kind, marker, colour in ((~against, "o", DOWN), (against, "D", UP)):
+        for hollow in (False, True):
+            drawn = kind & (inactive == hollow)
+            face = "white" if hollow else colour
+            ax.scatter(
+                effect[drawn], row[drawn], s=18, marker=marker, facecolors=face, edgecolors=colour,
+                linewidths=1, zorder=3,
+            )  # fmt: skip
     ax.use_sticky_edges = False  # bars that touch the edge look cut
     ax.autoscale_view()
     ax.set_yticks(rows, [literal(gene) for gene in genes], fontsize=7)

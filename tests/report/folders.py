@@ -59,7 +59,8 @@ def write_run(
             "guides": guides_per_gene * len(genes),
         },
         "diagnostics": {"k_hat": [0.9, *[0.2] * (len(genes) - 1)], "k_hat_max": 0.9, "loss_drift": 0.01},
-        "warnings": list(warnings), "notes": [], "baseline": "ntc", "likelihood_weight": weight, "suggested_weight": suggested,
+        "warnings": list(warnings), "notes": [], "baseline": "ntc", "likelihood_weight": weight,
+        "suggested_weight": suggested,
         "settings": settings,
     }  # fmt: skip
     controls = {

@@ -17,7 +17,7 @@ ALL = [
 
 @pytest.mark.slow
 def test_each_figure_is_there_and_those_of_an_earlier_run_are_not(tmp_path):
-    folder = write_run(tmp_path, genes="ABCD", days=("d0", "d2"))
+    folder = write_run(tmp_path, genes=list("ABCD"), days=("d0", "d2"))
     run = read_run(folder)
     own = folder / "figures" / "panel_of_mine.png"
     for name in ("gene_09_OLD.pdf", "panel_of_mine.png"):
