@@ -195,8 +195,8 @@ def test_a_value_of_the_wrong_kind_is_shown_with_what_is_right(fitted):
         fb.discover(fitted, mash_lfsr_thresh="high")
     with pytest.raises(ConfigError, match="found: 1.5\n  allowed: a whole number$"):
         fb.discover(fitted, seed=1.5)
-    with pytest.raises(ConfigError, match="discovery has a value of the wrong kind") as refused:
-        fb.discover(fitted, command=[["Rscript"]])
+    with pytest.raises(ConfigError, match="calibration has a value of the wrong kind") as refused:
+        make_config(calibration={"spike_in_sizes": [["0.1"]]})
     assert len(str(refused.value)) < 300  # of a whole group not all settings are listed
 
 
