@@ -124,7 +124,7 @@ class FitResult:
         """
         paths = prepare_out_dir(Path(folder))
         set_aside(paths, [getattr(paths, each.name) for each in OUTPUTS if each.stage not in ("", "fit")])
-        set_aside(paths, [paths.contrasts, paths.report])
+        set_aside(paths, [paths.contrasts, paths.report, paths.figures])
         record = RunRecord(paths)
         record.content["stages"] = {}
         record.start(command=["fatebias.fit"], seed=self.config.seed)

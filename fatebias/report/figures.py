@@ -37,23 +37,24 @@ KINDS = (
 
 
 def write_figures(run: RunFiles, formats: Sequence[str]) -> list[Path]:
-    """Write the figures that the run's files allow, and return their paths; those of an earlier run go.
+    """Write the figures that the run's files allow, and return their paths.
 
-    A figure is drawn once for all formats; without formats the folder is cleared.
+    Those of an earlier run go first; other files in the folder stay. A figure is drawn once for all formats.
     """
     folder = run.paths.figures
+    ours = re.compile(rf"({'|'.join(KINDS)})(_.*)?\.({'|'.join(FORMATS)})")
+    for path in folder.glob("*"):
+        if ours.fullmatch(path.name):
+            path.unlink()
+    if not formats:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, draw in _figures(run) if formats else ():
+    for name, draw in _figures(run):
         figure = draw()
         for each in formats:
-            folder.mkdir(parents=True, exist_ok=True)
             save_figure(figure, folder / f"{name}.{each}")
             written.append(folder / f"{name}.{each}")
-    for path in folder.glob("*"):
-        if path not in written and re.fullmatch(
-            rf"({'|'.join(KINDS)})(_.*)?\.({'|'.join(FORMATS)})", path.name
-        ):
-            path.unlink()
     return written
 
 

@@ -146,8 +146,9 @@ def loss_verdict(run: RunFiles) -> str | None:
         error = figures.get("loss_drift_error")
         spread = "" if error is None else f" \N{PLUS-MINUS SIGN} {plain(float(error), 2)}"
         told.append(
-            f"in their last quarter the mean loss was {plain(float(drift), 2)}{spread} nats below that of "
-            f"the quarter before (settled: less than {SETTLED_NATS:g}, or than three standard errors)"
+            f"in their last quarter the mean loss was {plain(abs(float(drift)), 2)}{spread} nats "
+            f"{'below' if drift > 0 else 'above'} that of the quarter before (settled: less than "
+            f"{SETTLED_NATS:g} below, or than three standard errors)"
         )
     if (gradient := figures.get("laplace_gradient_norm")) is not None:
         told.append(f"gradient at the mode {plain(float(gradient), 2)}")

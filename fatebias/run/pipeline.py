@@ -269,9 +269,9 @@ class _Run:
         return ", ".join(parts)
 
     def _report(self) -> None:
-        """Write the report, without hits set that of an earlier run aside; its failure costs nothing else."""
+        """Write report and figures, or set those of an earlier run aside; failures cost nothing else."""
         if not self._noted("discover"):
-            set_aside(self.paths, [self.paths.report])
+            set_aside(self.paths, [self.paths.report, self.paths.figures])
             return
         try:
             from fatebias.report.page import write_report

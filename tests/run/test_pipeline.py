@@ -400,6 +400,26 @@ def test_a_report_that_fails_costs_nothing_else(finished, tmp_path, monkeypatch,
     assert told.getMessage() == "no report.html, all other results are there: no such axis"
 
 
+def test_figures_are_drawn_in_the_formats_asked_for_and_their_failure_costs_nothing_else(
+    finished, tmp_path, monkeypatch, caplog
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    asked = []
+
+    def draw(run, formats):
+        asked.append((run.paths.root, formats))
+        raise ValueError("no such axis")
+
+    monkeypatch.setattr("fatebias.report.figures.write_figures", draw)
+    pipeline.run(config(folder, plots=["svg", "pdf"]))
+    assert asked == [(folder, ["svg", "pdf"])]
+    assert record(folder)["status"] == "done"
+    assert (folder / "report.html").exists()
+    assert "not all of figures/, all other results are there: no such axis" in caplog.text
+    assert "fit: inputs and settings unchanged" in caplog.text  # pictures make no stage be done again
+
+
 def test_without_hits_an_earlier_report_is_set_aside(tmp_path):
     (tmp_path / "report.html").write_text("of an earlier fit")
     pipeline.run(config(tmp_path, stages=["fit"]))
