@@ -12,13 +12,13 @@ from fatebias.report.advice import what_next
 from fatebias.report.cards import cards_json
 from fatebias.report.command import again
 from fatebias.report.content import Page, Table
+from fatebias.report.genes import all_genes
 from fatebias.report.hits import rows
 from fatebias.report.judged import calibration, convergence
 from fatebias.report.methods import methods
 from fatebias.report.overview import overview
 from fatebias.report.results import (
     all_contrasts,
-    all_genes,
     call_rule_of,
     day_labels,
     discovery_settings,

@@ -10,7 +10,8 @@ from fatebias.files.outputs import OUTPUTS
 from fatebias.files.paths import RunPaths
 from fatebias.report.advice import what_next
 from fatebias.report.content import ContrastResults
-from fatebias.report.results import all_contrasts, all_genes, day_labels
+from fatebias.report.genes import all_genes
+from fatebias.report.results import all_contrasts, day_labels
 from fatebias.report.run_files import RunFiles, read_run
 from fatebias.report.text import count, expected
 from fatebias.report.verdict import far, sentence

@@ -14,10 +14,11 @@ from fatebias.report import text
 from fatebias.report.advice import what_next
 from fatebias.report.cards import cards_json
 from fatebias.report.command import again, changed, discover_again
+from fatebias.report.genes import all_genes
 from fatebias.report.hits import rows
 from fatebias.report.methods import methods
 from fatebias.report.page import page_of
-from fatebias.report.results import all_contrasts, all_genes, day_labels
+from fatebias.report.results import all_contrasts, day_labels
 from fatebias.report.run_files import read_run
 from fatebias.report.verdict import calls_table, facts, sentence
 from tests.report.folders import HOSTILE, change, write_run
