@@ -28,11 +28,12 @@ NOT_IN_KEY = (
     "inference.checkpoint_every_s",
     "inference.progress",
     "out_dir",
+    "plots",
     "resume",
     "stages",
     "tracking",
 )
-NOT_IN_NAME = ("inference.progress", "out_dir", "resume", "stages", "tracking", "launcher", "hydra")
+NOT_IN_NAME = ("inference.progress", "out_dir", "plots", "resume", "stages", "tracking", "launcher", "hydra")
 LONGEST_NAME = 250  # MLflow's column
 PACKAGE = Path(__file__).resolve().parents[1]
 SLURM = ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID")

@@ -37,6 +37,9 @@ def closing(folder):
 
 def test_hits_of_each_fate_are_listed_and_the_false_ones_counted(tmp_path):
     folder = write_run(tmp_path, weight=1.0)
+    further = pd.read_csv(folder / "contrasts" / "NEU" / "hits_ranked.csv")
+    further.loc[2, "lfsr_d0"] = 0.04
+    further.to_csv(folder / "contrasts" / "NEU" / "hits_ranked.csv", index=False)
     found = closing(folder)
     assert found[0].startswith("3 of 6 genes move cells between EC and MES")
     first, second = (
