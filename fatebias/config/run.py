@@ -267,7 +267,7 @@ class Config:
     out_dir: str | None = None
     stages: list[str] = field(default_factory=lambda: list(STAGES))
     resume: bool = True
-    plots: Any = True
+    plots: Any = True  # [png]; formats of figures/
 
     def __post_init__(self) -> None:
         """Check the settings of no group."""
