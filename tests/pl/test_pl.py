@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
 from fatebias import pl
 from fatebias.discovery.ranking import CallRule
 from fatebias.pl._composition import CORNERS, compositions, in_triangle
+from fatebias.pl._ranking import DOWN
 from fatebias.pl.save import FORMATS, save_figure, save_png
 
 TABLE = pd.DataFrame(
@@ -180,6 +182,7 @@ def test_guides_against_their_gene_and_those_that_do_nothing_are_marked():
     marks = [(c.get_offsets().tolist(), len(c.get_facecolors()) and c.get_facecolors()[0, :3].tolist())
              for c in ax.collections if len(c.get_offsets())]  # fmt: skip
     assert [at for at, _ in marks] == [[[0.9, 1.0]], [[-0.2, 1.0]]]  # B's surest day is d1
+    assert marks[0][1] == list(to_rgb(DOWN))  # with its gene
     assert marks[1][1] == [1.0, 1.0, 1.0]  # probably does nothing: hollow
     bars = [patch.get_x() + patch.get_width() / 2 for patch in ax.patches]
     np.testing.assert_allclose(bars, [-1.0, 0.8])
