@@ -1,4 +1,4 @@
-"""Contrasts between fates by name: a fate against the reference, or one against another."""
+"""Contrasts between fates by name: a fate against the reference, or one against another; ``all`` of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from fatebias.errors import ConfigError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+ALL = "all"  # each fate against the reference, but for the screen's own contrast
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,11 @@ def parse_contrast(word: str, fates: Sequence[str], reference: str) -> Contrast:
 
 
 def parse_contrasts(words: Sequence[str], fates: Sequence[str], reference: str, own: str) -> list[Contrast]:
-    """Return several contrasts; raises ConfigError for one named twice and for the screen's `own`."""
-    found = [parse_contrast(word, fates, reference) for word in words]
+    """Return the contrasts besides the screen's `own`, those that ``all`` stands for first.
+
+    Raises ConfigError for one named twice and for the screen's own.
+    """
+    found = [parse_contrast(word, fates, reference) for word in words if word != ALL]
     seen = {(own, reference): "the screen's own contrast, whose files are in out_dir itself"}
     for contrast in found:
         pair = (contrast.fate, contrast.against)
@@ -63,4 +69,7 @@ def parse_contrasts(words: Sequence[str], fates: Sequence[str], reference: str, 
                 f"this is {seen[pair]}", where="discovery.contrasts", found=contrast.name, fix="leave it out"
             )
         seen[pair] = f"the same as {contrast.name}"
-    return found
+    if ALL not in words:
+        return found
+    left = [fate for fate in fates if fate != reference and (fate, reference) not in seen]
+    return [Contrast(fate, fate, reference) for fate in left] + found

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fatebias.config import Config, DataConfig, DiscoveryConfig
-from fatebias.contrasts import parse_contrast
+from fatebias.contrasts import parse_contrast, parse_contrasts
 from fatebias.errors import ConfigError
 from fatebias.estimates.estimates import GeneEstimates
 
@@ -56,6 +56,31 @@ def test_contrasts_are_checked_with_the_config():
 def test_no_contrast_twice(words, message):
     with pytest.raises(ConfigError, match=message):
         Config(discovery=DiscoveryConfig(contrasts=words))
+
+
+def test_all_stands_for_each_fate_that_is_not_named_otherwise():
+    fates = (*FATES, "HSC")
+    for words, expected in (
+        (["all"], ["NEU", "HSC"]),
+        (["all", "MES-NEU"], ["NEU", "HSC", "MES-NEU"]),
+        (["HSC", "all"], ["NEU", "HSC"]),
+        (["NEU-EC", "all"], ["HSC", "NEU-EC"]),
+        ([], []),
+    ):
+        assert [each.name for each in parse_contrasts(words, fates, "EC", "MES")] == expected
+    assert parse_contrasts(["all"], ("EC", "MES"), "EC", "MES") == []
+
+
+@pytest.mark.parametrize(("given", "kept"), [("all", ["all"]), ("NEU", ["NEU"]), ([], []), (["A"], ["A"])])
+def test_contrasts_are_a_list_or_one_name(given, kept):
+    assert DiscoveryConfig(contrasts=given).contrasts == kept
+    assert DiscoveryConfig().contrasts == ["all"]
+
+
+@pytest.mark.parametrize("given", [None, 3, True, ["NEU", 2], {"NEU": 1}])
+def test_contrasts_of_another_kind_are_refused(given):
+    with pytest.raises(ConfigError, match=r"discovery.contrasts[\s\S]*all, or a list of contrasts"):
+        DiscoveryConfig(contrasts=given)
 
 
 def test_a_contrast_has_the_variance_of_a_difference():

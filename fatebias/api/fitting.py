@@ -36,6 +36,7 @@ NOT_HERE = {
     "out_dir": "save the fit: fit.save(folder)",
     "stages": "call fatebias.fit, then fatebias.discover",
     "resume": "save the fit, and load it: fatebias.load(folder)",
+    "plots": "draw them: fatebias.pl, such as fatebias.pl.hits(hits)",
     "tracking": "runs of the command line are tracked: fatebias tracking=local",
 }
 # Pyro's parameters and the random state belong to the process: a second thread waits for its turn.
@@ -112,6 +113,7 @@ def fit_with(
     import numpy as np
     import pandas as pd
 
+    from fatebias.estimates.by_replicate import replicate_effects
     from fatebias.estimates.covariate_effects import covariate_effects, covariate_line
     from fatebias.estimates.days import gene_days
     from fatebias.estimates.from_fit import gene_estimates
@@ -119,7 +121,8 @@ def fit_with(
     from fatebias.estimates.marginal import marginal_effects, marginal_table
     from fatebias.estimates.tables import gene_table, guide_table, posterior_arrays
     from fatebias.inference.fit import choose_device, fit_screen
-    from fatebias.inference.posterior import posterior_moments
+    from fatebias.inference.posterior import flat_means, posterior_moments
+    from fatebias.model.design_matrix import design_of
 
     choose_device(config.device)  # one that is absent is refused before anything is computed
     begun = time.perf_counter()
@@ -144,10 +147,12 @@ def fit_with(
         log.info("%s", covariate_line(covariates, screen.contrast))
     notes = (*suggested.notes, *estimates.notes, *([] if lacking is None else [lacking]))
     trace = fitted.trace
+    design = design_of(screen, config.model)
     return FitResult(
         effects=gene_table(own.betahat, own.se, screen.gene_names),
         guides=guide_table(posterior, screen, estimates.guides),
         marginal=marginal_table(marginal_effects(screen, config, posterior, estimates), screen),
+        replicates=replicate_effects(design, flat_means(posterior, design), weight, own.betahat, screen),
         estimates=estimates,
         posterior=posterior,
         likelihood_weight=weight,

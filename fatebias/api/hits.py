@@ -40,7 +40,7 @@ class Hits:
     rule
         What makes a call.
     further
-        Hits of further contrasts by name.
+        Hits of further contrasts by name; by default of each other fate against the reference.
     """
 
     table: pd.DataFrame

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fatebias.inference.posterior import Posterior
 
 # Settings that say where and how a run is done, not what is fitted.
-NOT_OF_THE_FIT = ("tracking", "out_dir", "stages", "resume")
+NOT_OF_THE_FIT = ("tracking", "out_dir", "stages", "resume", "plots")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class FitResult:
         Each gene's effect as a change of the fates' probabilities (0.05 is five points of a hundred),
         averaged over the cells that do not carry it: ``gene, ame_d*, ame_se_d*``, then those of the other
         fates.
+    replicates
+        Each replicate's own estimate of each gene's effects, with its error by the labels alone and its
+        cells: ``gene, replicate, betahat_d*, se_d*, cells_d*``; empty with one replicate.
     estimates
         All fates and the covariance of errors, from which any contrast follows.
     posterior
@@ -74,6 +77,7 @@ class FitResult:
     effects: pd.DataFrame
     guides: pd.DataFrame
     marginal: pd.DataFrame
+    replicates: pd.DataFrame
     estimates: GeneEstimates
     posterior: Posterior
     likelihood_weight: float
@@ -120,7 +124,7 @@ class FitResult:
         """
         paths = prepare_out_dir(Path(folder))
         set_aside(paths, [getattr(paths, each.name) for each in OUTPUTS if each.stage not in ("", "fit")])
-        set_aside(paths, [paths.contrasts, paths.report])
+        set_aside(paths, [paths.contrasts, paths.report, paths.figures])
         record = RunRecord(paths)
         record.content["stages"] = {}
         record.start(command=["fatebias.fit"], seed=self.config.seed)
@@ -145,6 +149,7 @@ class FitResult:
             "day_weights": self.weight["by_day"],
             "calibration": self.weight["summary"],
             "notes": list(self.notes),
+            "baseline": self.estimates.baseline,
             **({"covariates": self.covariates} if self.covariates else {}),
             "se": self.config.export.se,
             "n_steps": len(self.loss),
@@ -171,6 +176,7 @@ def write_fit(result: FitResult, paths: RunPaths) -> None:
         (paths.guide_summary, result.guides),
         (paths.gene_summary, result.effects),
         (paths.marginal_effects, result.marginal),
+        (paths.replicate_effects, result.replicates),
     ):
         with atomic_path(path) as draft:
             table.to_csv(draft, index=False)
@@ -223,6 +229,7 @@ def load(folder: str | Path) -> FitResult:
         effects=read_table(paths.gene_summary),
         guides=read_table(paths.guide_summary),
         marginal=read_table(paths.marginal_effects),
+        replicates=read_table(paths.replicate_effects) if paths.replicate_effects.is_file() else _none(),
         estimates=read_fit(paths.posterior, "fatebias.load").estimates,
         posterior=read_posterior(paths.posterior),
         likelihood_weight=float(entry["likelihood_weight"]),
@@ -237,6 +244,13 @@ def load(folder: str | Path) -> FitResult:
         seconds=entry["parts"],
         arrays=kept,
     )
+
+
+def _none() -> pd.DataFrame:
+    """Return no replicates, as of a fit by an earlier version."""
+    import pandas as pd
+
+    return pd.DataFrame(columns=[names.GENE, names.REPLICATE])
 
 
 def settings_of_fit(config: Config) -> dict[str, Any]:

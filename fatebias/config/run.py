@@ -9,12 +9,13 @@ from typing import Any
 
 from fatebias.config.data import DataConfig
 from fatebias.config.values import one_of, positive, refuse, share
-from fatebias.contrasts import parse_contrasts
+from fatebias.contrasts import ALL, parse_contrasts
 
 CHECK = "check"  # reads and judges the screen, and stops
 FIT = "fit"  # alone of all stages it needs nothing but the screen
 STAGES = (FIT, "discover", "commitment", "controls", "spike_in", "heldout", "resample")
 AUTO = "auto"
+FIGURE_FORMATS = ("png", "pdf", "svg")
 # With fewer refits the errors of a bootstrap are too rough to use.
 FEWEST_REFITS = 20
 
@@ -177,7 +178,7 @@ class DiscoveryConfig:
     anyday_correction: str = "none"
     effect_size_eps: float = 0.2
     effect_prob_large_min: float | None = None
-    contrasts: list[str] = field(default_factory=list)
+    contrasts: Any = field(default_factory=lambda: [ALL])  # a list of names; one name is a list of it
     seed: int = 1
     timeout_s: float = 3600.0
 
@@ -193,6 +194,7 @@ class DiscoveryConfig:
         one_of("discovery.fates", self.fates, ("alone", "together"))
         one_of("discovery.anyday_correction", self.anyday_correction, ("none", "bonferroni"))
         positive("discovery.effect_size_eps", self.effect_size_eps, zero=True)
+        self.contrasts = _names("discovery.contrasts", self.contrasts)
         if len(set(self.contrasts)) != len(self.contrasts):
             raise refuse("discovery.contrasts", self.contrasts, "each contrast once")
         for name in ("mash_lfsr_thresh", "lfsr_thresh", "qvalue_thresh", "effect_prob_large_min"):
@@ -228,6 +230,16 @@ class TrackingConfig:
             raise refuse("tracking.experiment", self.experiment, "a name")
 
 
+def _names(key: str, found: object) -> list[str]:
+    """Return a list of names; one name alone is a list of one."""
+    names = [found] if isinstance(found, str) else found
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise refuse(
+            key, found, f"{ALL}, or a list of contrasts such as [NEU] or [{ALL},MES-NEU]; [] for none"
+        )
+    return names
+
+
 def _likelihood_weight(found: object) -> float | str:
     """Return a number as a float, so that 1 and 1.0 are the same run."""
     if found == AUTO:
@@ -256,9 +268,11 @@ class Config:
     out_dir: str | None = None
     stages: list[str] = field(default_factory=lambda: list(STAGES))
     resume: bool = True
+    plots: Any = True  # [png]; formats of figures/
 
     def __post_init__(self) -> None:
         """Check the settings of no group."""
+        self.plots = _formats(self.plots)
         self.likelihood_weight = _likelihood_weight(self.likelihood_weight)
         if not 0 <= self.seed < 2**32:
             raise refuse("seed", self.seed, "a whole number from 0 to 4294967295")
@@ -273,6 +287,16 @@ class Config:
         if len(set(self.stages)) != len(self.stages):
             raise refuse("stages", self.stages, "each stage once")
         _check_together(self)
+
+
+def _formats(found: object) -> list[str]:
+    """Return the formats of figures: true takes the default, false none."""
+    if isinstance(found, bool):
+        return ["png"] if found else []
+    formats = [found] if isinstance(found, str) else found
+    if not isinstance(formats, list) or not set(map(str, formats)) <= set(FIGURE_FORMATS):
+        raise refuse("plots", found, f"true (png), false, or a list of {', '.join(FIGURE_FORMATS)}")
+    return list(dict.fromkeys(formats))
 
 
 def weight_asked(config: Config) -> float:

@@ -26,7 +26,8 @@ GENES_AT_ONCE = 500
 ON = 0.5
 # Sizes closer than this share of the larger are the same: days that a pattern makes equal differ by rounding.
 TIED = 1e-6
-COURSES = ("persistent", "early", "late", "transient", "reversing")
+REVERSING = "reversing"
+COURSES = ("persistent", "early", "late", "transient", REVERSING)
 
 
 def large(joint: JointPosterior, eps: float) -> Array:
@@ -126,13 +127,16 @@ def _of_draws(draws: Array, sure: float, unseen: NDArray[np.bool_], labels: Sequ
     plus, minus = (draws > 0).astype(np.float32), (draws < 0).astype(np.float32)
     opposite = np.einsum("sld,sle->lde", plus, minus) / len(draws)
     opposite = opposite + np.swapaxes(opposite, 1, 2)  # (L, D, D)
+    p_flip = opposite.max(axis=(1, 2))
+    flips = p_flip > sure  # a sign change makes a gene reversing where it is called, and only there
+    steady = share[:-1].argmax(axis=0)
     return {
         names.PEAK_DAY: peak.argmax(axis=0),
         names.P_PEAK: np.where(some, peak.max(axis=0), 0.0),
-        names.COURSE: np.array(COURSES, dtype=object)[share.argmax(axis=0)],
-        names.P_COURSE: np.where(some, share.max(axis=0), 0.0),
+        names.COURSE: np.array(COURSES, dtype=object)[np.where(flips, COURSES.index(REVERSING), steady)],
+        names.P_COURSE: np.where(flips, p_flip, np.where(some, share[:-1].max(axis=0), 0.0)),
         names.FLIP_DAYS: np.array([_pairs(each, sure, labels) for each in opposite], dtype=object),
-        names.P_FLIP: opposite.max(axis=(1, 2)),
+        names.P_FLIP: p_flip,
     }
 
 

@@ -28,6 +28,7 @@ class Baseline:
     covariance: Array  # (L, F*, D, F*, D)
     level: Array  # (F*, D) that was taken from the effects
     notes: tuple[str, ...] = ()
+    against_genes: bool = False  # the average gene, not cells with NTC guides
 
 
 def choose_baseline(theta: Array, covariance: Array, asked: str, n_ntc: int) -> Baseline:
@@ -64,7 +65,7 @@ def choose_baseline(theta: Array, covariance: Array, asked: str, n_ntc: int) -> 
         f"effects are against the average of the {like_most.sum()} of {len(theta)} genes that differ least, "
         f"not against NTC cells: {why}"
     )
-    return Baseline(theta - average, centred.reshape(shape), average, (note,))
+    return Baseline(theta - average, centred.reshape(shape), average, (note,), against_genes=True)
 
 
 def _centred(

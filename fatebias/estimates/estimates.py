@@ -5,6 +5,7 @@ Nothing here needs torch, so that discovery can run from the files of a fit alon
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ from fatebias.mash.effect_likelihood import EffectLikelihood, Rows
 Array = NDArray[np.float64]
 
 FLIP_DRAWS = 1000
+# What effects are counted from, as run.json has it.
+NTC_CELLS, AVERAGE_GENE = "ntc", "genes"
+UNREADABLE = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile)  # what a damaged file raises
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class GeneEstimates:
     diagnostics: dict[str, Any] = field(default_factory=dict)  # of their own fit, where they have one
     warnings: tuple[str, ...] = ()  # what these figures say against it
     days: Days | None = None  # their labels, and on which of them each gene has cells
+    baseline: str = NTC_CELLS  # what effects are counted from
 
     @property
     def flip(self) -> Array:
@@ -79,6 +84,7 @@ class GeneEstimates:
             self.notes,
             likelihood=None if self.likelihood is None else self.likelihood.at(genes),
             days=None if self.days is None else self.days.at(genes),
+            baseline=self.baseline,
         )
 
     def contrast(self, weights: Array) -> ContrastEstimates:
@@ -145,6 +151,16 @@ def _days(arrays: Mapping[str, Array]) -> Days:
     return Days(labels, arrays["gene_cells"].astype(np.int64), int(arrays["min_cells"]))
 
 
+def saved_fates(path: Path) -> tuple[tuple[str, ...], str] | None:
+    """Return the fates of ``posterior.npz``, the reference first, and the screen's contrast; None without."""
+    try:
+        with np.load(path) as arrays:
+            fates = (str(arrays["reference_fate"]), *arrays["effect_fates"].tolist())
+            return fates, str(arrays["contrast"])
+    except UNREADABLE:
+        return None
+
+
 def read_fit(path: Path, because: str) -> SavedFit:
     """Return what ``posterior.npz`` keeps of a fit; ``because`` says in the message what needs it.
 
@@ -164,7 +180,7 @@ def read_fit(path: Path, because: str) -> SavedFit:
                 str(arrays["contrast"]),
                 tuple(arrays["gene_names"].tolist()),
             )
-    except (OSError, KeyError, ValueError) as error:
+    except UNREADABLE as error:
         raise DiscoveryError(
             f"{because} needs the errors of the fit",
             where=path,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fatebias.config import AUTO, Config, weight_asked
 from fatebias.data.screen import Screen
 from fatebias.estimates.baseline import choose_baseline
-from fatebias.estimates.estimates import ContrastEstimates, GeneEstimates
+from fatebias.estimates.estimates import AVERAGE_GENE, NTC_CELLS, ContrastEstimates, GeneEstimates
 from fatebias.estimates.few_clusters import robust_theta
 from fatebias.estimates.guide_mixture import fit_guide_mixture
 from fatebias.estimates.sandwich import BROAD_ROUNDS, FEWEST_CLUSTERS, fit_broad, linearise
@@ -94,14 +94,16 @@ def _of_broad_fit(
         covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()[np.ix_(places, places)]
     theta, n_ntc = fit.mean[design.theta_index], len(screen.ntc_guide_names)
     base = choose_baseline(theta, covariance, cfg.export.baseline, n_ntc)
+    baseline = AVERAGE_GENE if base.against_genes else NTC_CELLS
     if cfg.export.guides == "normal":
-        return GeneEstimates(base.mean, base.covariance, notes=base.notes)
+        return GeneEstimates(base.mean, base.covariance, notes=base.notes, baseline=baseline)
     found = fit_guide_mixture(design, fit.mean, base, weight, spread)
     alone = [ONE_GUIDE] if _one_guide_each(design) else []
     notes = (*base.notes, *alone, *found.notes(screen.fates[1:]))
     return GeneEstimates(
-        found.mean, found.covariance, notes=notes, guides=found.guides, likelihood=found.likelihood
-    )
+        found.mean, found.covariance, notes=notes, guides=found.guides, likelihood=found.likelihood,
+        baseline=baseline,
+    )  # fmt: skip
 
 
 def _one_guide_each(design: DesignMatrix) -> bool:

@@ -28,6 +28,7 @@ OUTPUTS: tuple[Output, ...] = (
     Output("gene_summary", "gene_summary_for_mash.csv", "fit", "daywise effects and standard errors"),
     Output("guide_summary", "guide_summary.csv", "fit", "the same for each CRISPR guide"),
     Output("marginal_effects", "marginal_effects.csv", "fit", "effects in probability, averaged over cells"),
+    Output("replicate_effects", "replicate_effects.csv", "fit", "effects by replicate", closing=False),
     Output("posterior", "posterior.npz", "fit", "effects on all fates, with their covariance"),
     Output("days", "days.csv", "fit", "which column is which day", closing=False),
     Output("calibration", "calibration.json", "fit", "likelihood weight that the data suggest"),

@@ -45,6 +45,11 @@ class RunPaths:
         return RunPaths(self.contrasts / name.replace("/", "_"))
 
     @property
+    def figures(self) -> Path:
+        """Folder of figures for a paper."""
+        return self.root / "figures"
+
+    @property
     def superseded(self) -> Path:
         """Where results of an earlier fit are moved to."""
         return self.root / "superseded"

@@ -11,16 +11,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fatebias.pl._composition import composition
     from fatebias.pl._controls import controls
     from fatebias.pl._gene import gene
+    from fatebias.pl._guides import guides
     from fatebias.pl._heatmap import heatmap
     from fatebias.pl._hits import hits
     from fatebias.pl._loss import loss
     from fatebias.pl._spike_in import spike_in
     from fatebias.pl._sweep import sweep
     from fatebias.pl._volcano import volcano
+    from fatebias.pl._weight import weight
 
-__all__ = ["controls", "gene", "heatmap", "hits", "loss", "spike_in", "sweep", "volcano"]
+__all__ = [
+    "composition", "controls", "gene", "guides", "heatmap", "hits", "loss", "spike_in", "sweep", "volcano",
+    "weight",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

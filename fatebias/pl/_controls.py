@@ -36,7 +36,7 @@ def controls(z: ArrayLike, *, ax: Axes | None = None) -> Axes:
     40
     """
     import numpy as np
-    from scipy.stats import beta, norm
+    from scipy.special import betaincinv, ndtri
 
     from fatebias.pl.save import new_axes, without_frame
 
@@ -44,8 +44,8 @@ def controls(z: ArrayLike, *, ax: Axes | None = None) -> Axes:
     found = np.sort(np.asarray(z, dtype=float), axis=None)
     n = len(found)
     rank = np.arange(1, n + 1)
-    expected = norm.ppf((rank - 0.5) / n)
-    low, high = (norm.ppf(beta.ppf(at, rank, n - rank + 1)) for at in (0.025, 0.975))
+    expected = ndtri((rank - 0.5) / n)
+    low, high = (ndtri(betaincinv(rank, n - rank + 1, at)) for at in (0.025, 0.975))
     ax.fill_between(expected, low, high, color="#dddddd", lw=0, label="95 % if all is well")
     ax.plot(expected, expected, color="#888888", lw=0.8)
     ax.plot(expected, found, ".", color="#4477aa", label="pseudo-gene and day")

@@ -12,7 +12,13 @@ INTERVAL = 1.96  # SDs to either side: 95 %
 
 
 def gene(
-    hits: Any, name: str, *, guides: pd.DataFrame | None = None, ax: Axes | None = None, **keywords: Any
+    hits: Any,
+    name: str,
+    *,
+    guides: pd.DataFrame | None = None,
+    replicates: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+    **keywords: Any,
 ) -> Axes:
     """Draw a gene's effect by day, with 95 % intervals, and return the Axes.
 
@@ -25,6 +31,8 @@ def gene(
         The gene.
     guides
         ``guide_summary.csv`` or ``fit.guides``: the estimates of its guides are drawn as short lines.
+    replicates
+        ``replicate_effects.csv`` or ``fit.replicates``: each replicate's own estimate is a small triangle.
     ax
         Where to draw; a new figure by default.
     **keywords
@@ -87,7 +95,18 @@ def gene(
         of_gene = guides[guides[names.GENE].astype(str) == name]
         estimates = of_gene[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)  # (guides, D)
         for d in days:
-            ax.plot(np.full(len(estimates), d - 0.32), estimates[:, d], "_", color="#56606b", ms=8)
+            label = "guides" if d == 0 else None
+            ax.plot(
+                np.full(len(estimates), d - 0.32), estimates[:, d], "_", color="#56606b", ms=8, label=label
+            )
+    if replicates is not None:
+        of_gene = replicates[replicates[names.GENE].astype(str) == name]
+        estimates = of_gene[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)  # (R, D)
+        for d in days:
+            label = "replicates" if d == 0 else None
+            ax.plot(
+                np.full(len(estimates), d + 0.32), estimates[:, d], "<", color="#56606b", ms=3, label=label
+            )
     ax.set_xticks(days, [literal(label) for label in found.day_labels])
     ax.set(xlim=(-0.6, n_days - 0.4), ylabel=literal(found.effect_label()))
     ax.set_title(literal(name), fontsize=10, loc="left")

@@ -1,67 +1,96 @@
-"""Counts of guides, with the threshold above which one is present, and how many each cell holds."""
+"""Each CRISPR guide's own estimate around its gene's, which shows whether the guides of a hit agree."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
+    import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from numpy.typing import ArrayLike, NDArray
 
-BLUE, RED, GREY = "#4477aa", "#cc3311", "#bbbbbb"
+INTERVAL = 1.96  # SDs to either side: 95 %
+INACTIVE = 0.5  # a guide whose probability of doing nothing is above is drawn hollow
 
 
-def guides_figure(counts: ArrayLike, held: ArrayLike, threshold: float | None = None) -> Figure:
-    """Return a figure of how often each positive count (E,) occurs, and of the guides that cells (N,) hold.
+def guides(
+    hits: Any, guides: pd.DataFrame, *, top: int = 25, ax: Axes | None = None, **keywords: Any
+) -> Axes:
+    """Draw the estimate of each guide of the hits around its gene's, on the gene's surest day.
 
-    A guide is present above `threshold`, None where guides are called; over the counts is the mixture of
-    ambient ones and guides that offers a threshold, where the two part.
+    Parameters
+    ----------
+    hits
+        What `fatebias.pl.hits` takes, with ``betahat_d*``, ``se_d*`` and ``best_day``.
+    guides
+        ``guide_summary.csv`` or ``fit.guides``: ``guide``, ``gene``, ``betahat_d*``, and ``p_inactive``
+        where guides may do nothing.
+    top
+        How many genes to draw at most: the hits, or the first ten where fewer are hits.
+    ax
+        Where to draw; a new figure by default, tall enough for the genes.
+    **keywords
+        ``day_labels``, ``contrast``, ``rule``, ``rule_text`` as in `fatebias.pl.hits`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A row a gene: a bar for its own 95 % interval before days share strength, a dot for each guide with
+        the gene's direction, a diamond for one against it, hollow where the guide probably does nothing.
+
+    Raises
+    ------
+    TypeError
+        When `hits` is something else than a ranking.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from fatebias import pl
+    >>> effects = {"betahat_d0": [1.0], "se_d0": 0.2, "postmean_d0": 0.9, "lfsr_d0": 1e-6}
+    >>> table = pd.DataFrame({"gene": "PAX6", "best_day": 0, "hit_anyday": True, **effects})
+    >>> of_guides = pd.DataFrame({"guide": ["P1", "P2"], "gene": "PAX6", "betahat_d0": [1.2, -0.3]})
+    >>> ax = pl.guides(table, of_guides)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['PAX6']
     """
     import numpy as np
 
-    from fatebias.pl.save import new_figure, without_frame
+    from fatebias import names
+    from fatebias.pl._ranking import DOWN, UP, ranking
+    from fatebias.pl.save import literal, new_axes, without_frame
 
-    entries, per_cell = np.asarray(counts, dtype=np.float64), np.asarray(held, dtype=np.int64)
-    counted = entries.size > 0 and entries.max() > 1
-    figure = new_figure(9 if counted else 4.5, 3.2)
-    axes = figure.subplots(1, 2 if counted else 1, squeeze=False)[0]
-    if counted:
-        left = axes[0]
-        value, number = np.unique(entries, return_counts=True)
-        left.plot(value, number, "o", ms=3, color=GREY, label="entries")
-        if threshold is not None and threshold > 0:
-            _draw_mixture(left, value, number)
-            left.axvline(threshold + 0.5, color="black", lw=1, ls="--")
-            left.set_title(f"a guide is present above {threshold:g}")
-        left.set(xscale="log", yscale="log", xlabel="UMIs of a guide in a cell", ylabel="entries")
-        left.set_ylim(0.5, 3 * number.max())
-        left.legend(frameon=False, fontsize=8)
-    right = axes[-1]
-    cells = np.bincount(per_cell)
-    right.bar(np.arange(cells.size), cells, color=BLUE)
-    right.xaxis.get_major_locator().set_params(integer=True)
-    right.set(xlabel="guides a cell", ylabel="cells", title=f"{per_cell.mean():.2f} guides a cell")
-    for ax in axes:
-        without_frame(ax)
-    return figure
-
-
-def _draw_mixture(ax: Axes, value: NDArray[np.float64], number: NDArray[np.int64]) -> None:
-    """Draw the two parts of the mixture that a threshold is offered from."""
-    import numpy as np
-
-    from fatebias.data.reading.ambient import fit_mixture
-
-    if (value != np.floor(value)).any():  # probabilities of guides
-        return
-    parts = fit_mixture(np.repeat(value, number))
-    if parts.threshold is None:
-        return
-    every = np.unique(np.round(np.geomspace(1, value.max(), 200))).astype(np.float64)
-    for name, log_share, colour in (
-        ("ambient", parts.log_ambient(every), RED),
-        ("guides", parts.log_guide(every), BLUE),
-    ):
-        ax.plot(every, number.sum() * np.exp(log_share), lw=1.4, color=colour, label=name)
+    found = ranking(hits, "guides", **keywords).first_hits(top)
+    genes, day = found.table[names.GENE].astype(str).to_numpy(), found.best_day()
+    own, se = (found.values(prefix)[np.arange(len(genes)), day] for prefix in (names.BETAHAT, names.SE))
+    ax = new_axes(4.8, 1.5 + 0.24 * len(genes)) if ax is None else ax
+    ax.axvline(0, color="#888888", lw=0.8)
+    rows = np.arange(len(genes))
+    ax.barh(rows, 2 * INTERVAL * se, left=own - INTERVAL * se, height=0.55, color="#d9dde2")
+    ax.plot(own, rows, "|", color="#56606b", ms=9)
+    place = {gene: row for row, gene in enumerate(genes)}
+    shown = guides[guides[names.GENE].astype(str).isin(place)]
+    row = np.array([place[gene] for gene in shown[names.GENE].astype(str)], dtype=np.int64)  # (guides,)
+    by_day = shown[names.day_columns(names.BETAHAT, found.n_days)].to_numpy(dtype=float)
+    effect = by_day[np.arange(len(row)), day[row]]
+    against = effect * own[row] < 0
+    inactive = np.zeros(len(row), dtype=bool)
+    if names.P_INACTIVE in shown:
+        inactive = shown[names.P_INACTIVE].to_numpy(dtype=float) > INACTIVE
+    for kind, marker, colour in ((~against, "o", DOWN), (against, "D", UP)):
+        for hollow in (False, True):
+            drawn = kind & (inactive == hollow)
+            face = "white" if hollow else colour
+            ax.scatter(
+                effect[drawn], row[drawn], s=18, marker=marker, facecolors=face, edgecolors=colour,
+                linewidths=1, zorder=3,
+            )  # fmt: skip
+    ax.use_sticky_edges = False  # bars that touch the edge look cut
+    ax.autoscale_view()
+    ax.set_yticks(rows, [literal(gene) for gene in genes], fontsize=7)
+    ax.set(ylim=(len(genes) - 0.4, -0.6), xlabel=literal(found.effect_label()))
+    ax.set_title(
+        "bar: the gene, 95 %; dots: its guides; diamond: other direction;\nhollow: probably does nothing",
+        fontsize=8, loc="left",
+    )  # fmt: skip
+    without_frame(ax)
+    return ax

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FEWEST_GENES, MOST_GENES = 10, 60
+MOST_GENES = 60
 FULL_COLOUR = 0.95  # this share of the effects has a paler colour than the fullest
 
 
-def heatmap(hits: Any, *, ax: Axes | None = None, top: int = MOST_GENES, **keywords: Any) -> Axes:
+def heatmap(
+    hits: Any,
+    *,
+    ax: Axes | None = None,
+    top: int = MOST_GENES,
+    genes: Sequence[str] | None = None,
+    limit: float | None = None,
+    bar: bool = True,
+    **keywords: Any,
+) -> Axes:
     """Draw the effects of the hits by day, genes from top to bottom, and return the Axes.
 
     Parameters
@@ -22,6 +32,12 @@ def heatmap(hits: Any, *, ax: Axes | None = None, top: int = MOST_GENES, **keywo
         Where to draw; a new figure by default, tall enough for the genes.
     top
         How many genes to draw at most: the hits, or the first ten where fewer are hits.
+    genes
+        These genes in this order, in place of the hits: to set several contrasts side by side.
+    limit
+        Effect in logits at which the colour is full; by default from the effects.
+    bar
+        Draw the colour bar beside it.
     **keywords
         ``day_labels``, ``contrast``, ``rule``, ``rule_text`` as in `fatebias.pl.hits`.
 
@@ -32,6 +48,8 @@ def heatmap(hits: Any, *, ax: Axes | None = None, top: int = MOST_GENES, **keywo
 
     Raises
     ------
+    ValueError
+        When the ranking lacks one of `genes`.
     TypeError
         When it is given something else than a ranking.
 
@@ -58,10 +76,11 @@ def heatmap(hits: Any, *, ax: Axes | None = None, top: int = MOST_GENES, **keywo
     from fatebias.pl.save import literal, new_axes
 
     all_genes = ranking(hits, "heatmap", **keywords)
-    found = all_genes.head(min(top, max(int(all_genes.table[names.HIT_ANYDAY].sum()), FEWEST_GENES)))
+    found = all_genes.first_hits(top) if genes is None else all_genes.of(genes)
     effect = found.values(names.POSTMEAN)  # (rows, D)
     rows = len(effect)
-    limit = float(np.quantile(np.abs(effect), FULL_COLOUR)) if effect.size else 1.0
+    if limit is None:
+        limit = float(np.quantile(np.abs(effect), FULL_COLOUR)) if effect.size else 1.0
     limit = limit or float(np.abs(effect).max(initial=0)) or 1.0
     ax = new_axes(2.6 + 0.5 * found.n_days, 1.0 + 0.2 * rows) if ax is None else ax
     image = ax.imshow(effect, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
@@ -72,9 +91,9 @@ def heatmap(hits: Any, *, ax: Axes | None = None, top: int = MOST_GENES, **keywo
     ax.set_title(f"Dot: {found.rule_text}", fontsize=9, loc="left")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    bar = ax.figure.colorbar(
-        image, ax=ax, shrink=min(1.0, 8 / (rows + 1)), aspect=14, anchor=(0, 1), extend="both"
-    )
-    bar.set_label(literal(found.effect_label()), fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    if bar:
+        shrink = min(1.0, 8 / (rows + 1))
+        drawn = ax.figure.colorbar(image, ax=ax, shrink=shrink, aspect=14, anchor=(0, 1), extend="both")
+        drawn.set_label(literal(found.effect_label()), fontsize=8)
+        drawn.ax.tick_params(labelsize=8)
     return ax

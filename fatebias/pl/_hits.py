@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from fatebias.discovery.ranking import CallRule
 
-FEWEST_GENES = 10  # rows, however few of them are hits
-
 
 def hits(
     hits: Any,
@@ -91,7 +89,7 @@ def hits(
         hits, "hits", day_labels=day_labels, contrast=contrast, rule=rule, rule_text=rule_text
     )
     n_hits, n_genes = int(all_genes.table[names.HIT_ANYDAY].sum()), len(all_genes.table)
-    found = all_genes.head(min(top, max(n_hits, FEWEST_GENES)))
+    found = all_genes.first_hits(top)
     shown, n_days = found.table, found.n_days
     lfsr, effect = (found.values(prefix).ravel() for prefix in (names.LFSR, names.POSTMEAN))
     own = ax is None

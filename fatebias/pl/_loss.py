@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,12 +61,14 @@ def loss(trace: pd.DataFrame, *, tail: bool = False, ax: Axes | None = None) -> 
     return ax
 
 
-def loss_figure(trace: pd.DataFrame) -> Figure:
-    """Return a figure of the whole trace with its tail beside it."""
-    from fatebias.pl.save import new_figure
+def loss_figure(trace: pd.DataFrame, judged: str | None = None) -> Figure:
+    """Return a figure of the whole trace with its tail beside it; `judged` is a line below."""
+    from fatebias.pl.save import literal, new_figure
 
-    figure = new_figure(9, 3.2)
+    figure = new_figure(9, 3.2 if judged is None else 3.5)
     whole, tail = figure.subplots(1, 2)
     loss(trace, ax=whole)
     loss(trace, tail=True, ax=tail)
+    if judged is not None:
+        figure.supxlabel(literal(textwrap.fill(judged, 130)), fontsize=8, x=0.01, ha="left")
     return figure

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 UP, DOWN, MISS = "#c44601", "#0b5fa5", "#9aa3ad"  # vermilion and blue: told apart by all eyes
+FEWEST_GENES = 10  # in a picture of hits, however few there are
 LEAST_LFSR = 1e-300  # smaller ones are not told apart by a double's digits
 LFSR_LEVELS = (0.5, 0.05, 1e-3, 1e-6, 1e-10, 1e-30, 1e-100, 1e-300)
 
@@ -59,6 +60,22 @@ class Ranking:
     def head(self, most: int) -> Ranking:
         """Return the first genes alone."""
         return Ranking(self.table.head(most), self.day_labels, self.contrast, self.rule, self.rule_text)
+
+    def of(self, genes: Sequence[str]) -> Ranking:
+        """Return the genes named, in that order; raises ValueError for one that is not in the ranking."""
+        from fatebias import names
+
+        place = {str(gene): g for g, gene in enumerate(self.table[names.GENE])}
+        if unknown := [gene for gene in genes if gene not in place]:
+            raise ValueError(f"the ranking has no gene {unknown[0]!r}")
+        table = self.table.iloc[[place[gene] for gene in genes]]
+        return Ranking(table, self.day_labels, self.contrast, self.rule, self.rule_text)
+
+    def first_hits(self, most: int) -> Ranking:
+        """Return the first hits alone, or the first ten genes where fewer are hits."""
+        from fatebias import names
+
+        return self.head(min(most, max(int(self.table[names.HIT_ANYDAY].sum()), FEWEST_GENES)))
 
     def effect_label(self) -> str:
         """Return what an axis of effects says."""

@@ -12,7 +12,13 @@ WIDTH, HEIGHT = 0.2, 0.035  # that a name takes, as shares of the Axes
 
 
 def volcano(
-    hits: Any, *, day: str | int | None = None, ax: Axes | None = None, named: int = NAMED, **keywords: Any
+    hits: Any,
+    *,
+    day: str | int | None = None,
+    ax: Axes | None = None,
+    named: int = NAMED,
+    least: float | None = None,
+    **keywords: Any,
 ) -> Axes:
     """Draw the effect of each gene against its lfsr and return the Axes.
 
@@ -28,6 +34,8 @@ def volcano(
         Where to draw; a new figure by default. Give several Axes the same limits to compare days.
     named
         How many of the surest calls carry their gene's name.
+    least
+        The lfsr at which the axis ends, for several days on one scale; by default the least one drawn.
     **keywords
         ``day_labels``, ``contrast``, ``rule``, ``rule_text`` as in `fatebias.pl.hits`.
 
@@ -76,7 +84,8 @@ def volcano(
     for kind, colour in ((~called, MISS), (called & (effect > 0), UP), (called & (effect < 0), DOWN)):
         ax.scatter(effect[kind], sureness(lfsr[kind]), s=16, color=colour, linewidths=0)
     limit = 1.15 * float(np.abs(effect).max(initial=0.1))
-    height = float(sureness(lfsr.min(initial=0.5)))
+    least = float(lfsr.min(initial=0.5)) if least is None else least
+    height = float(sureness(least))
     written: list[tuple[float, float]] = []
     for g in [g for g in np.argsort(lfsr, kind="stable") if called[g]][:named]:
         x, y = float(effect[g]) / (2 * limit), float(sureness(lfsr[g])) / height
@@ -92,7 +101,8 @@ def volcano(
             va="center",
         )
     ax.set_xlim(-limit, limit)
-    lfsr_ticks(ax, float(lfsr.min(initial=1.0)))
+    ax.set_ylim(-0.04 * height, 1.06 * height)
+    lfsr_ticks(ax, least)
     ax.set_xlabel(literal(found.effect_label()))
     ax.set_title(
         literal(labels[chosen[0]]) if day is not None else "each gene on its surest day",

@@ -92,7 +92,7 @@ def prepare(
     from fatebias.data.reading.build import build_screen
     from fatebias.data.reading.fates import with_noted_fates
     from fatebias.data.reading.reader import read_raw
-    from fatebias.pl._guides import guides_figure
+    from fatebias.pl._guide_counts import guides_figure
     from fatebias.preparation.files import Places, settings_of_run, write_files
     from fatebias.preparation.library import library_of_map, read_library
     from fatebias.preparation.source import look_inside, with_threshold

@@ -69,6 +69,16 @@ def _gene(gene: Gene) -> dict[str, Any]:
         ],
         "fates": {fate: _numbers(values) for fate, values in gene.fates.items()},
         "kHat": _number(gene.k_hat),
+        "replicates": [
+            {
+                "name": each.name,
+                "cells": each.cells,
+                "betahat": _numbers(each.betahat),
+                "se": _numbers(each.se),
+            }
+            for each in gene.replicates
+        ],
+        "mean": {fate: _rows(values) for fate, values in gene.mean.items()},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ class ContrastResults:
     lfsr: Array  # (L, D)
     called: NDArray[np.bool_]  # (L, D)
     best_day: NDArray[np.int64]  # (L,) the surest day
+    peak: tuple[str, ...]  # (L,) label of the day that clearly has the largest effect; empty where none has
     p_any: Array  # (L,) probability of an effect on any day
     course: tuple[str, ...]  # (L,)
     p_course: Array  # (L,)
@@ -57,6 +58,10 @@ class ContrastResults:
         """Such as ``MES against EC``."""
         return f"{self.fate} against {self.against}"
 
+    def time_course(self, g: int) -> str:
+        """Return a hit's time course; unclear where none has a probability of one half."""
+        return self.course[g] if self.p_course[g] >= 0.5 else "unclear"
+
 
 @dataclass(frozen=True)
 class Guide:
@@ -70,6 +75,16 @@ class Guide:
 
 
 @dataclass(frozen=True)
+class Replicate:
+    """What one replicate alone says of a gene's effects, all else held where the fit has it."""
+
+    name: str
+    cells: int
+    betahat: tuple[float, ...]  # (D,) logits, the screen's own contrast; NaN where it has hardly any cells
+    se: tuple[float, ...]  # (D,)
+
+
+@dataclass(frozen=True)
 class Gene:
     """What is known of a gene whatever the contrast."""
 
@@ -79,6 +94,9 @@ class Gene:
     guides: tuple[Guide, ...]
     fates: dict[str, tuple[float, ...]]  # change of each fate's probability, (D,)
     k_hat: float | None  # above 0.7 its posterior is not normal
+    replicates: tuple[Replicate, ...] = ()
+    # Mean probability of each fate by day, of cells with a guide of the gene and of those without, (D,)
+    mean: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,8 +128,8 @@ class Row:
     hit: bool
     effect: float  # logits, on the surest day
     sd: float
-    day: str  # the surest day
-    change: float | None  # percentage points, on the same day
+    peak: str  # the day that clearly has the largest effect, empty where none has
+    change: float | None  # percentage points, on the surest day
     up: tuple[bool, ...]  # (D,) towards the contrast's fate
     lfsr: tuple[float, ...]  # (D,)
     called: tuple[bool, ...]  # (D,)

@@ -38,7 +38,7 @@ def _row(contrast: ContrastResults, place: int, g: int, gene: Gene, day_labels: 
         hit=bool(contrast.hits[g]),
         effect=effect,
         sd=float(contrast.postsd[g, best]),
-        day=day_labels[best],
+        peak=contrast.peak[g],
         change=change if change is not None and np.isfinite(change) else None,
         up=tuple(bool(value > 0) for value in contrast.postmean[g]),
         lfsr=tuple(map(float, contrast.lfsr[g])),

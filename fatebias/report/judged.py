@@ -13,6 +13,8 @@ from fatebias.report.content import Chart, Section, Table
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import DASH, plain
 
+SETTLED_NATS = 1.0  # as fatebias.inference.diagnostics has it, which needs torch
+
 CHECKS = ("controls", "spike_in", "heldout", "resample", "commitment")
 FIGURES = (
     (
@@ -117,7 +119,8 @@ def convergence(run: RunFiles) -> Section | None:
     charts: tuple[Chart, ...] = ()
     if run.loss is not None and len(run.loss) > 1:
         panels = checks.loss(run.loss["step"].to_numpy(dtype=float), run.loss["loss"].to_numpy(dtype=float))
-        reading = "A fit that has converged is level in the second half, up to the noise of single steps."
+        reading = "A fit that has converged is level in the second half, up to the noise of single steps. "
+        reading += loss_verdict(run) or ""
         charts = (Chart("Loss", reading, tuple(panels)),) if panels else ()
     diagnostics: dict[str, Any] = run.fit.get("diagnostics", {})
     rows = tuple(
@@ -131,3 +134,26 @@ def convergence(run: RunFiles) -> Section | None:
     intro = "No diagnostic speaks against the fit." if not warnings else "Read this before the hits."
     tables = (table,) if rows else ()
     return Section("convergence", "The fit", intro, charts, tables, (*warnings, *notes))
+
+
+def loss_verdict(run: RunFiles) -> str | None:
+    """Return when the fit was judged, and why it counts as converged or not; None without a loss."""
+    if run.loss is None or not len(run.loss):
+        return None
+    figures: dict[str, Any] = run.fit.get("diagnostics", {})
+    told = [f"Judged after {len(run.loss):,} steps"]
+    if (drift := figures.get("loss_drift")) is not None:
+        error = figures.get("loss_drift_error")
+        spread = "" if error is None else f" \N{PLUS-MINUS SIGN} {plain(float(error), 2)}"
+        told.append(
+            f"in their last quarter the mean loss was {plain(abs(float(drift)), 2)}{spread} nats "
+            f"{'below' if drift > 0 else 'above'} that of the quarter before (settled: less than "
+            f"{SETTLED_NATS:g} below, or than three standard errors)"
+        )
+    if (gradient := figures.get("laplace_gradient_norm")) is not None:
+        told.append(f"gradient at the mode {plain(float(gradient), 2)}")
+    if (r_hat := figures.get("r_hat_max")) is not None:
+        told.append(f"R-hat up to {float(r_hat):.3f}")
+    if "warnings" in run.fit:
+        told.append("not converged, see the notes" if run.fit["warnings"] else "converged")
+    return "; ".join(told) + "."

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
-from fatebias.config import DiscoveryConfig
 from fatebias.files.atomic import atomic_text
 from fatebias.report.advice import what_next
 from fatebias.report.cards import cards_json
 from fatebias.report.command import again
 from fatebias.report.content import Page, Table
+from fatebias.report.genes import all_genes
 from fatebias.report.hits import rows
 from fatebias.report.html import as_html
 from fatebias.report.judged import calibration, convergence
 from fatebias.report.methods import methods
 from fatebias.report.overview import overview
-from fatebias.report.results import all_contrasts, all_genes, day_labels
+from fatebias.report.results import (
+    all_contrasts,
+    call_rule_of,
+    day_labels,
+    discovery_settings,
+)
 from fatebias.report.run_files import RunFiles, read_run
 from fatebias.report.screen import screen
 from fatebias.report.verdict import calls_table, facts, sentence
@@ -75,7 +78,7 @@ def page_of(run: RunFiles) -> Page:
         contrasts=tuple(each.title for each in contrasts),
         rule=rule,
         rows=rows(contrasts, genes, days),
-        overview=overview(contrasts, genes, days),
+        overview=overview(run, contrasts, genes, days),
         sections=tuple(section for section in further if section is not None),
         methods=methods(run, contrasts, rule),
         versions=_versions(run),
@@ -91,12 +94,7 @@ def render(page: Page) -> str:
 
 def _rule(run: RunFiles, n_days: int) -> str:
     """Return what makes a call, in words."""
-    from fatebias.discovery.engine import call_rule
-
-    settings: dict[str, Any] = run.config.get("discovery", {})
-    known = {field.name for field in fields(DiscoveryConfig)}  # another version may have had others
-    cfg = DiscoveryConfig(**{name: value for name, value in settings.items() if name in known})
-    rule = call_rule(cfg)
+    cfg, rule = discovery_settings(run), call_rule_of(run)
     parts = [f"the lfsr is below {rule.threshold(n_days):g}"]
     if rule.qvalue is not None:
         parts.append(f"the q value is below {rule.qvalue:g}")

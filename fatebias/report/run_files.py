@@ -26,6 +26,7 @@ class RunFiles:
     calibration: dict[str, Any] | None  # calibration.json
     guides: pd.DataFrame | None  # guide_summary.csv
     marginal: pd.DataFrame | None  # marginal_effects.csv
+    replicates: pd.DataFrame | None  # replicate_effects.csv
     controls: pd.DataFrame | None  # controls.csv
     loss: pd.DataFrame | None  # loss_trace.csv
 
@@ -82,6 +83,7 @@ def read_run(folder: Path) -> RunFiles:
         calibration=_json(paths.calibration),
         guides=table(paths.guide_summary),
         marginal=table(paths.marginal_effects),
+        replicates=table(paths.replicate_effects),
         controls=table(paths.controls) if "controls" in stages else None,
         loss=table(paths.loss),
     )

@@ -29,9 +29,26 @@ def screen(run: RunFiles) -> Section | None:
         "screen",
         "The screen",
         f"Read from {found['source']}; guide map {found['guide_map']}.",
-        (Chart("Guides a cell", "A cell with several guides counts for each of their genes.", (held,)),),
+        (
+            Chart("Guides a cell", "A cell with several guides counts for each of their genes.", (held,)),
+            *_threshold(found.get("guide_counts")),
+        ),
         (Table("What was read", ("", ""), tuple(_read(found))), _cells(found["cells_by_day_and_replicate"])),
         tuple(notes),
+    )
+
+
+def _threshold(counts: Mapping[str, Any] | None) -> Iterator[Chart]:
+    """Yield the counts of the guide matrix with the threshold; none where it held calls."""
+    if counts is None:
+        return
+    above = f"above {plain(counts['threshold'])}"
+    yield Chart(
+        "Guide counts and the threshold",
+        f"Entries of the guide matrix by their count (UMIs). A guide is present {above}, "
+        "right of the dashed line. Well chosen, the line stands in the valley between ambient molecules at "
+        "the left and guides at the right (data.guide_threshold).",
+        (checks.thresholds(counts),),
     )
 
 

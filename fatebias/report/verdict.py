@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fatebias.config import AUTO
+from fatebias.estimates.estimates import AVERAGE_GENE
 from fatebias.report.content import ContrastResults, Fact, Table
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import DASH, count, expected, listed, plain
@@ -154,9 +155,9 @@ def _baseline(run: RunFiles) -> Fact | None:
     """Say what effects are counted from."""
     if not run.fit:
         return None
-    average = against_average(run)
-    if average:
-        return Fact("Effects are against", "the average gene", as_sentence(average))
+    if against_average(run):
+        words = "The mean of the genes that differ least from each other; the notes on the fit say why."
+        return Fact("Effects are against", "the average gene", words)
     if run.screen is not None and not run.screen["guides"]["ntc"]:
         return Fact(
             "Effects are against", "the day's intercept", "There are no NTC guides to count from.", bad=True
@@ -164,11 +165,9 @@ def _baseline(run: RunFiles) -> Fact | None:
     return Fact("Effects are against", "cells with NTC guides", "Guides that target nothing have no effect.")
 
 
-def against_average(run: RunFiles) -> str:
-    """Return the fit's note that effects are against the average gene, empty where they are not."""
-    # By its first words, which fatebias.estimates.baseline gives it: no other file says so.
-    notes = (str(note) for note in run.fit.get("notes", []))
-    return next((note for note in notes if note.startswith("effects are against the average")), "")
+def against_average(run: RunFiles) -> bool:
+    """Return whether effects are against the average gene."""
+    return bool(run.fit.get("baseline") == AVERAGE_GENE)
 
 
 def _converged(run: RunFiles) -> Fact | None:

@@ -13,7 +13,7 @@ from fatebias.errors import ConfigError
 # Another value of these is another fit. Where the files are may differ: a fit is judged elsewhere, too.
 MAKE_THE_FIT = ("data", "priors", "model", "export", "likelihood_weight")
 PLACES_OF_FILES = ("data.adata_path", "data.guide_map_csv", "data.guide_calls")
-OF_THE_RUN = ("tracking", "out_dir", "stages", "resume")
+OF_THE_RUN = ("tracking", "out_dir", "stages", "resume", "plots")
 
 
 def continue_from(config: Config, overrides: Sequence[str], fitted: Mapping[str, Any]) -> Config:

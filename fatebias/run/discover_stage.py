@@ -15,12 +15,13 @@ import pandas as pd
 
 from fatebias import names
 from fatebias.config import DiscoveryConfig
+from fatebias.contrasts import ALL
 from fatebias.discovery.core import all_contrasts, discover_contrasts, discover_summary
 from fatebias.discovery.input import read_summary
 from fatebias.discovery.outcome import Discovery
 from fatebias.errors import DiscoveryError
 from fatebias.estimates.days import Days, plain_days
-from fatebias.estimates.estimates import SavedFit, read_fit
+from fatebias.estimates.estimates import SavedFit, read_fit, saved_fates
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 
@@ -80,6 +81,13 @@ def discover(
     return report
 
 
+def outputs(cfg: DiscoveryConfig, paths: RunPaths) -> list[Path]:
+    """Return the paths of all files that `discover` writes for the fit in the folder."""
+    fates = saved_fates(paths.posterior)
+    further = [] if fates is None else all_contrasts(cfg, *fates)[1:]
+    return paths.discovery([each.name for each in further])
+
+
 def write_mash_out(found: Discovery, given: pd.DataFrame, final: Path) -> None:
     """Write `Discovery.table`; `given` has genes, estimates and errors with the digits of their file."""
     _write_csv(_with_digits(found.table, given), final)
@@ -126,7 +134,7 @@ def _saved(cfg: DiscoveryConfig, paths: RunPaths, se: str) -> SavedFit | None:
         because = f"discovery.fates={cfg.fates}"
     elif cfg.method == "mashr" and se == "sandwich":
         because = f"export.se={se}"
-    elif cfg.contrasts:
+    elif set(cfg.contrasts) - {ALL}:  # of all, what there is
         because = f"discovery.contrasts=[{','.join(cfg.contrasts)}]"
     try:
         return read_fit(paths.posterior, because or "p_flip_fit")

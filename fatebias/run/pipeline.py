@@ -259,7 +259,7 @@ class _Run:
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
-        with self._stage("discover", key, self.paths.discovery(config.contrasts)) as entry:
+        with self._stage("discover", key, discover_stage.outputs(config, self.paths)) as entry:
             entry["summary"] = summary
             entry["report"] = discover_stage.discover(
                 config,
@@ -279,9 +279,9 @@ class _Run:
         return ", ".join(parts)
 
     def _report(self) -> None:
-        """Write the report, without hits set that of an earlier run aside; its failure costs nothing else."""
+        """Write report and figures, or set those of an earlier run aside; failures cost nothing else."""
         if not self._noted("discover"):
-            set_aside(self.paths, [self.paths.report])
+            set_aside(self.paths, [self.paths.report, self.paths.figures])
             return
         try:
             from fatebias.report.page import write_report
@@ -291,6 +291,13 @@ class _Run:
             with contextlib.suppress(OSError):
                 set_aside(self.paths, [self.paths.report])
             log.warning("no %s, all other results are there: %s", self.paths.report.name, error)
+        try:
+            from fatebias.report.figures import write_figures
+            from fatebias.report.run_files import read_run
+
+            write_figures(read_run(self.paths.root), self.config.plots)
+        except Exception as error:  # as above
+            log.warning("not all of %s/, all other results are there: %s", self.paths.figures.name, error)
 
     def _gene_summary_hash(self) -> str:
         try:

@@ -1,39 +1,93 @@
-"""The closing lines of a run."""
+"""The closing lines of a run: what was found, what speaks against it, what to do, where the files are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from fatebias import names
 from fatebias.config import AUTO
 from fatebias.files.outputs import OUTPUTS
 from fatebias.files.paths import RunPaths
-from fatebias.files.tables import read_table
-from fatebias.report.verdict import far
+from fatebias.report.advice import what_next
+from fatebias.report.content import ContrastResults
+from fatebias.report.genes import all_genes
+from fatebias.report.results import all_contrasts, day_labels
+from fatebias.report.run_files import RunFiles, read_run
+from fatebias.report.text import count, expected
+from fatebias.report.verdict import far, sentence
 
-SHOWN_GENES = 10
+SHOWN_HITS = 20
+SHOWN_MISSES = 3  # of a contrast without hits
 
 
 def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
-    """Return the top of the ranking, what speaks against the fit, and the files that the run wrote."""
-    ranked = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
-    lines = _ranking(paths, record) if ranked else []
+    """Return the hits of all fates, what speaks against the run, and the files that it wrote."""
+    found = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
+    lines = list(_found(read_run(paths.root))) if found else []
     fit = record["stages"].get("fit", {})
     lines += _columns(fit.get("screen", {}).get("day_labels", []))
     lines += [f"NOT CONVERGED: {each}" for each in fit.get("warnings", [])]
     lines += [f"warning: {each}" for each in fit.get("screen", {}).get("warnings", [])]
     lines += [f"note: {each}" for each in fit.get("notes", [])]
-    lines += _calibration(record)
+    lines += _calibration(record, advised=found)
     lines.append(f"results in {paths.root}")
     for output in OUTPUTS:
         if output.closing and (paths.root / output.file).is_file():
             lines.append(f"  {output.file:<28} {output.words}")
+    if paths.figures.is_dir():
+        lines.append(f"  {'figures/':<28} pictures for a paper")
     further = record["stages"].get("discover", {}).get("report", {}).get("contrasts", {})
-    for name, found in further.items():
+    for name, report in further.items():
         folder = paths.contrast(name).root.relative_to(paths.root)
-        lines.append(f"  {f'{folder}/':<28} the same for {name}: {found['n_hits']} hits")
+        lines.append(f"  {f'{folder}/':<28} the same for {name}: {report['n_hits']} hits")
+    if found and paths.report.is_file():
+        lines.append(f"report: {paths.report}")
     return "\n".join(lines)
+
+
+def _found(run: RunFiles) -> Iterator[str]:
+    """Yield the verdict, the hits of each contrast, and what to do next."""
+    contrasts, days = all_contrasts(run), day_labels(run)
+    calls = sum(int(each.called.sum()) for each in contrasts)
+    yield sentence(contrasts[0])
+    for each in contrasts:
+        yield ""
+        yield from _hits(each)
+    yield ""
+    if calls:
+        false = expected(sum(each.expected_false for each in contrasts))
+        what = f"of {count(calls, 'call')} of a gene on a day"
+        yield f"{what}, {false} are expected to be false (sum of their lfsr)"
+    advice = what_next(run, contrasts, all_genes(run, contrasts), days)
+    if not advice:
+        return
+    yield "what speaks for care, and what to do:"
+    for todo in advice:
+        yield f"- {todo.why} {todo.then}"
+        if todo.command:
+            yield f"    {todo.command}"
+    yield ""
+
+
+def _hits(contrast: ContrastResults) -> Iterator[str]:
+    """Yield a table of the hits of one contrast, or the surest genes where there are none."""
+    hits = int(contrast.hits.sum())
+    shown = range(min(hits or SHOWN_MISSES, SHOWN_HITS, len(contrast.genes)))
+    some = "" if hits else "; the surest:"
+    yield f"{contrast.title}: {count(hits, 'hit')} among {count(len(contrast.genes), 'gene')}{some}"
+    gene = max(4, *(len(contrast.genes[g]) for g in shown))
+    peak = max(4, *(len(contrast.peak[g]) for g in shown))
+    heading = f"  {'gene':<{gene}}  {'peak':>{peak}}   effect      sd     lfsr"
+    yield f"{heading}  time course" if hits else heading
+    for g in shown:
+        d = contrast.best_day[g]
+        figures = (
+            f"{contrast.postmean[g, d]:>+8.3f} {contrast.postsd[g, d]:>7.3f} {contrast.lfsr[g, d]:>8.2g}"
+        )
+        course = contrast.time_course(g) if hits else ""
+        yield f"  {contrast.genes[g]:<{gene}}  {contrast.peak[g] or '-':>{peak}} {figures}  {course}".rstrip()
+    if hits > len(shown):
+        yield f"  and {hits - len(shown):,} more"
 
 
 def _columns(labels: Sequence[object]) -> list[str]:
@@ -45,52 +99,27 @@ def _columns(labels: Sequence[object]) -> list[str]:
     return [f"in the columns of the tables {told} (days.csv)"]
 
 
-def _calibration(record: Mapping[str, Any]) -> list[str]:
+def _calibration(record: Mapping[str, Any], *, advised: bool) -> list[str]:
     """Return the weight that was used and suggested, and one line for each check."""
     fit = record["stages"].get("fit", {})
     lines = []
     if "calibration" in fit:
-        lines += _weight(fit)
+        lines += _weight(fit, advised=advised)
     for stage in ("commitment", "spike_in", "controls", "heldout", "resample"):
         lines += record["stages"].get(stage, {}).get("words", "").splitlines()
     return lines
 
 
-def _weight(fit: Mapping[str, Any]) -> list[str]:
-    """Return the weight that was used and, where it is not the data's, how to use that."""
+def _weight(fit: Mapping[str, Any], *, advised: bool) -> list[str]:
+    """Return the weight that was used and, unless it is the data's or advised on, how to use that."""
     suggested = fit["calibration"]
     if fit.get("settings", {}).get("likelihood_weight") == AUTO:
         return [f"used {suggested.removeprefix('suggested ')}"]
     used = fit["likelihood_weight"]
     lines = [f"likelihood_weight {used:.3g} was used; {suggested}"]
-    if far(used, fit["suggested_weight"]):
+    if far(used, fit["suggested_weight"]) and not advised:
         lines.append(
             "  to use what the data suggest, run the same command with likelihood_weight=auto, or with "
             "experiment=calibrated, whose calls hold best on simulated truth"
-        )
-    return lines
-
-
-def _ranking(paths: RunPaths, record: Mapping[str, Any]) -> list[str]:
-    ranked = read_table(paths.hits)
-    labels = [str(each) for each in record["stages"].get("fit", {}).get("screen", {}).get("day_labels", [])]
-    hits = int(ranked[names.HIT_ANYDAY].sum())
-    width = max(4, *(len(str(gene)) for gene in ranked[names.GENE].head(SHOWN_GENES)))
-    lines = [
-        f"{hits} of {len(ranked)} genes are hits (*); the top of the ranking:",
-        f"  {'gene':<{width}}  best day   effect      sd      lfsr",
-    ]
-    for row in ranked.head(SHOWN_GENES).to_dict("records"):
-        label = row[names.BEST_DAY]
-        day = names.day_number(label, labels)
-        effect, sd = (row.get(f"{part}{day}", float("nan")) for part in (names.POSTMEAN, names.POSTSD))
-        mark = "*" if row[names.HIT_ANYDAY] else " "
-        figures = f"{effect:>+8.3f} {sd:>7.3f} {row[names.LFSR_MIN]:>9.2g}"
-        lines.append(f"{mark} {row[names.GENE]!s:<{width}}  {label:>8} {figures}")
-    found = record["stages"]["discover"].get("report", {})
-    if "expected_false" in found:
-        lines.append(
-            f"{found['n_calls']} calls of a gene on a day, of which by their lfsr "
-            f"{found['expected_false']:.2g} are expected to be false"
         )
     return lines

@@ -29,11 +29,12 @@ NOT_IN_KEY = (
     "inference.checkpoint_every_s",
     "inference.progress",
     "out_dir",
+    "plots",
     "resume",
     "stages",
     "tracking",
 )
-NOT_IN_NAME = ("inference.progress", "out_dir", "resume", "stages", "tracking", "launcher", "hydra")
+NOT_IN_NAME = ("inference.progress", "out_dir", "plots", "resume", "stages", "tracking", "launcher", "hydra")
 WEIGHT = "likelihood_weight"
 ALWAYS_PARAMETERS = (WEIGHT, "seed")
 NOTE = "mlflow.note.content"  # a description, in Markdown

@@ -62,6 +62,7 @@ def test_the_command_line_and_python_give_the_same_tables(
         (fit.effects, "gene_summary_for_mash.csv"),
         (fit.guides, "guide_summary.csv"),
         (fit.marginal, "marginal_effects.csv"),
+        (fit.replicates, "replicate_effects.csv"),
         (hits.table, "hits_ranked.csv"),
         (hits.calls, "gene_calls.csv"),
     ):
@@ -182,10 +183,10 @@ def test_values_of_numpy_are_plain_values(files):
 
 def test_one_name_where_a_list_belongs_is_told_how_to_write_it(fitted):
     with pytest.raises(ConfigError) as refused:
-        fb.discover(fitted, contrasts="NEU")
+        fb.discover(fitted, command="Rscript")
     assert str(refused.value) == (
-        "discovery.contrasts has a value of the wrong kind\n  where: discovery.contrasts\n"
-        "  found: 'NEU'\n  allowed: a list of names, such as ['EC', 'MES']\n  fix: give ['NEU']"
+        "discovery.command has a value of the wrong kind\n  where: discovery.command\n"
+        "  found: 'Rscript'\n  allowed: a list of names, such as ['EC', 'MES']\n  fix: give ['Rscript']"
     )
 
 
@@ -194,8 +195,8 @@ def test_a_value_of_the_wrong_kind_is_shown_with_what_is_right(fitted):
         fb.discover(fitted, mash_lfsr_thresh="high")
     with pytest.raises(ConfigError, match="found: 1.5\n  allowed: a whole number$"):
         fb.discover(fitted, seed=1.5)
-    with pytest.raises(ConfigError, match="discovery has a value of the wrong kind") as refused:
-        fb.discover(fitted, contrasts=[["NEU"]])
+    with pytest.raises(ConfigError, match="calibration has a value of the wrong kind") as refused:
+        make_config(calibration={"spike_in_sizes": [["0.1"]]})
     assert len(str(refused.value)) < 300  # of a whole group not all settings are listed
 
 

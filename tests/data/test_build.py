@@ -192,3 +192,20 @@ def test_fingerprint_follows_what_the_model_sees(parts, load):
     }
     assert len(prints) == 9
     assert load(parts).fingerprint() in prints
+
+
+def test_mean_fate_probabilities_of_each_gene_are_those_of_its_cells(parts, load):
+    screen = load(parts)
+    fates, genes = screen.summary["fates"], screen.summary["genes"]["guides_and_cells"]
+    for number, gene in enumerate(screen.gene_names, start=1):
+        carries = (screen.gene_of_guide[screen.guide_ids] == number).any(axis=1)
+        for day in range(screen.D):
+            chosen = carries & (screen.day == day)
+            means = [genes[gene]["mean_probability"][fate][day] for fate in screen.fates]
+            if chosen.any():
+                np.testing.assert_allclose(means, screen.p[chosen].mean(axis=0), atol=1e-5)
+            else:
+                assert means == [None] * len(screen.fates)
+    everyone = [fates["mean_probability_by_day"][fate][0] for fate in screen.fates]
+    np.testing.assert_allclose(everyone, screen.p[screen.day == 0].mean(axis=0), atol=1e-5)
+    assert screen.summary["guide_counts"] is None  # calls, no counts

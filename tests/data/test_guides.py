@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 
 from fatebias.config import DataConfig
+from fatebias.data.reading.guide_entries import guide_counts
 from fatebias.data.reading.reader import read_raw
 from fatebias.errors import DataError
 
@@ -221,3 +222,15 @@ def test_slots_are_what_a_loop_over_cells_gives(parts, load, seed):
         assert screen.mask[cell].tolist() == [1] * len(names) + padding
     assert screen.K == held.sum(axis=1).max()
     np.testing.assert_array_equal(screen.n_guides, held.sum(axis=1))
+
+
+def test_counts_of_a_raw_matrix_are_kept_with_the_threshold():
+    found_in = sparse.csr_matrix(np.array([[1, 0, 7], [1, 40, 2], [0, 0, 9]]))
+    found = guide_counts(found_in, 4)
+    assert found["threshold"] == 4
+    assert sum(found["entries"]) == found_in.nnz
+    at = dict(zip(found["from"], found["entries"], strict=True))
+    assert [at[count] for count in (1, 2, 3, 7)] == [2, 1, 0, 1]
+    assert max(start for start, number in at.items() if number) <= 40
+    assert guide_counts(sparse.csr_matrix(np.eye(2)), None) is None
+    assert guide_counts(sparse.csr_matrix(np.array([[0.5, 3.0]])), 0.4) is None

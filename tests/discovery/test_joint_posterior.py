@@ -137,6 +137,19 @@ def test_time_courses_peaks_and_flips_of_effects_known_for_sure():
     assert found.loc[6, ["mde_d0", "mde_d1", "mde_d2"]].notna().all()
 
 
+def test_a_sign_change_makes_a_gene_reversing_where_it_is_called_and_only_there():
+    """Small effects of the other sign count where they are sure; large ones do not where they are not."""
+    truth = np.array([[1.3, 1.1, -1.0, -1.2], [1.3, 1.1, -0.3, -0.4], [1.0, 0.9, 0.8, -0.6]])
+    shat = np.array([[0.05] * 4, [0.05] * 4, [0.05] * 3 + [0.4]])
+    joint = JointPosterior(truth, shat, np.eye(4), (Prior.of(np.ones(1), np.eye(4)[None]),))
+    found = call_table(table_of(joint), joint, CallRule(), 0.2, seed=0)
+    assert list(found["course"][:2]) == ["reversing", "reversing"]
+    assert found["course"][2] != "reversing"
+    assert list(found["p_course"][:2]) == list(found["p_flip"][:2])
+    assert 0.8 < found["p_flip"][2] < 0.95
+    assert found["p_course"][2] < 0.5  # most draws have both signs: no course is probable
+
+
 def test_many_genes_are_judged_as_few(effects, monkeypatch):
     table = table_of(effects)
     whole = call_table(table, effects, CallRule(), 0.2, seed=0)

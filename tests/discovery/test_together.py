@@ -15,7 +15,7 @@ from fatebias.errors import DiscoveryError
 from fatebias.estimates.estimates import GeneEstimates
 
 FATES = ("ref", "A", "B", "C")
-TOGETHER = DiscoveryConfig(engine="native", null_correlation="per_gene", fates="together")
+TOGETHER = DiscoveryConfig(engine="native", null_correlation="per_gene", fates="together", contrasts=[])
 ALONE = dataclasses.replace(TOGETHER, fates="alone")
 
 

@@ -13,11 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
 from fatebias import pl
 from fatebias.discovery.ranking import CallRule
-from fatebias.pl.save import save_png
+from fatebias.pl._composition import CORNERS, compositions, in_triangle
+from fatebias.pl._ranking import DOWN
+from fatebias.pl.save import FORMATS, save_figure, save_png
 
 TABLE = pd.DataFrame(
     {
@@ -40,7 +44,39 @@ FULL = TABLE.assign(
        for name in ("betahat_d", "se_d", "postsd_d")}
 )  # fmt: skip
 
+OF_GUIDES = pd.DataFrame(
+    {
+        "gene": ["B", "B", "C"],
+        "betahat_d0": [0.4, -0.1, 0.0],
+        "betahat_d1": [0.9, -0.2, 0.0],
+        "p_inactive": [0.1, 0.9, 0.1],
+    }
+)
+OF_REPLICATES = pd.DataFrame({"gene": ["B", "B"], "betahat_d0": [0.4, np.nan], "betahat_d1": [0.9, 0.7]})
+
+
+def summary(fates, genes, shares, cells=40):
+    """Mean fate probabilities of genes on one day, as screen_summary.json has them."""
+    entries = {
+        gene: {
+            "cells": cells,
+            "cells_by_day": [cells],
+            "mean_probability": {fate: [p] for fate, p in zip(fates, row, strict=True)},
+        }
+        for gene, row in zip(genes, shares, strict=True)
+    }
+    means = dict.fromkeys(fates, 1 / len(fates))
+    return {"fates": {"mean_probability": means}, "genes": {"guides_and_cells": entries}}
+
+
+THREE = summary("XYZ", ["a$b$", "B", "C"], [[0.2, 0.3, 0.5], [0.4, 0.4, 0.2], [0.3, 0.4, 0.3]])
+FOUR = summary("WXYZ", ["a$b$", "B"], [[0.1, 0.2, 0.3, 0.4], [0.25, 0.25, 0.2, 0.3]])
+WEIGHT = {"estimates": {"dispersion": {"weight": 20.0, "low": 15.0, "high": 30.0}}, "by_day": {"d0": 18.0}}
+
 DRAW = {
+    "composition": lambda **ax: pl.composition(THREE, TABLE, **ax),
+    "guides": lambda **ax: pl.guides(FULL, OF_GUIDES, **ax),
+    "weight": lambda **ax: pl.weight(WEIGHT, 1.0, **ax),
     "volcano": lambda **ax: pl.volcano(TABLE, **ax),
     "heatmap": lambda **ax: pl.heatmap(TABLE, **ax),
     "gene": lambda **ax: pl.gene(FULL, "B", **ax),
@@ -106,6 +142,85 @@ def test_hits_takes_a_result_and_keywords_before_its_attributes():
     assert [label.get_text() for label in again.get_xticklabels()] == ["x", "y"]
     assert again.get_title(loc="left") == "2 of 3 genes are hits (as I say on a day)"
     assert again.collections[1].get_offsets().tolist() == [[0, 0], [1, 0], [1, 1]]
+
+
+def test_compositions_are_weighted_by_cells_and_leave_out_genes_with_hardly_any():
+    found = summary("XY", ["A", "B"], [[0.2, 0.8], [0.5, 0.5]])
+    entry = found["genes"]["guides_and_cells"]["A"]
+    entry |= {"cells": 40, "cells_by_day": [30, 10, 0], "mean_probability": {"X": [0.2, 0.6, None]}}
+    entry["mean_probability"]["Y"] = [0.8, 0.4, None]
+    found["genes"]["guides_and_cells"]["B"]["cells"] = 9
+    means = compositions(found)
+    assert means.genes == ("A",)
+    np.testing.assert_allclose(means.share, [[0.3, 0.7]])
+    del entry["mean_probability"]
+    assert compositions(found) is None
+    with pytest.raises(ValueError, match="no mean probabilities"):
+        pl.composition(found)
+
+
+def test_corners_of_the_triangle_are_fates_and_its_part_holds_all_genes():
+    np.testing.assert_allclose(in_triangle(np.eye(3), np.zeros(3), 1.0), CORNERS)
+    np.testing.assert_allclose(in_triangle(np.full(3, 1 / 3), np.zeros(3), 1.0), [CORNERS.mean(axis=0)])
+    share = np.random.default_rng(0).dirichlet([3, 3, 3], 20)
+    least, side = compositions(summary("XYZ", [f"g{k}" for k in range(20)], share)).corner(share)
+    places = in_triangle(share, least, side)
+    inside = np.linalg.solve(np.vstack([CORNERS.T, np.ones(3)]), np.vstack([places.T, np.ones(20)]))
+    assert inside.min() > 0
+    np.testing.assert_allclose(inside.T * side + least, share)
+
+
+def test_more_than_three_fates_are_rows_of_percent_from_all_cells():
+    ax = pl.composition(FOUR, ["B"])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["all cells", "B"]
+    assert [text.get_text() for text in ax.texts] == ["25", "25", "25", "25", "25", "25", "20", "30"]
+    np.testing.assert_allclose(ax.images[0].get_array()[1], [0, 0, -5, 5], atol=1e-9)
+
+
+def test_guides_against_their_gene_and_those_that_do_nothing_are_marked():
+    ax = pl.guides(FULL, OF_GUIDES, top=2)
+    marks = [(c.get_offsets().tolist(), len(c.get_facecolors()) and c.get_facecolors()[0, :3].tolist())
+             for c in ax.collections if len(c.get_offsets())]  # fmt: skip
+    assert [at for at, _ in marks] == [[[0.9, 1.0]], [[-0.2, 1.0]]]  # B's surest day is d1
+    assert marks[0][1] == list(to_rgb(DOWN))  # with its gene
+    assert marks[1][1] == [1.0, 1.0, 1.0]  # probably does nothing: hollow
+    bars = [patch.get_x() + patch.get_width() / 2 for patch in ax.patches]
+    np.testing.assert_allclose(bars, [-1.0, 0.8])
+
+
+def test_a_weight_without_any_is_refused_and_its_interval_is_drawn():
+    with pytest.raises(ValueError, match="no weight"):
+        pl.weight({"estimates": {}, "by_day": None})
+    ax = pl.weight(WEIGHT, used=1.0)
+    assert list(ax.lines[0].get_xdata()) == [15.0, 30.0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["dispersion", "d0"]
+
+
+def test_panels_share_their_genes_colours_and_the_end_of_their_axis():
+    ax = pl.heatmap(FULL, genes=["C", "B"], limit=2.0, bar=False)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["C", "B"]
+    assert (len(ax.figure.axes), ax.images[0].get_clim()) == (1, (-2.0, 2.0))
+    with pytest.raises(ValueError, match="no gene 'Z'"):
+        pl.heatmap(FULL, genes=["Z"])
+    one, other = (pl.volcano(TABLE, day=d, least=1e-40).get_ylim() for d in (0, 1))
+    assert one == other
+
+
+def test_replicates_stand_beside_the_effect_of_each_day():
+    ax = pl.gene(FULL, "B", replicates=OF_REPLICATES)
+    drawn = [line.get_ydata() for line in ax.lines if line.get_marker() == "<"]
+    np.testing.assert_array_equal(drawn, [[0.4, np.nan], [0.9, 0.7]])
+
+
+def test_print_has_300_dots_an_inch_text_that_stays_text_and_the_same_bytes_each_time(tmp_path):
+    for kind in FORMATS:
+        for name in ("one", "two"):
+            save_figure(pl.weight(WEIGHT), tmp_path / f"{name}.{kind}")
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
+    with Image.open(tmp_path / "one.png") as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    assert b"/FontFile2" in (tmp_path / "one.pdf").read_bytes()  # TrueType, not outlines
+    assert "dispersion</text>" in (tmp_path / "one.svg").read_text()
 
 
 def test_a_loss_that_is_not_finite_is_left_out():

@@ -59,7 +59,8 @@ def write_run(
             "guides": guides_per_gene * len(genes),
         },
         "diagnostics": {"k_hat": [0.9, *[0.2] * (len(genes) - 1)], "k_hat_max": 0.9, "loss_drift": 0.01},
-        "warnings": list(warnings), "notes": [], "likelihood_weight": weight, "suggested_weight": suggested,
+        "warnings": list(warnings), "notes": [], "baseline": "ntc", "likelihood_weight": weight,
+        "suggested_weight": suggested,
         "settings": settings,
     }  # fmt: skip
     controls = {
@@ -159,6 +160,14 @@ def _fit_tables(
         marginal |= _by_day(f"ame_{middle}d", rng.normal(0, 0.1, (n, n_days)))
         marginal |= _by_day(f"ame_se_{middle}d", np.full((n, n_days), 0.02))
     _table(root / "marginal_effects.csv", marginal)
+    replicates = {
+        "gene": np.repeat(list(genes), 2), "replicate": ["rep1", "rep2"] * n,
+        **_by_day("betahat_d", rng.normal(0, 1, (2 * n, n_days))),
+        **_by_day("se_d", np.full((2 * n, n_days), 0.15)),
+        **_by_day("cells_d", rng.integers(20, 40, (2 * n, n_days))),
+    }  # fmt: skip
+    replicates["betahat_d0"][0] = replicates["se_d0"][0] = np.nan  # too few cells
+    _table(root / "replicate_effects.csv", replicates)
     pseudo = rng.normal(0, 0.1, (4, n_days))
     _table(
         root / "controls.csv",
@@ -175,18 +184,24 @@ def _screen(
     rng: np.random.Generator,
 ) -> dict[str, Any]:  # fmt: skip
     counts = rng.integers(10, 80, (len(genes), len(days)))
+    shares = rng.dirichlet(np.full(len(fates), 8.0), (len(genes), len(days)))  # (L, D, F)
     return {
         "source": "screen.h5ad", "guide_map": "guides.csv",
         "cells": {"in_file": 8100, "kept": 8000, "dropped": {"more guides than Kmax": 100}},
         "cells_by_day_and_replicate": {day: {"rep1": 1000, "rep2": 1000} for day in days},
-        "fates": {"mean_probability": dict.fromkeys(fates, 1 / len(fates))},
+        "fates": {
+            "mean_probability": dict.fromkeys(fates, 1 / len(fates)),
+            "mean_probability_by_day": {fate: [1 / len(fates)] * len(days) for fate in fates},
+        },
         "guides_per_cell": {"mean": 2.0, "median": 2.0, "most": 4, "cells_by_number": {"1": 4000, "2": 4000}},
         "guides": {"targeting": each * len(genes), "ntc": ntc, "assignments": 16000, "ntc_share": 0.08,
                    "without_column": [], "ignored_not_in_map": {}},
         "genes": {"number": len(genes), "without_cells": [], "guides_and_cells": {
-            gene: {"guides": each, "cells": int(row.sum()), "cells_by_day": row.tolist()}
-            for gene, row in zip(genes, counts, strict=True)
+            gene: {"guides": each, "cells": int(row.sum()), "cells_by_day": row.tolist(),
+                   "mean_probability": dict(zip(fates, share.T.tolist(), strict=True))}
+            for gene, row, share in zip(genes, counts, shares, strict=True)
         }},
+        "guide_counts": {"threshold": 4.0, "from": [1, 2, 3, 4, 5, 6], "entries": [900, 90, 30, 10, 40, 60]},
         "notes": [], "warnings": [],
     }  # fmt: skip
 

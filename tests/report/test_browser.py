@@ -130,9 +130,12 @@ def test_a_card_shows_every_contrast_the_guides_and_what_would_have_been_called(
     assert "0.30 logits on all days would have been called in 80 of 100 screens" in said
     assert said.count("≥ 0.60") == 8  # days of two contrasts
     titles = browser.ask("return [...document.querySelectorAll('#card-body h3')].map(h => h.textContent)")
-    assert titles == ["MES against EC", "NEU against EC", "Each guide, MES against EC", "All fates"]
+    assert titles == [
+        "MES against EC", "NEU against EC", "Each guide, MES against EC", "Each replicate, MES against EC",
+        "Mean fate probabilities, percent", "All fates",
+    ]  # fmt: skip
     charts = browser.ask("return document.querySelectorAll('#card-body svg').length")
-    assert charts == 2 + 4  # an effect by contrast, guides by day
+    assert charts == 2 + 4 + 4  # an effect by contrast, guides and replicates by day
     assert "D_sg1" in said
 
 

@@ -14,10 +14,11 @@ from fatebias.report import text
 from fatebias.report.advice import what_next
 from fatebias.report.cards import cards_json
 from fatebias.report.command import again, changed, discover_again
+from fatebias.report.genes import all_genes
 from fatebias.report.hits import rows
 from fatebias.report.methods import methods
 from fatebias.report.page import page_of
-from fatebias.report.results import all_contrasts, all_genes, day_labels
+from fatebias.report.results import all_contrasts, day_labels
 from fatebias.report.run_files import read_run
 from fatebias.report.verdict import calls_table, facts, sentence
 from tests.report.folders import HOSTILE, change, write_run
@@ -155,7 +156,7 @@ def test_rows_have_the_surest_day_its_points_and_what_to_look_at(tmp_path):
     edited(folder, "guide_summary.csv", **guides, p_inactive=[0.9] + [0.1] * 17)
     run, contrasts, genes, days = gathered(folder)
     first = rows(contrasts, genes, days)[0]
-    assert (first.gene, first.day, first.effect, first.at) == ("A", "d6", 0.8, "0-0")
+    assert (first.gene, first.effect, first.at) == ("A", 0.8, "0-0")
     assert first.change == pytest.approx(100 * run.marginal["ame_d3"][0])
     assert (first.agree, first.guides) == (2, 3)
     flags = dict(first.flags)
@@ -163,6 +164,40 @@ def test_rows_have_the_surest_day_its_points_and_what_to_look_at(tmp_path):
     assert flags["flips"].startswith("the direction changes between days: d0-d6")
     assert flags["inactive guides"].startswith("1 of 3")
     assert "k-hat 0.9" in flags["not normal"]
+
+
+def test_cards_have_each_replicate_and_means_with_and_without_the_gene(tmp_path):
+    folder = write_run(tmp_path)
+    summary = json.loads((folder / "screen_summary.json").read_text())
+    entry = summary["genes"]["guides_and_cells"]["A"]
+    entry |= {"cells_by_day": [500, 0, 40, 40]}
+    entry["mean_probability"]["MES"] = [0.5, None, 0.4, 0.4]
+    change(folder, "screen_summary.json", genes__guides_and_cells={"A": entry})
+    _, contrasts, genes, days = gathered(folder)
+    gene = json.loads(cards_json(contrasts, genes, days))["genes"]["A"]
+    assert [each["name"] for each in gene["replicates"]] == ["rep1", "rep2"]
+    assert gene["replicates"][0]["betahat"][0] is None
+    own, rest = gene["mean"]["MES"]
+    assert own == [0.5, None, 0.4, 0.4]
+    # of 2,000 cells a day with a third on average: what is left without those of the gene
+    assert rest[:2] == pytest.approx([(2000 / 3 - 250) / 1500, 1 / 3], abs=1e-4)
+
+
+def test_pictures_of_means_guides_and_the_threshold_are_there(tmp_path, run_folder):
+    page = page_of(read_run(run_folder))
+    titles = [chart.title for chart in page.overview.charts]
+    assert any(title.startswith("Mean fate probabilities") for title in titles)
+    assert "Do the guides of a gene agree?" in titles
+    screen = next(each for each in page.sections if each.anchor == "screen")
+    threshold = next(chart for chart in screen.charts if "threshold" in chart.title)
+    assert "present above 4" in threshold.reading
+    assert threshold.panels[0].count("<rect") == 6
+    four = write_run(tmp_path, fates=("EC", "MES", "NEU", "HSC"), contrasts=())
+    change(four, "screen_summary.json", guide_counts=None)
+    page = page_of(read_run(four))
+    assert page.overview.tables[0].columns == ("", "cells", "EC", "MES", "NEU", "HSC")
+    assert [row[0] for row in page.overview.tables[0].rows] == ["all cells", "A", "B", "C"]
+    assert not any("threshold" in chart.title for section in page.sections for chart in section.charts)
 
 
 def test_commands_are_those_that_were_typed(tmp_path):
@@ -277,10 +312,11 @@ def test_what_effects_are_counted_from_is_told(tmp_path):
         folder,
         "run.json",
         stages__fit__notes=[note],
+        stages__fit__baseline="genes",
         stages__fit__settings__export={"estimates": "unshrunken"},
     )
     page = page_of(read_run(folder))
     fact = {each.label: each for each in page.facts}["Effects are against"]
-    assert (fact.value, fact.words) == ("the average gene", note.capitalize() + ".")
+    assert fact.value == "the average gene"
     assert "Effects are against the average gene." in page.methods.paragraph
     assert note in next(each for each in page.sections if each.anchor == "convergence").notes

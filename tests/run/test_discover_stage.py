@@ -34,6 +34,7 @@ def config(out_dir, **discovery):
         tracking=TrackingConfig(backend="off"),
         out_dir=str(out_dir),
         stages=["fit", "discover"],
+        plots=False,
     )
 
 
@@ -99,6 +100,23 @@ def test_a_gate_on_size_takes_hits_away(finished, tmp_path):
     assert (finished / "gene_summary_for_mash.csv").read_bytes() == (
         tmp_path / "gene_summary_for_mash.csv"
     ).read_bytes()
+
+
+def test_all_fates_are_judged_by_default_and_the_files_of_the_screens_own_contrast_stay(finished, tmp_path):
+    for folder, contrasts in (("own", []), ("all", ["all"])):
+        below = tmp_path / folder
+        below.mkdir()
+        for name in ("gene_summary_for_mash.csv", "posterior.npz"):
+            (below / name).write_bytes((finished / name).read_bytes())
+        pipeline.run(dataclasses.replace(config(below, contrasts=contrasts), stages=["discover"]))
+    own, every = tmp_path / "own", tmp_path / "all"
+    for name in ("gene_summary_mash_out.csv", "hits_ranked.csv", "gene_calls.csv", "hits.png"):
+        assert (own / name).read_bytes() == (every / name).read_bytes()
+    assert not (own / "contrasts").exists()
+    assert [path.name for path in (every / "contrasts").iterdir()] == ["NEU"]
+    noted = json.loads((every / "run.json").read_text())["stages"]["discover"]["outputs"]
+    assert "contrasts/NEU/hits_ranked.csv" in noted
+    assert config(every).discovery.contrasts == ["all"]
 
 
 def test_contrasts_no_longer_asked_for_are_set_aside(finished):

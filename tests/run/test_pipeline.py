@@ -35,6 +35,7 @@ def config(out_dir, **more):
         "discovery": DiscoveryConfig(engine="native"),
         "tracking": TrackingConfig(backend="off"),
         "out_dir": str(out_dir),
+        "plots": False,
     } | more
     return Config(**settings)
 
@@ -397,6 +398,27 @@ def test_a_report_that_fails_costs_nothing_else(finished, tmp_path, monkeypatch,
         each for each in caplog.records if "report.html" in each.getMessage() and each.levelname == "WARNING"
     ]
     assert told.getMessage() == "no report.html, all other results are there: no such axis"
+
+
+def test_figures_are_drawn_in_the_formats_asked_for_and_their_failure_costs_nothing_else(
+    finished, tmp_path, monkeypatch, caplog
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    asked = []
+
+    def draw(run, formats):
+        asked.append((run.paths.root, formats))
+        raise ValueError("no such axis")
+
+    monkeypatch.setattr("fatebias.report.figures.write_figures", draw)
+    pipeline.run(config(folder, plots=["svg", "pdf"]))
+    assert asked == [(folder, ["svg", "pdf"])]
+    assert record(folder)["status"] == "done"
+    assert (folder / "report.html").exists()
+    assert "not all of figures/, all other results are there: no such axis" in caplog.text
+    for stage in ("fit", "discover"):  # pictures make no stage be done again
+        assert record(folder)["stages"][stage] == record(finished)["stages"][stage]
 
 
 def test_without_hits_an_earlier_report_is_set_aside(tmp_path):

@@ -106,6 +106,7 @@ def test_the_key_tells_results_apart_and_nothing_else() -> None:
     key = run_key(Config(), "data")
     manner = Config(
         out_dir="/elsewhere",
+        plots=False,
         resume=False,
         stages=["fit"],
         tracking=TrackingConfig(backend="off"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import csr_matrix
 
@@ -10,6 +12,8 @@ from fatebias.data.reading.ambient import ambient_counts
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
 from fatebias.pasted import setting
+
+BIN_GROWTH = 1.25  # of counts beyond the first few
 
 
 def present_entries(raw: RawScreen, data: DataConfig) -> tuple[csr_matrix, list[str], list[str]]:
@@ -43,6 +47,22 @@ def _insisted(matrix: csr_matrix, raw: RawScreen, data: DataConfig) -> list[str]
         "the guide matrix looks like raw UMI counts, and data.guide_threshold=0 counts ambient ones, too: "
         f"{found.held:.1f} guides a cell{offered}"
     ]
+
+
+def guide_counts(matrix: csr_matrix, threshold: float | None) -> dict[str, Any] | None:
+    """Return how many entries hold each count, and the threshold above which a guide is present.
+
+    Small counts by themselves, then in bins that grow by a quarter: ``from`` is the least count of each bin.
+    None for a matrix of 0 and 1, and for one of fractions.
+    """
+    entries = matrix.data[matrix.data > 0]
+    if not entries.size or entries.max() <= 1 or (entries != np.floor(entries)).any():
+        return None
+    edges = [1]
+    while edges[-1] <= entries.max():
+        edges.append(max(edges[-1] + 1, int(edges[-1] * BIN_GROWTH)))
+    number, _ = np.histogram(entries, bins=edges)
+    return {"threshold": float(threshold or 0), "from": edges[:-1], "entries": number.tolist()}
 
 
 def _check_entries(raw: RawScreen, data: DataConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy.sparse import csr_matrix
 
 from fatebias.config import DataConfig
 from fatebias.data.reading.guide_columns import column_names, split_columns
-from fatebias.data.reading.guide_entries import present_entries
+from fatebias.data.reading.guide_entries import guide_counts, present_entries
 from fatebias.data.reading.guide_map import GuideMap
 from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
@@ -36,6 +37,7 @@ class Assignments:
     unmapped: dict[str, int]  # guide columns that the map lacks, with the number of cells that hold each
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    counts: dict[str, Any] | None = None  # how often each count was read; None where the matrix has none
 
 
 def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
@@ -72,6 +74,7 @@ def assignments(raw: RawScreen, data: DataConfig) -> Assignments:
         missing_genes=tuple(sorted(wanted - {gene for gene, _ in targeting})),
         missing_guides=tuple(name for name in guide_map.gene_of if name not in seen),
         unmapped=unmapped,
+        counts=guide_counts(raw.guides, data.guide_threshold),
         notes=(*raw.guide_notes, *guide_map.notes, *notes, *split, *ignored),
         warnings=(*guide_map.warnings, *insisted, *_control_warnings(guide_map, controls, targeting)),
     )

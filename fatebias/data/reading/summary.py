@@ -15,6 +15,10 @@ from fatebias.data.reading.raw import RawScreen
 from fatebias.data.screen import Screen
 from fatebias.errors import some
 
+Array = NDArray[np.float64]
+
+DECIMALS = 5  # of mean probabilities
+
 
 @dataclass(frozen=True, eq=False)
 class Account:
@@ -63,6 +67,7 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
             "columns_in_file": list(fates.columns),
             "named_by": fates.columns_from,
             "mean_probability": dict(zip(screen.fates, screen.p.mean(axis=0).tolist(), strict=True)),
+            "mean_probability_by_day": _by_fate(screen, _means(screen.p, screen.day, screen.D)),
         },
         "guides_per_cell": {
             "mean": float(screen.n_guides.mean()),
@@ -89,14 +94,40 @@ def summarise_screen(screen: Screen, account: Account) -> dict[str, Any]:
                     "guides": int(guides),
                     "cells": int(cells.sum()),
                     "cells_by_day": cells.tolist(),
+                    "mean_probability": _by_fate(screen, mean),
                 }
-                for gene, guides, cells in zip(screen.gene_names, guides_of_gene, cells_of_gene, strict=True)
+                for gene, guides, cells, mean in zip(
+                    screen.gene_names, guides_of_gene, cells_of_gene, _gene_compositions(screen), strict=True
+                )
             },
         },
         "clusters": {"number": int(screen.cluster.max()) + 1, "are": screen.cluster_source},
+        "guide_counts": guides.counts,
         "guide_cells": dict(zip(screen.guide_names, map(int, cells_of_guide[1:]), strict=True)),
         "notes": notes,
         "warnings": warnings,
+    }
+
+
+def _gene_compositions(screen: Screen) -> Array:
+    """Return the mean fate probabilities of the cells that hold a guide of each gene by day, (L, D, F)."""
+    cell, gene = screen.gene_holdings()
+    group = gene * screen.D + screen.day[cell]
+    return _means(screen.p[cell], group, screen.L * screen.D).reshape(screen.L, screen.D, -1)
+
+
+def _means(p: Array, group: NDArray[np.integer], n_groups: int) -> Array:
+    """Return the mean of p, (n, F), over each group, (groups, F); NaN where a group is empty."""
+    number = np.bincount(group, minlength=n_groups)
+    sums = np.column_stack([np.bincount(group, column, n_groups) for column in p.T])
+    return np.asarray(np.where(number[:, None] > 0, sums / np.maximum(number, 1)[:, None], np.nan))
+
+
+def _by_fate(screen: Screen, means: Array) -> dict[str, list[float | None]]:
+    """Return means, (D, F), as numbers by day for each fate, rounded; None for a day without cells."""
+    return {
+        fate: [None if np.isnan(value) else round(float(value), DECIMALS) for value in column]
+        for fate, column in zip(screen.fates, means.T, strict=True)
     }
 
 

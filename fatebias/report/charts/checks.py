@@ -129,3 +129,21 @@ def bars(counts: Mapping[str, int], *, title: str, x_label: str, y_label: str) -
     for i, (name, number) in enumerate(counts.items()):
         frame.bar(i, 0.8, number, "own", tip=f"{name}: {number:,}")
     return frame.svg()
+
+
+def thresholds(counts: Mapping[str, Any]) -> Markup:
+    """Return how many entries of the guide matrix have each count, and the threshold."""
+    starts, entries = counts["from"], counts["entries"]
+    ends = [*starts[1:], starts[-1] * 1.25]
+    x = logarithmic(0.9, ends[-1], "count of the guide in the cell")
+    frame = Frame(x, logarithmic(1, max(2, *entries), "entries"), title="Guide counts", width=340)
+    for start, end, number in zip(starts, ends, entries, strict=True):
+        if number:
+            left, right = start / (start / max(start - 1, 0.9)) ** 0.5, (end * max(end - 1, 1)) ** 0.5
+            frame.span(
+                left, right, number, "own", tip=f"{start:,} to {max(start, int(end) - 1):,}: {number:,}"
+            )
+    if counts["threshold"] >= 1:
+        at = float(counts["threshold"]) + 0.5
+        frame.segment((at, frame.y.low), (at, frame.y.high), "used")
+    return frame.svg()

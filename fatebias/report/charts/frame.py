@@ -111,7 +111,11 @@ class Frame:
 
     def bar(self, x: float, width: float, y: float, kind: str, *, tip: str) -> None:
         """Add a bar from the axis up to y; width in x units."""
-        left, right, top = self.px(x - width / 2), self.px(x + width / 2), self.py(y)
+        self.span(x - width / 2, x + width / 2, y, kind, tip=tip)
+
+    def span(self, start: float, end: float, y: float, kind: str, *, tip: str) -> None:
+        """Add a bar from the axis up to y, from one x value to another."""
+        left, right, top = self.px(start), self.px(end), self.py(y)
         self.add(
             '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" class="{}"><title>{}</title></rect>',
             left, top, right - left, self.height - BOTTOM - top, kind, tip,

@@ -141,7 +141,7 @@ function guideChart(guides, gene, d, label, limit, named) {
   const wide = left + 150, row = 20, top = 22, height = top + row * (guides.length + 1) + 30;
   const svg = document.createElementNS(SVG, "svg");
   for (const [key, value] of Object.entries({viewBox: `0 0 ${wide} ${height}`, width: wide, height, role: "img",
-    "aria-label": `guides on ${label}`})) svg.setAttribute(key, value);
+    "aria-label": `estimates on ${label}`})) svg.setAttribute(key, value);
   const x = value => left + 6 + (value + limit) / (2 * limit) * 138;
   const [places, digits] = ticks(limit, 2);
   for (const value of places) {
@@ -233,6 +233,26 @@ function open(at) {
       + (gene.guides.some(one => one.inactive > 0.5) ? " Grey: the guide probably does nothing." : ""), {class: "reading"}));
     parts.push(make("div", data.days.map((label, d) =>
       guideChart(gene.guides, [values[d], errors[d]], d, label, wide, d === 0)), {class: "panels"}));
+  }
+  if (gene.replicates.length) {
+    const own = each.find(([one]) => one.own), values = own[0].betahat[own[2]], errors = own[0].se[own[2]];
+    const wide = Math.max(...data.days.map((_, d) => largest([...gene.replicates.map(one => one.betahat[d]), values[d]],
+      [...gene.replicates.map(one => one.se[d]), errors[d]])));
+    parts.push(make("h3", `Each replicate, ${own[0].title}`), make("p",
+      "What the labels of one replicate say of the gene, in logits, all other effects held where the fit has them: "
+      + "the gene\u2019s estimate and how far this replicate pulls it. Bars: 95 % by the labels alone; in brackets its cells. "
+      + "Open circle: the gene before sharing. Nothing is drawn on a day with fewer than 10 cells of the gene.", {class: "reading"}));
+    parts.push(make("div", data.days.map((label, d) =>
+      guideChart(gene.replicates, [values[d], errors[d]], d, label, wide, d === 0)), {class: "panels"}));
+  } else {
+    parts.push(make("p", "No estimates by replicate: the screen has one, or the run is of an earlier version.", {class: "reading"}));
+  }
+  const means = Object.entries(gene.mean);
+  if (means.length) {
+    const percent = value => known(value) ? (100 * value).toFixed(1) : "\u2013";
+    parts.push(...grid("Mean fate probabilities, percent", data.days, means.flatMap(([fate, [own, rest]]) =>
+      [[`${fate}, with the gene`, ...own.map(percent)], [`${fate}, without`, ...rest.map(percent)]]),
+      "Of the day\u2019s cells with a guide of the gene and of those without, as they are: other guides and replicates are not taken out."));
   }
   const fates = Object.entries(gene.fates);
   if (fates.length) {

@@ -43,6 +43,7 @@ def config(out_dir: Path, *, seed: int = 0, **inference: object) -> Config:
         tracking=TrackingConfig(),
         out_dir=str(out_dir),
         seed=seed,
+        plots=False,
     )
 
 

@@ -26,6 +26,7 @@ def run(
         discovery=DiscoveryConfig(engine="native"),
         tracking=TrackingConfig(backend="off"),
         out_dir=str(out_dir),
+        plots=False,
     )
     return pd.read_csv(pipeline.run(config).hits), out_dir
 
