@@ -85,7 +85,7 @@ def volcano(
         ax.scatter(effect[kind], sureness(lfsr[kind]), s=16, color=colour, linewidths=0)
     limit = 1.15 * float(np.abs(effect).max(initial=0.1))
     least = float(lfsr.min(initial=0.5)) if least is None else least
-    height = float(sureness(least))
+    height = float(sureness(min(least, 0.5)))  # also where nothing is sure
     written: list[tuple[float, float]] = []
     for g in [g for g in np.argsort(lfsr, kind="stable") if called[g]][:named]:
         x, y = float(effect[g]) / (2 * limit), float(sureness(lfsr[g])) / height

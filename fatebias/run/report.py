@@ -17,6 +17,7 @@ from fatebias.report.text import count, expected
 from fatebias.report.verdict import far, sentence
 
 SHOWN_HITS = 20
+NEAR = 0.5  # an lfsr below says something of a gene
 SHOWN_MISSES = 3  # of a contrast without hits
 
 
@@ -72,9 +73,12 @@ def _found(run: RunFiles) -> Iterator[str]:
 def _hits(contrast: ContrastResults) -> Iterator[str]:
     """Yield a table of the hits of one contrast, or the surest genes where there are none."""
     hits = int(contrast.hits.sum())
-    shown = range(min(hits or SHOWN_MISSES, SHOWN_HITS, len(contrast.genes)))
-    some = "" if hits else "; the surest:"
+    near = int((contrast.lfsr.min(axis=1) < NEAR).sum())
+    shown = range(min(hits, SHOWN_HITS) or min(near, SHOWN_MISSES))
+    some = "" if hits else "; the surest:" if near else f"; every lfsr is {NEAR:g} or more"
     yield f"{contrast.title}: {count(hits, 'hit')} among {count(len(contrast.genes), 'gene')}{some}"
+    if not shown:
+        return
     gene = max(4, *(len(contrast.genes[g]) for g in shown))
     peak = max(4, *(len(contrast.peak[g]) for g in shown))
     heading = f"  {'gene':<{gene}}  {'peak':>{peak}}   effect      sd     lfsr"

@@ -285,6 +285,12 @@ def test_settings_stand_below_the_title():
     assert pl.hits(TABLE, settings="weight 1").get_title(loc="left").splitlines()[1] == "weight 1"
 
 
+def test_a_volcano_of_genes_without_any_effect_keeps_its_axis():
+    nothing = TABLE.assign(**{name: 1.0 for name in TABLE if name.startswith("lfsr_d")})
+    low, high = pl.volcano(nothing, day="d0").get_ylim()
+    assert low < 0 < high
+
+
 def test_a_volcano_puts_the_surest_on_top_and_colours_calls_by_direction():
     ax = pl.volcano(TABLE, day="d0")
     missed, up, down = (each.get_offsets() for each in ax.collections)

@@ -74,6 +74,12 @@ def test_twenty_hits_are_listed_and_the_surest_genes_where_there_are_none(tmp_pa
     start = told.index("MES against EC: 0 hits among 6 genes; the surest:")
     assert [line.split()[0] for line in told[start + 2 : start + 5]] == ["A", "B", "C"]
     assert not any("expected to be false" in line for line in told)
+    hits = pd.read_csv(none / "hits_ranked.csv", keep_default_na=False)
+    hits[[name for name in hits if name.startswith("lfsr_d")]] = 0.9
+    hits.to_csv(none / "hits_ranked.csv", index=False)
+    told = closing(none)
+    assert "MES against EC: 0 hits among 6 genes; every lfsr is 0.5 or more" in told
+    assert not any(line.startswith("  gene ") for line in told)
 
 
 def test_a_peak_is_told_where_one_day_is_clearly_above_the_others(tmp_path):
