@@ -1,7 +1,7 @@
 """Build the documentation site into build/site; a warning is an error. ``make docs`` calls this.
 
-The pages link to files of the repository, as they are read there. The site has pages of its own in the place of
-README.md, of other papers at the top and of conf/, so this gathers all in build/docs with their links led there.
+Pages link to files of the repository, where they are read, too. The site has pages of its own in the place of
+README.md, other papers at the top and conf/, so this gathers all in build/docs with their links led to these.
 """
 
 from __future__ import annotations

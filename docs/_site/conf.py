@@ -1,9 +1,9 @@
-"""Sphinx's settings. Nothing is fetched when a page is viewed: no fonts, no scripts, no styles from elsewhere."""
+"""Sphinx's settings. Nothing is fetched when a page is viewed: neither fonts nor scripts nor styles."""
 
 import sys
-from html import unescape
 from pathlib import Path
 
+from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -13,10 +13,8 @@ copyright = "the fatebias developers"  # noqa: A001
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 
 myst_enable_extensions = ["dollarmath"]
-myst_dmath_double_inline = False
 myst_dmath_allow_space = False  # so that $SCRATCH is a variable of the shell
 myst_heading_anchors = 4  # as GitHub makes them
-suppress_warnings = ["myst.header"]
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -40,20 +38,17 @@ pygments_dark_style = "github-dark"
 html_math_renderer = "mathml"
 
 
-def _inline(writer, node):
-    writer.body.append(convert(unescape(node.astext()), display="inline"))
-    from docutils.nodes import SkipNode
+def _formula(display):
+    """Return the method by which Sphinx writes a formula, in the text (inline) or apart (block)."""
 
-    raise SkipNode
+    def write(writer, node):
+        formula = convert(node.astext(), display=display)
+        writer.body.append(f'<div class="formula">{formula}</div>' if display == "block" else formula)
+        raise SkipNode
 
-
-def _block(writer, node):
-    writer.body.append(f'<div class="formula">{convert(unescape(node.astext()), display="block")}</div>')
-    from docutils.nodes import SkipNode
-
-    raise SkipNode
+    return write, None
 
 
 def setup(app):
     """Write formulas as MathML, which browsers draw by themselves."""
-    app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
+    app.add_html_math_renderer("mathml", _formula("inline"), _formula("block"))
