@@ -110,9 +110,18 @@ def _composed(words: list[str], composed: Callable[..., object]) -> None:
         tried = [word]
         if override.is_sweep_override():
             tried = [f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()]
-            check_words(tried, GROUPS)
+            named(tried)
         last.append(tried[-1])
     composed(*last)
+
+
+def named(settings: list[str]) -> None:
+    """Check that settings exist, and options of a group."""
+    check_words(settings, GROUPS)
+    for each in settings:
+        key, _, value = each.partition("=")
+        for option in value.strip('[]"').split(",") if key in GROUPS else ():
+            assert option in GROUPS[key], each
 
 
 @pytest.mark.parametrize("paper", examples.PAPERS, ids=lambda path: path.name)
@@ -130,8 +139,9 @@ def test_commands_of_the_papers_are_taken(paper, taken, request):
 @pytest.mark.parametrize("paper", examples.PAPERS, ids=lambda path: path.name)
 def test_settings_that_the_papers_name_exist(paper):
     for example in examples.settings(paper):
-        if example.text.partition("=")[0].partition(".")[0] in GROUPS and "NAME" not in example.text:
-            check_words([example.text], GROUPS)
+        group = example.text.partition("=")[0].partition(".")[0]
+        if group in GROUPS and not re.search(r"=[A-Z]+$|\.[A-Z]+=", example.text):  # NAME, KEY=VALUE
+            named([USERS_OWN.get(example.text, example.text)])
 
 
 @pytest.mark.parametrize("paper", examples.PAPERS, ids=lambda path: path.name)

@@ -27,18 +27,33 @@ PAPERS = {
 SETTINGS = "settings.md"
 NOT_SHOWN = ("hydra", "local")  # Hydra's own groups and a machine's settings
 A_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?://|#)([^)#\s]+)(#[^)\s]+)?\)")
+A_FETCH = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=.(?:https?:)?//[^>]*>")
+A_URL = re.compile(r"url\(['\"]?(?:https?:)?//[^)]*\)|@import[^;]*")
 
 
 def main() -> int:
-    """Gather the pages and build the site; return Sphinx's exit code."""
+    """Gather the pages and build the site; return the exit code."""
     from sphinx.cmd.build import build_main
 
     gather(GATHERED)
     options = ["--fail-on-warning", "--keep-going", "--quiet", "-E", "-c", str(HERE)]
     code = int(build_main([*options, str(GATHERED), str(SITE)]))
+    if code == 0 and (found := fetched()):
+        print("pages fetch from elsewhere:", *found, sep="\n", file=sys.stderr)
+        code = 1
     if code == 0:
         print(f"the site is in {SITE.relative_to(ROOT)}: open index.html there")
     return code
+
+
+def fetched() -> list[str]:
+    """Return what pages of the site would fetch from another place when they are viewed."""
+    pages = sorted(SITE.glob("*.html"))
+    found = [f"{page.name}: {tag}" for page in pages for tag in A_FETCH.findall(page.read_text("utf-8"))]
+    styles = sorted(SITE.rglob("*.css"))
+    return found + [
+        f"{path.name}: {url}" for path in styles for url in A_URL.findall(path.read_text("utf-8"))
+    ]
 
 
 def gather(folder: Path) -> None:
