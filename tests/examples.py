@@ -14,7 +14,8 @@ from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[1]
 PAPERS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
-OURS = ("python run.py", "fatebias ", "python -m fatebias")
+PACKAGE = "fatebias"
+OURS = ("python run.py", f"{PACKAGE} ", f"python -m {PACKAGE}.")
 # Programs of others that pages name; whether they work is not for these tests to say.
 OTHERS = ("make", "source", "git", "pip", "rsync", "mlflow", ".ci/run", ".venv/bin/", "python -m pytest")
 SETTINGS = re.compile(r"'?(?:data|hydra)\.[\w.]+=\S")

@@ -93,7 +93,8 @@ def _parsed(monkeypatch: pytest.MonkeyPatch, module: str, words: list[str]) -> N
         for name in ("parse_args", "parse_intermixed_args"):
             patched.setattr(argparse.ArgumentParser, name, ending(getattr(argparse.ArgumentParser, name)))
         patched.setattr(sys, "argv", [module, *words])
-        patched.delitem(sys.modules, module, raising=False)
+        for name in (module, f"{module}.__main__"):  # run as if it were the first time
+            patched.delitem(sys.modules, name, raising=False)
         with pytest.raises(Parsed):
             runpy.run_module(module, run_name="__main__", alter_sys=True)
 
