@@ -1,10 +1,10 @@
 # make demo: fit the bundled screen and print its hits. make test: run the tests. Both install what they need.
-# make quick: the tests that take seconds. make soak: load and long sampling. make test is all but soak.
+# make docs: build the documentation site. make quick: the tests that take seconds. make soak: load and long sampling. make test is all but soak.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test quick soak lint clean constraints
+.PHONY: demo test quick soak lint docs clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.runs
@@ -27,6 +27,10 @@ lint: .venv/.lints
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A warning is an error: a dead link, an anchor that is not there, a docstring that cannot be read.
+docs: .venv/.docs
+	$(BIN)/python docs/_site/build.py
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
@@ -51,12 +55,16 @@ clean:
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	touch $@
 
+.venv/.docs: .venv/.runs
+	$(PIP) install -c constraints.txt -e '.[docs]'
+	touch $@
+
 # The newest versions that pyproject.toml allows, as a new constraints.txt.
 constraints:
 	rm -rf build/freeze
 	$(PYTHON) -m venv build/freeze
 	build/freeze/bin/python -m pip install torch==2.13.0
-	build/freeze/bin/python -m pip install '.[dev]'
+	build/freeze/bin/python -m pip install '.[dev,docs]'
 	{ echo '# Versions that were tested together, written by `make constraints`.'; \
 	  build/freeze/bin/python -m pip freeze --all --exclude fatebias --exclude pip \
 	  | sed 's/+cpu$$//' | grep -viE '^(nvidia|cuda|triton)'; } > build/constraints.txt
