@@ -21,6 +21,7 @@ from fatebias.mash.joint import Prior
 
 Array = NDArray[np.float64]
 
+ROUNDING = 1e-6  # of a mean or an SD written with few digits
 REPORT_KEYS = ("loglik", "V", "pi", "priors", "versions", "notes")
 
 
@@ -44,24 +45,61 @@ def read_result(
     largest = float(np.finfo(np.float64).max)
     report = _report(stdout)
     n_days = summary.n_days
-    own_v = None if report["V"] is None else np.array(report["V"], dtype=np.float64).reshape(-1, n_days)
-    priors = tuple(_prior(each) for each in report["priors"])
+    try:
+        own_v = None if report["V"] is None else np.array(report["V"], dtype=np.float64).reshape(-1, n_days)
+        priors = tuple(_prior(each) for each in report["priors"])
+        loglik = float(report["loglik"])
+    except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
+        raise DiscoveryError(
+            "R's report has values that cannot be used",
+            where="stdout",
+            found=f"{error}: {json.dumps(report)[:300]}",
+            allowed="a number as loglik; V, weights and covariances as numbers, one or more",
+        ) from error
     if sum(prior.n_days for prior in priors) != n_days or (own_v is not None and len(own_v) != n_days):
         raise DiscoveryError(
             "R's report is of another number of days", where="stdout", allowed=f"{n_days} days"
         )
+    postmean = read(names.POSTMEAN, "finite numbers", -largest, largest)
+    postsd = read(names.POSTSD, "finite numbers, zero or more", 0, largest)
+    lfsr = read(names.LFSR, "numbers from 0 to 1", 0, 1)
+    _check_lfsr(postmean, postsd, lfsr, summary, out_csv)
     return EngineResult(
-        postmean=read(names.POSTMEAN, "finite numbers", -largest, largest),
-        postsd=read(names.POSTSD, "finite numbers, zero or more", 0, largest),
-        lfsr=read(names.LFSR, "numbers from 0 to 1", 0, 1),
+        postmean=postmean,
+        postsd=postsd,
+        lfsr=lfsr,
         qvalue=read(names.QVALUE, "numbers from 0 to 1", 0, 1) if names.QVALUE in prefixes else None,
-        loglik=float(report["loglik"]),
+        loglik=loglik,
         v=v if own_v is None else own_v,
         pi={str(name): float(weight) for name, weight in report["pi"].items()},
         priors=priors,
         versions={str(name): str(version) for name, version in report["versions"].items()},
         notes=tuple(str(note) for note in report["notes"]),
     )
+
+
+def _check_lfsr(mean: Array, sd: Array, lfsr: Array, summary: GeneSummary, where: Path) -> None:
+    """Refuse an lfsr above what its own mean and SD allow.
+
+    Whatever the posterior, it has a share of at most ``sd^2 / (sd^2 + mean^2)`` on the other side of zero
+    (Cantelli's inequality).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        most = np.where(mean == 0, 1.0, 1 / (1 + (mean / np.where(sd > 0, sd, np.nan)) ** 2))
+    most = np.where((sd == 0) & (mean != 0), 0.0, most)
+    wrong = np.argwhere(lfsr > most * (1 + ROUNDING) + ROUNDING)
+    if len(wrong):
+        shown = [
+            f"{summary.genes[g]} {names.POSTMEAN}{d}={mean[g, d]:.3g} {names.POSTSD}{d}={sd[g, d]:.3g} "
+            f"{names.LFSR}{d}={lfsr[g, d]:.3g}"
+            for g, d in wrong.tolist()
+        ]
+        raise DiscoveryError(
+            "lfsr that contradict their own posterior means and SDs",
+            where=where,
+            found=some(shown),
+            allowed="at most sd^2 / (sd^2 + mean^2)",
+        )
 
 
 def _prior(part: dict[str, Any]) -> Prior:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fatebias.errors import DiscoveryError
+
+log = logging.getLogger(__name__)
+
+ANNOUNCED_AFTER_S = 5.0
 
 NO_R = (
     "install R (Debian: r-base-core; conda: mashr/mash.yaml), or set discovery.command to the words that "
@@ -40,32 +46,65 @@ class Finished:
 
 
 def run(argv: Sequence[str], timeout_s: float) -> Finished:
-    """Run a command without a shell; after `timeout_s` seconds kill it with every process it started."""
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise DiscoveryError(
-            f"{argv[0]} cannot be started: {error.strerror}", where="discovery.command", fix=NO_R
-        ) from error
-    try:
-        stdout, stderr = process.communicate(timeout=timeout_s)
-    except subprocess.TimeoutExpired as error:
-        raise DiscoveryError(
-            f"{argv[0]} did not end within {timeout_s:g} s",
-            where=shlex.join(argv),
-            fix="raise discovery.timeout_s, or use discovery.engine=native",
-        ) from error
-    finally:
-        if process.poll() is None:  # timed out or interrupted
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    """Run a command without a shell.
+
+    After `timeout_s` seconds, or when SIGTERM or SIGHUP stops this process, it is killed with every process
+    that it started.
+    """
+    with _signals_end_us():
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise DiscoveryError(
+                f"{argv[0]} cannot be started: {error.strerror}", where="discovery.command", fix=NO_R
+            ) from error
+        try:
+            stdout, stderr = _wait(process, argv, timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise DiscoveryError(
+                f"{argv[0]} did not end within {timeout_s:g} s",
+                where=shlex.join(argv),
+                fix="raise discovery.timeout_s, or use discovery.engine=native",
+            ) from error
+        finally:
+            if process.poll() is None:  # timed out or interrupted
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
     return Finished(
         tuple(argv), process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
     )
+
+
+def _wait(process: subprocess.Popen[bytes], argv: Sequence[str], timeout_s: float) -> tuple[bytes, bytes]:
+    """Return what a process wrote until its end; say what is waited for where that takes long."""
+    if timeout_s > ANNOUNCED_AFTER_S:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=ANNOUNCED_AFTER_S)
+        log.info("waiting for R, at most %g s (discovery.timeout_s): %s", timeout_s, shlex.join(argv))
+        timeout_s -= ANNOUNCED_AFTER_S
+    return process.communicate(timeout=timeout_s)
+
+
+@contextlib.contextmanager
+def _signals_end_us() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise SystemExit, which tidies up; only the main thread may change that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +67,8 @@ def _ask(command: tuple[str, ...], package: str) -> Answer:
         done = run([*command, "-e", question], PROBE_TIMEOUT_S)
     except DiscoveryError as error:
         return Answer(None, str(error).splitlines()[0])
-    _, found, version = done.stdout.rpartition("version:")
-    if done.code == 0 and found:
-        return Answer(version.strip())
+    if done.code == 0 and (said := re.findall(r"version:(\d+(?:[.-]\d+)*)", done.stdout)):
+        return Answer(said[-1])
     if "no package called" in done.stderr:
         return Answer(None, f"R package {package} is not installed")
     last = (done.stderr.strip() or f"exit code {done.code}").splitlines()[-1]

@@ -1,6 +1,6 @@
 """A FAKE Rscript for tests: python fake_rscript.py MODE, then the words that Rscript would be given.
 
-It never runs R. Asked for a package (`-e`) it answers version 0.0.fake; given run_mashr.R it writes a table
+It never runs R. Asked for a package (`-e`) it answers version 0.0.7; given run_mashr.R it writes a table
 in which every posterior mean is the estimate halved and every lfsr is made up, and reports a mixture of the
 point mass and independent effects, half and half; or it misbehaves as MODE says.
 """
@@ -21,7 +21,7 @@ if words[0] == "-e":
         sys.exit("Error in loadNamespace(x) : there is no package called 'mashr'\nExecution halted")
     if mode == "broken package":
         sys.exit("Error: package 'mashr' could not be loaded:\nlibgsl.so.27: cannot open shared object file")
-    print("chatter of an environment manager\nversion:0.0.fake")
+    print("chatter of an environment manager\nversion:0.0.7" + "bye" * (mode == "chatty wrapper"))
     sys.exit(0)
 
 script, in_csv, out_csv, *options = words
@@ -51,6 +51,8 @@ if mode == "NaN":
     rows[1]["postmean_d0"] = "nan"
 if mode == "lfsr above 1":
     rows[0]["lfsr_d0"] = "1.5"
+if mode == "sure means, unsure signs":
+    rows[0] |= {"postmean_d0": "5", "postsd_d0": "0.1", "lfsr_d0": "0.4"}
 if mode == "other genes":
     rows[0]["gene"] = "somebody"
 if mode == "half the rows":
@@ -80,4 +82,8 @@ report = {
     "versions": {"R": "fake"},
     "notes": ["a fake note"],
 }
+if mode == "null loglik":
+    report["loglik"] = None
+if mode == "empty weights":
+    report["priors"] = [{"weights": [], "covariances": []}]
 print("nothing to tell" if mode == "no report" else json.dumps(report))

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -172,7 +174,7 @@ def test_uniform_prior_and_null_weight_reach_the_fit(in_csv, tmp_path):
 def test_auto_takes_r_where_it_answers(in_csv, tmp_path):
     report, _ = discover(in_csv, tmp_path / "out.csv", DiscoveryConfig(command=[*FAKE, "good"]))
     assert report.engine == "rscript"
-    assert report.notes == ["discovery by R's mashr 0.0.fake", "a fake note"]
+    assert report.notes == ["discovery by R's mashr 0.0.7", "a fake note"]
     assert report.versions == {"R": "fake"}
 
 
@@ -328,6 +330,12 @@ def test_hostile_paths_and_genes_arrive_as_they_are(name, tmp_path, write_summar
         ("no lfsr", "columns are missing: 'lfsr_d0'"),
         ("NaN", r"'g1 postmean_d0=nan'"),
         ("lfsr above 1", r"its output cannot be trusted[\s\S]*'g0 lfsr_d0=1.5'"),
+        (
+            "sure means, unsure signs",
+            r"contradict their own[\s\S]*g0 postmean_d0=5 postsd_d0=0.1 lfsr_d0=0.4",
+        ),
+        ("null loglik", r"cannot be trusted[\s\S]*values that cannot be used[\s\S]*a number as loglik"),
+        ("empty weights", r"cannot be trusted[\s\S]*values that cannot be used"),
         ("no report", r"R printed no report[\s\S]*found: [\s\S]*nothing to tell"),
     ],
 )
@@ -349,6 +357,36 @@ def test_time_out_ends_r_and_what_it_started(in_csv, tmp_path):
             break
         time.sleep(0.05)
     assert not _runs(child)
+
+
+def test_a_version_is_read_from_a_chatty_wrapper():
+    assert rscript_has(fake("chatty wrapper").command, "mashr").version == "0.0.7"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_discovery_ends_r_with_what_it_started(number, in_csv, tmp_path, monkeypatch, caplog):
+    """It raises SystemExit, at which the pipeline writes run.json."""
+    monkeypatch.setattr("fatebias.discovery.r_process.ANNOUNCED_AFTER_S", 0.2)
+    child, told = tmp_path / "fake_child.pid", "waiting for R, at most 30 s (discovery.timeout_s)"
+
+    def stop():
+        while not child.is_file() or not any(told in message for message in caplog.messages):
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    caplog.set_level("INFO")
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(SystemExit, match=str(128 + number)):
+        discover(in_csv, tmp_path / "out.csv", fake("hangs", timeout_s=30.0))
+    assert signal.getsignal(number) is before
+    assert not list(tmp_path.glob(".rscript-*"))
+    pid = int(child.read_text())
+    for _ in range(100):
+        if not _runs(pid):
+            break
+        time.sleep(0.05)
+    assert not _runs(pid)
 
 
 def _runs(pid):
