@@ -1,7 +1,7 @@
 """run.py, or ``-m fatebias.sweep``, with a fake pipeline: the command line needs neither torch nor a fit.
 
-The fake writes down what it is given. FAKE_FAILURES, such as ``{"priors=weak": "FitError"}``, makes it fail
-in the runs that have the override.
+The fake writes down what it is given, and no run is brought to MLflow. FAKE_FAILURES, such as
+``{"priors=weak": "FitError"}``, makes it fail in the runs that have the override.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ if __name__ == "__main__":
     pipeline = types.ModuleType("fatebias.run.pipeline")
     pipeline.run = run  # type: ignore[attr-defined]
     sys.modules["fatebias.run.pipeline"] = pipeline
+    sync = types.ModuleType("fatebias.tracking.sync")
+    sync.sync_run = lambda *_: types.SimpleNamespace(how_to_see=str)  # type: ignore[attr-defined]
+    sys.modules["fatebias.tracking.sync"] = sync
     import fatebias.run
 
     fatebias.run.pipeline = pipeline  # type: ignore[attr-defined]
