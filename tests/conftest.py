@@ -134,7 +134,7 @@ def terminal(
         if not real:
             inherited["PYTHONPATH"] = str(ROOT)  # as run.py has it by standing there
         command = [str(RUN_PY if real else FAKE_RUN_PY), *words, *NO_LOCAL]
-        if fits and not any(word.startswith("plots=") for word in words):
+        if fits and words[:1] != ("prepare",) and not any(word.startswith("plots=") for word in words):
             command.append("plots=false")  # seconds a run
         return process.run(*command, cwd=cwd, env=inherited | environment, timeout=LIMIT_S)
 

@@ -101,8 +101,8 @@ def test_the_waiting_client_compares_the_runs_and_brings_them_to_one_new_store(f
     assert (login / "mlflow.db").is_file()
     again = typed("-m", "fatebias.tracking", "sync", "out", cwd=login)
     assert again.returncode == 0, again.stderr
-    assert "4 runs" in again.stdout
-    assert "4 unchanged" in again.stdout
+    assert "5 runs" in again.stdout  # that of the sweep among them
+    assert "5 unchanged" in again.stdout
 
 
 def test_the_jobs_leave_mlflow_s_store_to_the_client(four):
@@ -208,6 +208,7 @@ def test_a_sweep_is_compared_from_what_has_finished(mixed, typed):
     login, *_ = mixed
     done = typed("-m", "fatebias.sweep", "out", cwd=login)
     assert [Path(line).name for line in done.stdout.splitlines()] == [
+        "sweep_report.html",
         "sweep_summary.csv",
         "hit_stability.csv",
         "sweep_hits.png",
