@@ -51,7 +51,7 @@ def test_the_command_line_and_python_give_the_same_tables(
     composed, files, screen, tmp_path, words, of_fit, of_discover
 ):
     data = [f"data.adata_path={files.adata}", f"data.guide_map_csv={files.guide_map}", f"out_dir={tmp_path}"]
-    stages = ["stages=[fit,discover]", "tracking=off", "discovery.engine=native"]
+    stages = ["stages=[fit,discover]", "tracking=off", "plots=false", "discovery.engine=native"]
     pipeline.run(composed("data=anndata", *data, *stages, *QUICK, *words))
 
     fit = fb.fit(
@@ -115,7 +115,7 @@ def test_a_saved_fit_is_read_back(fitted, folder):
 
 
 def test_the_command_line_continues_from_a_saved_fit(fitted, folder, composed, tmp_path):
-    words = ["stages=[discover]", "tracking=off", "discovery.engine=native"]
+    words = ["stages=[discover]", "tracking=off", "plots=false", "discovery.engine=native"]
     pipeline.run(composed(*words, f"out_dir={folder}"), overrides=words)
     expected = fb.discover(fitted, engine="native").table
     assert (folder / "hits_ranked.csv").read_text() == expected.to_csv(index=False)

@@ -26,6 +26,7 @@ TINY = [
     "inference.num_posterior_draws=20",
     "stages=[fit,discover]",
     "discovery.engine=native",
+    "plots=false",  # seconds a run
     "tracking=off",
 ]
 

@@ -32,6 +32,7 @@ def settings(out_dir, **changed):
         inference=InferenceConfig(method="laplace", num_posterior_draws=200),
         discovery=DiscoveryConfig(engine="native"),
         tracking=TrackingConfig(backend="off"),
+        plots=False,
         likelihood_weight="auto",
         out_dir=str(out_dir),
     )

@@ -284,6 +284,7 @@ def settings(out_dir, **calibration):
         inference=InferenceConfig(method="laplace", num_posterior_draws=200),
         discovery=DiscoveryConfig(engine="native"),
         tracking=TrackingConfig(backend="off"),
+        plots=False,
         calibration=CalibrationConfig(**calibration),
         stages=["fit", "discover", "resample"],
         out_dir=str(out_dir),

@@ -21,6 +21,7 @@ TINY = [
     "inference.num_posterior_draws=20",
     "inference.progress=false",
     "discovery.engine=native",
+    "plots=false",  # seconds a run
     "tracking=off",
     "out_dir=out",
 ]

@@ -339,6 +339,7 @@ def test_a_run_names_the_dead(tmp_path):
         export=ExportConfig(estimates="unshrunken", guides="mixture"),
         discovery=DiscoveryConfig(engine="native", null_correlation="fit"),
         tracking=TrackingConfig(backend="off"),
+        plots=False,
         likelihood_weight=50.0,
         out_dir=str(tmp_path),
         stages=["fit", "discover"],

@@ -19,6 +19,7 @@ TINY = [
     "inference.progress=false",
     "inference.num_steps=5",
     "discovery.engine=native",
+    "plots=false",  # seconds a run
     "tracking=off",
 ]
 

@@ -71,11 +71,11 @@ def test_a_setting_that_makes_another_fit_is_refused(composed, word, found, allo
 def test_a_calibrated_folder_is_judged_again_as_calibrated(composed, tmp_path: Path):
     quick = ["inference=laplace", "inference.num_posterior_draws=100", "discovery.engine=native"]
     small = ["data=simulated", "data.simulate.n_cells=1000", "data.simulate.n_genes=6"]
-    first = ["experiment=calibrated", "stages=[fit,discover]", "tracking=off", *quick, *small]
+    first = ["experiment=calibrated", "stages=[fit,discover]", "tracking=off", "plots=false", *quick, *small]
     pipeline.run(composed(*first, f"out_dir={tmp_path}/first"), overrides=first)
     shutil.copytree(tmp_path / "first", tmp_path / "again")
 
-    again = ["stages=[discover]", "tracking=off", "discovery.contrasts=[NEU]"]
+    again = ["stages=[discover]", "tracking=off", "plots=false", "discovery.contrasts=[NEU]"]
     pipeline.run(composed(*again, f"out_dir={tmp_path}/again"), overrides=again)
     settings = yaml.safe_load((tmp_path / "again/config.yaml").read_text())
     assert settings["likelihood_weight"] == "auto"

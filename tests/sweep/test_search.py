@@ -20,6 +20,7 @@ TINY = [
     "data.simulate.n_days=2",
     "inference.num_posterior_draws=20",
     "discovery.engine=native",
+    "plots=false",  # seconds a run
     "tracking=off",
     "hydra.sweeper.n_trials=3",
     "out_dir=out",

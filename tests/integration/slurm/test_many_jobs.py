@@ -20,6 +20,7 @@ WORDS = [
     "hydra.launcher.mem_gb=1",
     "stages=[discover]",
     "discovery.engine=native",
+    "plots=false",  # seconds a run
     f"seed=range(0,{JOBS})",
     "out_dir=out",
 ]

@@ -28,6 +28,7 @@ TINY = [
     "inference.progress=false",
     "inference.num_steps=5",
     "discovery.engine=native",
+    "plots=false",  # seconds a run
 ]
 SMALL_JOB = [
     "launcher=slurm_cpu",
