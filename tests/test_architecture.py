@@ -23,6 +23,7 @@ ROOMS = [
     "names",
     "contrasts",
     "slurm_queue",
+    "signals",
     "files",
     "mash",
     "config",

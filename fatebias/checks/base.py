@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from fatebias.data.screen import Screen
 
 Report = dict[str, Any]
+
+
+def own_discovery(config: Config) -> dict[str, Any]:
+    """Return the settings that decide the calls of the screen's own contrast, which checks judge."""
+    settings = dataclasses.asdict(config.discovery)
+    del settings["contrasts"]
+    return settings
 
 
 class Check(ABC):

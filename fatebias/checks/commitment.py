@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.checks.base import Check, Report
+from fatebias.checks.base import Check, Report, own_discovery
 from fatebias.config import Config
 from fatebias.errors import some
 from fatebias.files.atomic import atomic_path, sha256_file
@@ -46,7 +45,7 @@ class Commitment(Check):
         """Return the measure, and the results that it is compared with."""
         degree = None if screen.commitment is None else screen.commitment.tolist()
         own = [config.calibration.commitment, degree]
-        return [own, dataclasses.asdict(config.discovery), sha256_file(paths.mash_out)]
+        return [own, own_discovery(config), sha256_file(paths.mash_out)]
 
     def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
         """Return the table."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.checks.base import FEWEST_NTC_TO_JUDGE, NtcCheck, Report, share_with_interval
+from fatebias.checks.base import FEWEST_NTC_TO_JUDGE, NtcCheck, Report, own_discovery, share_with_interval
 from fatebias.config import AUTO, Config
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
@@ -35,7 +34,7 @@ class Controls(NtcCheck):
 
     def deciding(self, config: Config, screen: Screen, paths: RunPaths) -> object:
         """Return draws and the settings of the discovery; the number of parts is in the fit's key."""
-        return [config.calibration.control_draws, dataclasses.asdict(config.discovery)]
+        return [config.calibration.control_draws, own_discovery(config)]
 
     def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
         """Return the table and the QQ plot."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fatebias.checks.base import Check, Report, named_numbers
+from fatebias.checks.base import Check, Report, named_numbers, own_discovery
 from fatebias.config import Config
 from fatebias.errors import DataError
 from fatebias.files.atomic import atomic_path
@@ -51,7 +50,7 @@ class Resample(Check):
         """Return the ways of resampling, and the settings of the discovery that judges the bootstrap."""
         cfg = config.calibration
         own = [cfg.bootstrap, cfg.bootstrap_unit, cfg.bootstrap_seed]
-        return [own, cfg.jackknife, cfg.concordance, dataclasses.asdict(config.discovery)]
+        return [own, cfg.jackknife, cfg.concordance, own_discovery(config)]
 
     def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
         """Return the tables asked for."""

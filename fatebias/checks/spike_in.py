@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fatebias import names
-from fatebias.checks.base import NtcCheck, Report
+from fatebias.checks.base import NtcCheck, Report, own_discovery
 from fatebias.checks.spike_report import as_metrics, gene_days, power_report, summary_line
 from fatebias.config import Config
 from fatebias.files.atomic import atomic_path
@@ -35,7 +34,7 @@ class SpikeIn(NtcCheck):
         """Return rounds, sizes and the settings of the discovery."""
         settings = config.calibration
         own = [settings.spike_in, settings.spike_in_sizes, settings.control_splits]
-        return [own, dataclasses.asdict(config.discovery)]
+        return [own, own_discovery(config)]
 
     def outputs(self, config: Config, paths: RunPaths) -> list[Path]:
         """Return the table and the power curve."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Sequence
@@ -10,6 +12,10 @@ from pathlib import Path
 
 from fatebias.errors import OutputError
 from fatebias.files.outputs import PLACES, of_stage
+
+REFUSED = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')  # in names of files, by Linux or Windows
+LONGEST_NAME = 100  # bytes
+SHORTENED = 25  # letters, which may have four bytes each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +47,8 @@ class RunPaths:
         return self.root / "contrasts"
 
     def contrast(self, name: str) -> RunPaths:
-        """Return the files of a further contrast; its folder has the name, slashes replaced."""
-        return RunPaths(self.contrasts / name.replace("/", "_"))
+        """Return the files of a further contrast, in a folder of its name (`safe_name`)."""
+        return RunPaths(self.contrasts / safe_name(name))
 
     @property
     def figures(self) -> Path:
@@ -63,6 +69,19 @@ class RunPaths:
     def lock(self) -> Path:
         """Locked while a run works in the folder."""
         return self.root / ".lock"
+
+
+def safe_name(name: str) -> str:
+    """Return a name that any file system takes for a file or a folder, another one for every other name.
+
+    A name without signs that some system refuses stays what it is; else these are replaced and a few letters
+    of a digest are added.
+    """
+    plain = REFUSED.sub("_", name)
+    if plain == name and name.strip(" .") == name and len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{plain.strip(' .')[:SHORTENED]}-{digest}"
 
 
 def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:

@@ -75,9 +75,10 @@ class Checkpoint:
 
 
 class StopSignals:
-    """Notes SIGTERM and SIGUSR2 while a fit runs; handlers only set a flag.
+    """Notes SIGTERM, SIGUSR2 and Ctrl-C while a fit runs; handlers only set a flag.
 
-    The fit asks `pending` at each step boundary, saves its state and calls `leave`.
+    The fit asks `pending` at each step boundary, saves its state and calls `leave`. A second Ctrl-C does not
+    wait for that.
     """
 
     def __init__(self) -> None:
@@ -87,15 +88,17 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         """Install the handlers; only a process's main thread can."""
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGUSR2):
+            for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
                 self.before[number] = signal.signal(number, self._note)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.pending == number:
+            raise KeyboardInterrupt
         self.pending = number
 
-    def leave(self) -> None:
-        """Act on the signal once the state is on disk.
+    def leave(self, *, saved: bool) -> None:
+        """Act on the signal once the state is on disk, where it is `saved`.
 
         SIGUSR2 is passed to the handler that was there before (submitit's, which requeues the job); without
         one, and after SIGTERM, the process exits with 143.
@@ -109,7 +112,10 @@ class StopSignals:
             before(number, None)
             return
         name = signal.Signals(number).name
-        log.warning("stopping on %s; the state is saved: run the same command again to resume", name)
+        if saved:
+            log.warning("stopping on %s; the state is saved: run the same command again to resume", name)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         raise SystemExit(TERMINATED)
 
     def __exit__(

@@ -74,7 +74,7 @@ def run_svi(
             if checkpoint is not None and (signals.pending or checkpoint.due()):
                 checkpoint.save(run.state())
             if signals.pending:
-                signals.leave()
+                signals.leave(saved=checkpoint is not None)
     run.average.leave()
     return LossTrace(np.arange(len(run.losses)), np.array(run.losses), np.array(run.stamps, dtype=np.int64))
 

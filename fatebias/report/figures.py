@@ -39,15 +39,16 @@ KINDS = (
 def write_figures(run: RunFiles, formats: Sequence[str]) -> list[Path]:
     """Write the figures that the run's files allow, and return their paths.
 
-    Those of an earlier run go first; other files in the folder stay. A figure is drawn once for all formats.
+    Those of an earlier run go first; other files in the folder stay, all of them where no format is asked
+    for. A figure is drawn once for all formats.
     """
+    if not formats:
+        return []
     folder = run.paths.figures
     ours = re.compile(rf"({'|'.join(KINDS)})(_.*)?\.({'|'.join(FORMATS)})")
     for path in folder.glob("*"):
         if ours.fullmatch(path.name):
             path.unlink()
-    if not formats:
-        return []
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, draw in _figures(run):

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from fatebias.api.fitting import describe_screen
 from fatebias.api.results import config_yaml
-from fatebias.checks.base import Check
+from fatebias.checks.base import Check, own_discovery
 from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
 from fatebias.errors import DataError, DiscoveryError, OutputError
@@ -30,6 +30,7 @@ from fatebias.files.record import STOPPED, RunRecord
 from fatebias.run import discover_stage, fit_stage
 from fatebias.run.continued import continue_from
 from fatebias.run.report import closing_lines
+from fatebias.signals import as_exceptions
 from fatebias.tracking.describe import InSweep, RunDescription, code_version, describe_run, without_password
 from fatebias.tracking.figures import as_json
 from fatebias.tracking.tracker import Tracker
@@ -65,7 +66,7 @@ def run(
         raise ValueError("out_dir must be set before the pipeline runs")
     paths = prepare_out_dir(Path(config.out_dir))
     try:
-        with FileLock(paths.lock, blocking=False):
+        with FileLock(paths.lock, blocking=False), as_exceptions():
             fitted = RunRecord(paths).content["stages"].get("fit", {}).get("settings")
             if "fit" not in config.stages and overrides is not None and fitted:
                 config = continue_from(config, overrides, fitted)
@@ -213,8 +214,8 @@ class _Run:
             )
 
     def _keys(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the digests of the finished stages among `names`."""
-        return {name: entry["key"] for name in names if (entry := self._noted(name))}
+        """Return the digests of the finished stages among `names`, of discovery that of the own contrast."""
+        return {name: entry.get("own_key", entry["key"]) for name in names if (entry := self._noted(name))}
 
     def _set_outdated_checks_aside(self) -> None:
         """Move checks of an earlier fit or discovery out of the way of this one's."""
@@ -247,20 +248,17 @@ class _Run:
         self.tracker.begin(screen.get("fingerprint", summary))
         se = self._noted("fit").get("se", "posterior")
         engine, _ = choose_engine(config, n_genes=2)
-        key = digest(
-            {
-                "settings": dataclasses.asdict(config),
-                "data": summary,
-                "se": se,
-                "engine": engine,
-                "code": code_version(),
-            }
-        )
+        of_own = digest({"settings": own_discovery(self.config), "data": summary, "se": se,
+                         "engine": engine, "code": code_version()})  # fmt: skip
+        key = digest({"own": of_own, "contrasts": config.contrasts})
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
+        if not self.config.plots:
+            set_aside(self.paths, [self.paths.figures])  # of other results
         with self._stage("discover", key, discover_stage.outputs(config, self.paths)) as entry:
             entry["summary"] = summary
+            entry["own_key"] = of_own
             entry["report"] = discover_stage.discover(
                 config,
                 self.paths,

@@ -35,7 +35,7 @@ def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
     for output in OUTPUTS:
         if output.closing and (paths.root / output.file).is_file():
             lines.append(f"  {output.file:<28} {output.words}")
-    if paths.figures.is_dir():
+    if paths.figures.is_dir() and any(paths.figures.iterdir()):
         lines.append(f"  {'figures/':<28} pictures for a paper")
     further = record["stages"].get("discover", {}).get("report", {}).get("contrasts", {})
     for name, report in further.items():

@@ -19,9 +19,11 @@ from fatebias.slurm_queue import RUNS, WAITS, Answer, Job, SlurmQueue
 from fatebias.sweep.snapshot import Member, Sweep, load_config
 
 QUEUED, RUNNING, DONE, FAILED, KILLED = "queued", "running", "done", "failed", "killed"
+INCOMPLETE = "incomplete"  # it was done, and a file of it is gone
 UNKNOWN = "unknown"  # Slurm gives no answer
 UNDER_WAY = (QUEUED, RUNNING, UNKNOWN)
 NOT_STARTED = "not started"
+AGAIN = "retry does it again"
 LATE = "its job has ended; its files may be on their way"
 
 # What a job's last state in Slurm means where the run itself wrote no reason.
@@ -56,7 +58,7 @@ class MemberStatus:
     @property
     def failed(self) -> bool:
         """Whether it ended without a result."""
-        return self.state in (FAILED, KILLED)
+        return self.state in (FAILED, KILLED, INCOMPLETE)
 
     @property
     def log(self) -> Path:
@@ -100,6 +102,8 @@ def _with_reasons(found: list[MemberStatus]) -> list[MemberStatus]:
 def _status(member: Member, record: Mapping[str, Any], slurm: Answer) -> MemberStatus:
     said = record.get("status")
     if said == DONE:
+        if gone := _gone(member.folder, record):
+            return MemberStatus(member, INCOMPLETE, f"{gone} is gone; {AGAIN}")
         return MemberStatus(member, DONE)
     job = slurm.jobs.get(member.job_id) if member.job_id else None
     state = job.state if job else None
@@ -111,11 +115,22 @@ def _status(member: Member, record: Mapping[str, Any], slurm: Answer) -> MemberS
         return MemberStatus(member, FAILED, str(record.get("why")).partition("\n")[0])
     if member.job_id is not None:
         return _end_of_job(member, said, job, slurm.silent)
+    if said is None and RunPaths(member.folder).hits.is_file():
+        return MemberStatus(member, INCOMPLETE, f"run.json cannot be read, its results are there; {AGAIN}")
     if said is None and (member.submitted is None or record.get("why")):
         return MemberStatus(member, NOT_STARTED, record.get("why") or "")
     if _is_at_work(member.folder):
         return MemberStatus(member, RUNNING)
     return MemberStatus(member, KILLED, "its process died") if said else MemberStatus(member, NOT_STARTED)
+
+
+def _gone(folder: Path, record: Mapping[str, Any]) -> str | None:
+    """Return the name of a file that a finished run wrote and that is no longer there."""
+    for stage in record.get("stages", {}).values():
+        for name in stage.get("outputs", {}):
+            if not (folder / name).exists():
+                return str(name)
+    return None
 
 
 def _end_of_job(member: Member, said: str | None, job: Job | None, silent: str | None) -> MemberStatus:

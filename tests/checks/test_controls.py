@@ -55,6 +55,22 @@ def test_pseudo_genes_are_counted_and_not_called(whole):
     assert paths.controls_plot.stat().st_size > 1000
 
 
+def test_further_contrasts_leave_the_check_of_the_own_one(whole, tmp_path):
+    cfg, paths = whole
+    shutil.copytree(paths.root, tmp_path, dirs_exist_ok=True)
+    discovery = dataclasses.replace(cfg.discovery, contrasts=["NEU-MES"])
+    again = pipeline.run(
+        dataclasses.replace(cfg, out_dir=str(tmp_path), stages=["discover"], discovery=discovery)
+    )
+    assert again.contrast("NEU-MES").hits.is_file()
+    entries = [RunRecord(each).content["stages"]["controls"] for each in (paths, again)]
+    assert entries[0] == entries[1]
+    assert again.controls.is_file()
+    discovery = dataclasses.replace(discovery, mash_lfsr_thresh=0.01)
+    pipeline.run(dataclasses.replace(cfg, out_dir=str(tmp_path), stages=["discover"], discovery=discovery))
+    assert not again.controls.exists()
+
+
 def test_each_draw_groups_the_guides_anew_and_spreads_have_intervals(whole, tmp_path):
     cfg, paths = whole
     cfg = dataclasses.replace(

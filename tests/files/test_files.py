@@ -13,7 +13,7 @@ import pytest
 from fatebias.errors import OutputError
 from fatebias.files.atomic import atomic_json, atomic_path, atomic_text, digest, sha256_file
 from fatebias.files.outputs import PLACES
-from fatebias.files.paths import RunPaths, prepare_out_dir
+from fatebias.files.paths import RunPaths, prepare_out_dir, safe_name
 
 
 def test_every_path_of_a_run_is_its_own_name_under_the_root(tmp_path: Path):
@@ -30,6 +30,17 @@ def test_the_names_that_the_format_prescribes(tmp_path: Path):
     assert paths.gene_summary.name == "gene_summary_for_mash.csv"
     assert paths.mash_out.name == "gene_summary_mash_out.csv"
     assert paths.hits.name == "hits_ranked.csv"
+
+
+def test_names_of_folders_are_taken_as_they_are_or_made_their_own():
+    plain = ["NEU", "MES (late)", "NEU+-MES", "基因", "A.1", "a"]
+    assert [safe_name(name) for name in plain] == plain
+    odd = ["F/1", "F_1", "f/1", "F:1", "F\\1", "..", ".", " F_1", "x" * 200, "x" * 201, "基" * 90]
+    made = [safe_name(name) for name in odd]
+    assert len({name.lower() for name in made}) == len(odd)
+    assert made[0].startswith("F_1-")
+    assert all(len(name.encode()) < 120 and not set(name) & set("/\\:") for name in made)
+    assert not {".", ".."} & set(made)
 
 
 def test_a_file_appears_whole_and_nothing_beside_it(tmp_path: Path):

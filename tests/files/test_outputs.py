@@ -30,6 +30,6 @@ def test_paths_are_those_of_the_table(tmp_path):
     assert paths.hits == tmp_path / "hits_ranked.csv"
     assert paths.stage("heldout") == [tmp_path / "heldout.json"]
     assert set(of_stage("discover")) == {"hits", "hits_plot", "calls", "mash_out"}
-    assert paths.contrast("a/b").hits == tmp_path / "contrasts" / "a_b" / "hits_ranked.csv"
+    assert paths.contrast("a-b").hits == tmp_path / "contrasts" / "a-b" / "hits_ranked.csv"
     with pytest.raises(AttributeError, match="no output is called hitz"):
         paths.hitz  # noqa: B018

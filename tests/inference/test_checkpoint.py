@@ -91,6 +91,18 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+def test_ctrl_c_waits_for_the_state_and_a_second_one_does_not(caplog):
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.pending == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signals.leave(saved=True)
+    assert "stopping on SIGINT; the state is saved" in caplog.text
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_sigusr2_is_passed_on_to_the_handler_that_was_there_before():
     seen = []
     before = signal.signal(signal.SIGUSR2, lambda number, frame: seen.append(number))
@@ -99,11 +111,11 @@ def test_sigusr2_is_passed_on_to_the_handler_that_was_there_before():
             os.kill(os.getpid(), signal.SIGUSR2)
             assert signals.pending == signal.SIGUSR2
             assert seen == []
-            signals.leave()
+            signals.leave(saved=True)
             assert seen == [signal.SIGUSR2]
             os.kill(os.getpid(), signal.SIGTERM)
             with pytest.raises(SystemExit) as left:
-                signals.leave()
+                signals.leave(saved=True)
             assert left.value.code == 143
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     finally:

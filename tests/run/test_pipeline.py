@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -419,6 +420,32 @@ def test_figures_are_drawn_in_the_formats_asked_for_and_their_failure_costs_noth
     assert "not all of figures/, all other results are there: no such axis" in caplog.text
     for stage in ("fit", "discover"):  # pictures make no stage be done again
         assert record(folder)["stages"][stage] == record(finished)["stages"][stage]
+
+
+def test_figures_stay_where_none_are_asked_for_and_their_results_are_kept(finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "hits_MES.png").touch()
+    pipeline.run(config(folder, plots=False))
+    assert (folder / "figures" / "hits_MES.png").exists()
+    own_alone = DiscoveryConfig(engine="native", contrasts=[])
+    pipeline.run(config(folder, stages=["discover"], discovery=own_alone))
+    assert not (folder / "figures").exists()
+    assert (folder / "superseded" / "figures" / "hits_MES.png").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_with_its_reason_in_run_json(tmp_path, monkeypatch, number):
+    def stopped(*_args, **_kwargs):
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("fatebias.run.discover_stage.discover", stopped)
+    with pytest.raises(SystemExit, match=str(128 + number)):
+        pipeline.run(config(tmp_path))
+    assert record(tmp_path)["status"] == "failed"
+    assert record(tmp_path)["why"].startswith("stopped by a signal")
+    assert signal.getsignal(number) is signal.SIG_DFL
 
 
 def test_without_hits_an_earlier_report_is_set_aside(tmp_path):

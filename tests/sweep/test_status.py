@@ -133,6 +133,23 @@ def test_a_wait_queues_what_slurm_had_no_room_for_as_jobs_end(written, tmp_path)
     assert asked == [1, 1]
 
 
+def test_a_run_that_has_lost_a_file_is_no_longer_done(written, tmp_path):
+    outputs = {"hits_ranked.csv": "a digest"}
+    done = {"status": "done", "stages": {"discover": {"status": "done", "outputs": outputs}}}
+    sweep = written.sweep(tmp_path, done, None)
+    (found, other) = statuses(sweep)
+    assert (found.state, found.reason) == ("incomplete", "hits_ranked.csv is gone; retry does it again")
+    assert found.failed
+    for member in sweep.members:
+        (member.folder / "hits_ranked.csv").touch()
+    (found, other) = statuses(sweep)
+    assert found.state == "done"
+    assert (other.state, other.failed) == ("incomplete", True)
+    assert other.reason.startswith("run.json cannot be read, its results are there")
+    (tmp_path / "1" / "run.json").write_text("{torn")
+    assert statuses(sweep)[1].state == "incomplete"
+
+
 def test_a_local_run_is_running_while_its_lock_is_held(written, tmp_path):
     sweep = written.sweep(tmp_path, {"status": "running"}, None)
     with FileLock(tmp_path / "0" / ".lock"):
