@@ -8,11 +8,11 @@ import os
 import shlex
 import signal
 import subprocess
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fatebias.errors import DiscoveryError
+from fatebias.files.stopping import signals_end_us
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def run(argv: Sequence[str], timeout_s: float) -> Finished:
     After `timeout_s` seconds, or when SIGTERM or SIGHUP stops this process, it is killed with every process
     that it started.
     """
-    with _signals_end_us():
+    with signals_end_us():
         try:
             process = subprocess.Popen(
                 argv,
@@ -90,21 +90,3 @@ def _wait(process: subprocess.Popen[bytes], argv: Sequence[str], timeout_s: floa
         log.info("waiting for R, at most %g s (discovery.timeout_s): %s", timeout_s, shlex.join(argv))
         timeout_s -= ANNOUNCED_AFTER_S
     return process.communicate(timeout=timeout_s)
-
-
-@contextlib.contextmanager
-def _signals_end_us() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise SystemExit, which tidies up; only the main thread may change that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

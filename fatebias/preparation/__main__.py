@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from fatebias.errors import ConfigError, FatebiasError
+from fatebias.files.stopping import signals_end_us
 from fatebias.preparation.kinds import NON_TARGETING
 
 WHAT = """\
@@ -31,21 +33,29 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m fatebias.pre
     """Prepare a screen and print what was done; return the exit code."""
     wanted = _parser(prog).parse_intermixed_args(words)
     try:
-        from fatebias.preparation.prepare import prepare
-
-        prepared = prepare(
-            wanted.screen,
-            wanted.library,
-            out=wanted.out,
-            guides=wanted.guides,
-            controls=_listed(wanted.controls),
-            positive=_listed(wanted.positive),
-            overwrite=wanted.overwrite,
-            **_settings(wanted.settings),
-        )
+        with signals_end_us():
+            return _prepare(wanted)
     except FatebiasError as error:
         print(error, file=sys.stderr)
         return 1
+    except (KeyboardInterrupt, SystemExit) as stop:  # from the keyboard, or by a signal
+        print("interrupted", file=sys.stderr)
+        return int(stop.code or 1) if isinstance(stop, SystemExit) else 128 + signal.SIGINT
+
+
+def _prepare(wanted: argparse.Namespace) -> int:
+    from fatebias.preparation.prepare import prepare
+
+    prepared = prepare(
+        wanted.screen,
+        wanted.library,
+        out=wanted.out,
+        guides=wanted.guides,
+        controls=_listed(wanted.controls),
+        positive=_listed(wanted.positive),
+        overwrite=wanted.overwrite,
+        **_settings(wanted.settings),
+    )
     print(prepared)
     return 0
 

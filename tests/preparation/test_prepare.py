@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -261,6 +264,51 @@ def test_a_file_that_cannot_be_read_back_leaves_none(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="read otherwise"):
         fb.prepare(object_of(held()), library(), out=tmp_path, guides="sgRNA counts", **SETTINGS)
     assert not list(tmp_path.iterdir())
+
+
+MOMENTS = {
+    "reading": "fatebias.preparation.source.read_guides",
+    "the picture": "fatebias.pl.save.save_png",
+    "writing": "fatebias.preparation.files.write_anndata",
+    "reading back": "fatebias.preparation.files._check_same",
+    "naming the second file": "fatebias.files.atomic.os.replace",
+}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_interrupted_it_says_so_and_leaves_nothing(tmp_path, monkeypatch, capsys, moment, sent):
+    screen, table = written_input(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    module, _, name = MOMENTS[moment].rpartition(".")
+    place = os if module.endswith("os") else importlib.import_module(module)
+    done, calls = getattr(place, name), []
+
+    def interrupted(*given, **named):
+        calls.append(name)
+        if moment != "naming the second file" or len(calls) == 2:
+            os.kill(os.getpid(), sent)
+        return done(*given, **named)
+
+    monkeypatch.setattr(place, name, interrupted)
+    words = ["--library", str(table), "--guides", "sgRNA counts", "--out", str(tmp_path / "new/out"), *WORDS]
+    assert main([str(screen), *words]) == 128 + sent
+    assert capsys.readouterr() == ("", "interrupted\n")
+    assert calls
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("out", "found"), [("library.csv", "--out names a file"), ("library.csv/below", "--out cannot be")]
+)
+def test_an_out_that_is_no_folder_is_named_as_it_was_typed(tmp_path, capsys, out, found):
+    screen, table = written_input(tmp_path)
+    words = ["--library", str(table), "--guides", "sgRNA counts", "--out", str(tmp_path / out), *WORDS]
+    assert main([str(screen), *words]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(found)
+    assert "--out " in said.rpartition("fix: ")[2]
+    assert "out_dir" not in said
 
 
 @pytest.mark.parametrize(
