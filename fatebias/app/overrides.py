@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from fatebias.api.settings import allowed_values, unknown_setting
 from fatebias.api.settings import keys as schema_keys
 from fatebias.errors import ConfigError, explain
+from fatebias.pasted import quoted
 from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
 
 # Groups of which several options go together, later ones winning: experiment=[calibrated,permutation].
@@ -82,8 +83,7 @@ def _split_list(words: Sequence[str]) -> ConfigError | None:
 
 
 def _unreadable(word: str, error: Exception) -> ConfigError:
-    key, equals, value = word.partition("=")
-    if not equals:
+    if "=" not in word:
         return ConfigError(
             "a setting lacks its value", where=f"command line, {word}", allowed="KEY=VALUE, GROUP=OPTION"
         )
@@ -91,7 +91,7 @@ def _unreadable(word: str, error: Exception) -> ConfigError:
         "a setting holds signs that Hydra reads as its own",
         where=f"command line, {word}",
         found=str(error).partition("\n")[0],
-        fix=f"quote the value for Hydra and again for the shell: '{key}=\"{value}\"'",
+        fix=f"quote text for Hydra and the whole again for the shell: {quoted(word)}",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from fatebias.errors import ConfigError, FatebiasError
 from fatebias.files.stopping import signals_end_us
+from fatebias.pasted import quoted
 from fatebias.preparation.kinds import NON_TARGETING
 
 WHAT = """\
@@ -119,19 +120,29 @@ def _settings(words: Sequence[str]) -> dict[str, Any]:
         try:
             override = OverridesParser.create().parse_override(word)
         except HydraException as error:
-            raise _no_setting(word, str(error).partition("\n")[0]) from error
+            raise _unreadable(word, error) from error
         group, _, name = override.key_or_group.partition(".")
         if group != "data" or not name or override.is_sweep_override():
-            raise _no_setting(word, None)
+            raise _no_setting(word)
         found[name] = override.value()
     return found
 
 
-def _no_setting(word: str, found: str | None) -> ConfigError:
+def _unreadable(word: str, error: Exception) -> ConfigError:
+    if not word.startswith("data.") or "=" not in word:
+        return _no_setting(word)
+    return ConfigError(
+        "a setting holds signs that Hydra reads as its own",
+        where=f"command line, {word}",
+        found=str(error).partition("\n")[0],
+        fix=f"quote names, and the whole again for the shell: {quoted(word)}",
+    )
+
+
+def _no_setting(word: str) -> ConfigError:
     return ConfigError(
         "a word is no setting of data",
         where=f"command line, {word}",
-        found=found,
         allowed="data.KEY=VALUE, quoted where it holds brackets or spaces",
         fix="'data.fates=[EC,MES,NEU]'; --help lists the options",
     )

@@ -266,6 +266,17 @@ def test_a_file_that_cannot_be_read_back_leaves_none(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_fates_without_quotes_come_back_with_them(tmp_path, capsys):
+    screen, table = written_input(tmp_path)
+    words = [str(screen), "--library", str(table), "--guides", "sgRNA counts", "--out", str(tmp_path / "out")]
+    assert main([*words, "data.fates=[Early EC/1,MES (late),NEU+]"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("a setting holds signs that Hydra reads as its own\n")
+    assert """: 'data.fates=["Early EC/1","MES (late)","NEU+"]'\n""" in said
+    assert main([*words, *shlex.split(said.rpartition("shell: ")[2])]) == 1  # read, and refused for its names
+    assert "data.ref_fate" in capsys.readouterr().err
+
+
 MOMENTS = {
     "reading": "fatebias.preparation.source.read_guides",
     "the picture": "fatebias.pl.save.save_png",
