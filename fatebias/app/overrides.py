@@ -109,7 +109,9 @@ def composition_message(error: Exception, groups: Collection[str]) -> str | None
         return _no_option(error.missing_cfg_file, error.options)
     cause = error.__cause__ or error.__context__
     key = getattr(cause, "full_key", None)
-    if isinstance(cause, ConfigTypeError) and key in schema_keys():  # a mapping in place of a list
+    if (
+        isinstance(cause, ConfigTypeError) and isinstance(key, str) and key in schema_keys()
+    ):  # a mapping in place of a list
         return str(_of_another_shape(key, str(error).partition("\n")[0].removeprefix(MERGING)))
     if key is None or not isinstance(cause, ConfigKeyError | ConfigAttributeError | ValidationError):
         return f"{error}\n{error.__cause__}" if error.__cause__ else str(error)

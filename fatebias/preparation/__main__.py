@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -37,7 +39,7 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m fatebias.pre
         with signals_end_us():
             return _prepare(wanted)
     except FatebiasError as error:
-        print(error, file=sys.stderr)
+        print(_as_typed_here(str(error), prog), file=sys.stderr)
         return 1
     except (KeyboardInterrupt, SystemExit) as stop:  # from the keyboard, or by a signal
         print("interrupted", file=sys.stderr)
@@ -59,6 +61,14 @@ def _prepare(wanted: argparse.Namespace) -> int:
     )
     print(prepared)
     return 0
+
+
+def _as_typed_here(message: str, prog: str) -> str:
+    """Return a reader's message with the screen as this command is given it: first, and no setting."""
+    message = re.sub(
+        r"""'data\.adata_path="?(.+?)"?'""", lambda found: f"{prog} {shlex.quote(found[1])}", message
+    )
+    return message.replace("data.adata_path=", f"{prog} ")
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

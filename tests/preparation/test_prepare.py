@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import anndata as ad
@@ -275,6 +276,21 @@ def test_fates_without_quotes_come_back_with_them(tmp_path, capsys):
     assert """: 'data.fates=["Early EC/1","MES (late)","NEU+"]'\n""" in said
     assert main([*words, *shlex.split(said.rpartition("shell: ")[2])]) == 1  # read, and refused for its names
     assert "data.ref_fate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("none.h5ad", "fatebias prepare PATH to an .h5ad file"),
+        ("a (1).zarr.zip", "unzip '{0}/a (1).zarr.zip', then fatebias prepare '{0}/a (1).zarr'"),
+    ],
+)
+def test_a_screen_that_cannot_be_opened_is_advised_as_it_is_typed_here(tmp_path, capsys, name, fix):
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("screen.h5ad", "")
+    assert main([str(tmp_path / name), "--library", "library.csv"], prog="fatebias prepare") == 1
+    assert f"fix: {fix.format(tmp_path)}" in capsys.readouterr().err
 
 
 MOMENTS = {
