@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from fatebias.errors import ConfigError
@@ -50,9 +51,14 @@ def parse_contrast(word: str, fates: Sequence[str], reference: str) -> Contrast:
             else "this can be read in two ways",
             where="discovery.contrasts",
             found=word,
-            allowed=[*others, *(f"{a}-{b}" for a in others for b in others if a != b)],
+            allowed=f"{', '.join([*others, *pairs_of(others, reference)])}; pairs either way round",
         )
     return Contrast(word, *pairs[0])
+
+
+def pairs_of(others: Sequence[str], reference: str) -> list[str]:
+    """List the names of every pair of fates once, those with the reference last."""
+    return [f"{a}-{b}" for a, b in combinations(others, 2)] + [f"{each}-{reference}" for each in others]
 
 
 def parse_contrasts(words: Sequence[str], fates: Sequence[str], reference: str, own: str) -> list[Contrast]:

@@ -76,6 +76,23 @@ def meant(value: str) -> str:
     return re.sub(rf"(\\+)({quote}|$)", without_escape, value[1:-1])
 
 
+def quoted(word: str) -> str:
+    """Return ``key=value`` that Hydra cannot read with quotes around its text, or around each of a list.
+
+    >>> print(quoted("data.fates=[Early EC/1,MES (late),NEU+]"))
+    'data.fates=["Early EC/1","MES (late)","NEU+"]'
+    >>> print(quoted("data.ref_fate=MES (late)"))
+    'data.ref_fate="MES (late)"'
+    """
+    key, _, value = word.partition("=")
+    value = value.strip()
+    if value[:1] != "[" or value[-1:] != "]":
+        return setting(key, meant(value))
+    # Commas within a pair of quotes belong to a name; a quotation mark without its pair is a sign as others.
+    names = re.findall(r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^,]+?)\s*(?:,|$)""", value[1:-1])
+    return setting(key, [meant(name) for name in names])
+
+
 def _for_hydra(value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{_key(str(k))}:{_for_hydra(v)}" for k, v in value.items()) + "}"

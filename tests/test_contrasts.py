@@ -31,8 +31,15 @@ def test_hyphens_in_names():
 
 @pytest.mark.parametrize("word", ["MSE", "MES-MES", "MES-", "EC", "", "MES/NEU"])
 def test_what_is_no_contrast(word):
-    with pytest.raises(ConfigError, match=r"discovery.contrasts[\s\S]*MES, NEU, MES-NEU"):
+    with pytest.raises(ConfigError, match=r"discovery.contrasts[\s\S]*MES, NEU, MES-NEU") as error:
         parse_contrast(word, FATES, "EC")
+    listed, either = str(error.value.allowed).split("; ")
+    assert either == "pairs either way round"
+    for each in listed.split(", "):
+        found = parse_contrast(each, FATES, "EC")
+        back = parse_contrast(f"{found.against}-{found.fate}", FATES, "EC")
+        assert (back.fate, back.against) == (found.against, found.fate)
+    assert len(listed.split(", ")) == 5  # two names alone, three pairs
 
 
 def test_contrasts_are_checked_with_the_config():

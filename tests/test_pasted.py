@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from fatebias.pasted import choice, meant, setting
+from fatebias.pasted import choice, meant, quoted, setting
 
 HOSTILE = [
     "EC",
@@ -71,6 +71,21 @@ def test_a_key_of_a_mapping_is_read_back(name):
 @pytest.mark.parametrize("value", [40, 0.5, None, True, [1, 2], ["d0", "d2"]])
 def test_other_values_are_read_back(value):
     assert read_back(setting("data.x", value)) == value
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        ("[Early EC/1,MES (late),NEU+]", ["Early EC/1", "MES (late)", "NEU+"]),
+        ("[NEU+-MES (late)]", ["NEU+-MES (late)"]),
+        ("""["Mono, (early)", Neu+ ,Baso [x]]""", ["Mono, (early)", "Neu+", "Baso [x]"]),
+        ("['a, b',3' UTR (x)]", ["a, b", "3' UTR (x)"]),
+        ("MES (late)", "MES (late)"),
+        ("(x)", "(x)"),
+    ],
+)
+def test_what_was_typed_without_quotes_gets_them(typed, names):
+    assert read_back(quoted(f"data.x={typed}")) == names
 
 
 def test_what_needs_no_quotes_has_none():

@@ -160,9 +160,15 @@ def unknown_setting(key: str, where: str, groups: Collection[str] = GROUPS) -> C
     beside = [each for each in known if group and each.rpartition(".")[0] == group]
     near = [] if group else difflib.get_close_matches(key, top, n=1, cutoff=0.7)
     near += [each for each in known if each.rpartition(".")[2] == last]  # the right name in the wrong group
-    near = near or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    # Of a long group's name the keys of the group would share enough: the last names must be alike, too.
+    alike = [each for each in known if not group or _are_alike(last, each.rpartition(".")[2])]
+    near = near or difflib.get_close_matches(key, alike, n=1, cutoff=0.7)
     fix = f"did you mean {' or '.join(near)}?" if near else None
     return ConfigError(f"there is no setting {key}", where=where, allowed=beside or top, fix=fix)
+
+
+def _are_alike(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one, other).ratio() >= 0.7
 
 
 def allowed_values(key: str, a_list: str) -> str | None:

@@ -10,14 +10,18 @@ import difflib
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from fatebias.api.settings import allowed_values, unknown_setting
 from fatebias.api.settings import keys as schema_keys
+from fatebias.config import Config
 from fatebias.errors import ConfigError, explain
+from fatebias.pasted import quoted, setting
 from fatebias.sweep.settings import PREFIX, LocalSettings, unknown_launcher_key
 
 # Groups of which several options go together, later ones winning: experiment=[calibrated,permutation].
 COMBINED = ("experiment",)
+MERGING = "Error merging override "  # how Hydra's message begins, before the word
 
 
 def check_words(words: Sequence[str], groups: Mapping[str, Collection[str]]) -> None:
@@ -82,8 +86,7 @@ def _split_list(words: Sequence[str]) -> ConfigError | None:
 
 
 def _unreadable(word: str, error: Exception) -> ConfigError:
-    key, equals, value = word.partition("=")
-    if not equals:
+    if "=" not in word:
         return ConfigError(
             "a setting lacks its value", where=f"command line, {word}", allowed="KEY=VALUE, GROUP=OPTION"
         )
@@ -91,14 +94,14 @@ def _unreadable(word: str, error: Exception) -> ConfigError:
         "a setting holds signs that Hydra reads as its own",
         where=f"command line, {word}",
         found=str(error).partition("\n")[0],
-        fix=f"quote the value for Hydra and again for the shell: '{key}=\"{value}\"'",
+        fix=f"quote text for Hydra and the whole again for the shell: {quoted(word)}",
     )
 
 
 def composition_message(error: Exception, groups: Collection[str]) -> str | None:
     """Return why Hydra could not compose a config, in this project's words; None for any other error."""
     from hydra.errors import CompactHydraException, MissingConfigException
-    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
+    from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ConfigTypeError, ValidationError
 
     if not isinstance(error, CompactHydraException):
         return None
@@ -106,10 +109,14 @@ def composition_message(error: Exception, groups: Collection[str]) -> str | None
         return _no_option(error.missing_cfg_file, error.options)
     cause = error.__cause__ or error.__context__
     key = getattr(cause, "full_key", None)
+    if (
+        isinstance(cause, ConfigTypeError) and isinstance(key, str) and key in schema_keys()
+    ):  # a mapping in place of a list
+        return str(_of_another_shape(key, str(error).partition("\n")[0].removeprefix(MERGING)))
     if key is None or not isinstance(cause, ConfigKeyError | ConfigAttributeError | ValidationError):
         return f"{error}\n{error.__cause__}" if error.__cause__ else str(error)
     file = re.match(r"In '(.+?)'", str(error))
-    word = str(error).partition("\n")[0].removeprefix("Error merging override ")
+    word = str(error).partition("\n")[0].removeprefix(MERGING)
     if isinstance(cause, ValidationError):
         where = f"{file[1]}.yaml" if file else f"command line, {word}"
         found = str(cause).partition("\n")[0].rstrip(".")
@@ -124,6 +131,19 @@ def composition_message(error: Exception, groups: Collection[str]) -> str | None
     if isinstance(settings, type) and issubclass(settings, LocalSettings):
         return str(unknown_launcher_key(key.removeprefix(PREFIX), where, settings))
     return str(_unknown(key, where, groups))
+
+
+def _of_another_shape(key: str, word: str) -> ConfigError:
+    default: Any = Config()
+    for part in key.split("."):
+        default = getattr(default, part)
+    return ConfigError(
+        f"{key} has a value of the wrong kind",
+        where=f"command line, {word}",
+        found=word.partition("=")[2] or None,
+        allowed=f"{'a list in brackets' if isinstance(default, list) else 'one value'}, as its default",
+        fix=setting(key, default),
+    )
 
 
 def _unknown(key: str, where: str, groups: Collection[str]) -> ConfigError:

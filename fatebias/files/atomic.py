@@ -13,12 +13,17 @@ from typing import Any
 
 from fatebias.errors import OutputError
 
+TO_OUT_DIR = (
+    "free some room or give another out_dir, then run the same command again: finished stages are kept"
+)
+
 
 @contextlib.contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
+def atomic_path(final: Path, fix: str = TO_OUT_DIR) -> Iterator[Path]:
     """Yield a path beside `final` to write to; it gets the final name only when the block ends well.
 
-    Raises OutputError when the disk is full or the folder read-only; an older `final` then stays as it was.
+    Raises OutputError when the disk is full or the folder read-only, with `fix` as what to do; an older file
+    under the final name then stays as it was.
     """
     draft = final.with_name(f".{final.stem}.{uuid.uuid4().hex[:8]}{final.suffix}")
     try:
@@ -31,8 +36,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
             f"{final.name} could not be written",
             where=final,
             found=error.strerror or error,
-            fix="free some room or give another out_dir, then run the same command again: "
-            "finished stages are kept",
+            fix=fix,
         ) from error
     finally:
         with contextlib.suppress(OSError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fatebias.errors import OutputError
@@ -100,8 +101,28 @@ def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:
     return aside
 
 
-def prepare_out_dir(root: Path) -> RunPaths:
-    """Make the run's folder, parents too, and check that files can be written there."""
+@contextlib.contextmanager
+def gone_on_failure(folder: Path, files: Sequence[Path]) -> Iterator[None]:
+    """Remove files and folders that are made in the block, where it ends in an error or an interruption."""
+    fresh = [path for path in files if not path.exists()]
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # a folder that others write to is not empty, and stays
+            for path in fresh:
+                path.unlink(missing_ok=True)
+            for each in made:
+                if each.exists():
+                    each.rmdir()
+        raise
+
+
+def prepare_out_dir(root: Path, option: str = "out_dir=") -> RunPaths:
+    """Make the run's folder, parents too, and check that files can be written there.
+
+    `option` is what a user types before the folder's name.
+    """
     probe = root / f".probe-{uuid.uuid4().hex[:8]}"
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -111,9 +132,9 @@ def prepare_out_dir(root: Path) -> RunPaths:
             probe.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(
-            "out_dir cannot be written",
+            f"{option.strip('= ')} cannot be written",
             where=root,
             found=error.strerror or error,
-            fix="free some room there, or give a folder that you may write to: out_dir=PATH",
+            fix=f"free some room there, or give a folder that you may write to: {option}PATH",
         ) from error
     return RunPaths(root)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from fatebias.errors import ConfigError, FatebiasError
+from fatebias.pasted import quoted
 from fatebias.preparation.kinds import NON_TARGETING
+from fatebias.signals import as_exceptions
 
 WHAT = """\
 Make the two files that an analysis starts from, screen.h5ad and guides.csv, out of what you have: the AnnData
@@ -31,23 +36,39 @@ def main(words: Sequence[str] | None = None, prog: str = "python -m fatebias.pre
     """Prepare a screen and print what was done; return the exit code."""
     wanted = _parser(prog).parse_intermixed_args(words)
     try:
-        from fatebias.preparation.prepare import prepare
-
-        prepared = prepare(
-            wanted.screen,
-            wanted.library,
-            out=wanted.out,
-            guides=wanted.guides,
-            controls=_listed(wanted.controls),
-            positive=_listed(wanted.positive),
-            overwrite=wanted.overwrite,
-            **_settings(wanted.settings),
-        )
+        with as_exceptions():
+            return _prepare(wanted)
     except FatebiasError as error:
-        print(error, file=sys.stderr)
+        print(_as_typed_here(str(error), prog), file=sys.stderr)
         return 1
+    except (KeyboardInterrupt, SystemExit) as stop:  # from the keyboard, or by a signal
+        print("interrupted", file=sys.stderr)
+        return int(stop.code or 1) if isinstance(stop, SystemExit) else 128 + signal.SIGINT
+
+
+def _prepare(wanted: argparse.Namespace) -> int:
+    from fatebias.preparation.prepare import prepare
+
+    prepared = prepare(
+        wanted.screen,
+        wanted.library,
+        out=wanted.out,
+        guides=wanted.guides,
+        controls=_listed(wanted.controls),
+        positive=_listed(wanted.positive),
+        overwrite=wanted.overwrite,
+        **_settings(wanted.settings),
+    )
     print(prepared)
     return 0
+
+
+def _as_typed_here(message: str, prog: str) -> str:
+    """Return a reader's message with the screen as this command is given it: first, and no setting."""
+    message = re.sub(
+        r"""'data\.adata_path="?(.+?)"?'""", lambda found: f"{prog} {shlex.quote(found[1])}", message
+    )
+    return message.replace("data.adata_path=", f"{prog} ")
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -109,19 +130,29 @@ def _settings(words: Sequence[str]) -> dict[str, Any]:
         try:
             override = OverridesParser.create().parse_override(word)
         except HydraException as error:
-            raise _no_setting(word, str(error).partition("\n")[0]) from error
+            raise _unreadable(word, error) from error
         group, _, name = override.key_or_group.partition(".")
         if group != "data" or not name or override.is_sweep_override():
-            raise _no_setting(word, None)
+            raise _no_setting(word)
         found[name] = override.value()
     return found
 
 
-def _no_setting(word: str, found: str | None) -> ConfigError:
+def _unreadable(word: str, error: Exception) -> ConfigError:
+    if not word.startswith("data.") or "=" not in word:
+        return _no_setting(word)
+    return ConfigError(
+        "a setting holds signs that Hydra reads as its own",
+        where=f"command line, {word}",
+        found=str(error).partition("\n")[0],
+        fix=f"quote names, and the whole again for the shell: {quoted(word)}",
+    )
+
+
+def _no_setting(word: str) -> ConfigError:
     return ConfigError(
         "a word is no setting of data",
         where=f"command line, {word}",
-        found=found,
         allowed="data.KEY=VALUE, quoted where it holds brackets or spaces",
         fix="'data.fates=[EC,MES,NEU]'; --help lists the options",
     )

@@ -26,7 +26,7 @@ from fatebias.data.screen import Screen
 from fatebias.data.writing import texts, write_anndata, write_csv
 from fatebias.errors import DataError, OutputError, some
 from fatebias.files.atomic import atomic_path
-from fatebias.files.paths import prepare_out_dir
+from fatebias.files.paths import gone_on_failure, prepare_out_dir
 from fatebias.preparation.library import Library
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURE_PNG = "guides.png"
+OUT = "--out "
+ELSEWHERE = f"free some room, or write to another folder: {OUT}FOLDER"
 # Settings that a file cannot carry: a run of it needs them again where they are not the defaults.
 OF_THE_RUN = (
     "covariates", "cell_weights", "weights", "cluster_key", "commitment_key", "meant_labels", "Kmax",
@@ -64,9 +66,21 @@ class Places:
         """The picture of the guides."""
         return self.folder / PICTURE_PNG
 
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """All three."""
+        return self.screen, self.guide_map, self.picture
+
     def check(self, inputs: Iterable[Path], overwrite: bool) -> None:
         """Refuse to write over an input, ever, and over other files unless that is asked for."""
-        for final in (self.screen, self.guide_map, self.picture):
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OutputError(
+                f"{OUT.strip()} names a file",
+                where=self.folder,
+                allowed="a folder, which is made where it is not there",
+                fix=f"write to a folder: {OUT}FOLDER",
+            )
+        for final in self.all:
             for path in inputs:
                 if path.exists() and final.exists() and path.samefile(final):
                     raise OutputError(
@@ -102,19 +116,25 @@ def write_files(
     from fatebias.pl.save import save_png
 
     parts = _parts(source, raw, screen, library, data)
-    prepare_out_dir(places.folder)
-    with (
-        atomic_path(places.picture) as drawn,
-        atomic_path(places.guide_map) as guide_map,
-        atomic_path(places.screen) as written,
-    ):
-        save_png(picture, drawn)
-        write_csv(guide_map, (names.MAP_GUIDE, names.MAP_GENE, names.MAP_NTC, "kind"), _rows_of_map(library))
-        write_anndata(written, parts)
-        plain = DataConfig(
-            source="anndata", adata_path=str(written), guide_map_csv=str(guide_map), **settings_of_run(data)
-        )
-        _check_same(screen, read_screen(written, guide_map, plain))
+    with gone_on_failure(places.folder, places.all):
+        prepare_out_dir(places.folder, OUT)
+        with (
+            atomic_path(places.picture, ELSEWHERE) as drawn,
+            atomic_path(places.guide_map, ELSEWHERE) as guide_map,
+            atomic_path(places.screen, ELSEWHERE) as written,
+        ):
+            save_png(picture, drawn)
+            write_csv(
+                guide_map, (names.MAP_GUIDE, names.MAP_GENE, names.MAP_NTC, "kind"), _rows_of_map(library)
+            )
+            write_anndata(written, parts)
+            plain = DataConfig(
+                source="anndata",
+                adata_path=str(written),
+                guide_map_csv=str(guide_map),
+                **settings_of_run(data),
+            )
+            _check_same(screen, read_screen(written, guide_map, plain))
 
 
 def _parts(

@@ -27,7 +27,7 @@ def continue_from(config: Config, overrides: Sequence[str], fitted: Mapping[str,
     result = make_config(**copy.deepcopy(dict(fitted)))
     for name in OF_THE_RUN:
         setattr(result, name, getattr(config, name))
-    for key in dict.fromkeys(_named(overrides)):
+    for key in dict.fromkeys(_named(overrides, config)):
         asked, found = _get(config, key), _get(result, key)
         if asked == found:
             continue
@@ -43,11 +43,13 @@ def continue_from(config: Config, overrides: Sequence[str], fitted: Mapping[str,
     return result
 
 
-def _named(overrides: Sequence[str]) -> Iterator[str]:
+def _named(overrides: Sequence[str], config: Config) -> Iterator[str]:
     """List the settings that words of a command line name, those of options and experiments included."""
     for word in overrides:
         key, _, value = word.lstrip("+~").partition("=")
-        if key in GROUPS:
+        if key == "data":
+            yield from _of_data(value, config)
+        elif key in GROUPS:
             yield from _of_group(key, value)
         elif key == "experiment":
             yield from _of_experiment(value)
@@ -60,6 +62,18 @@ def _of_group(group: str, name: str) -> Iterator[str]:
         yield from (f"{group}.{each}" for each in option(group, name))
     except ConfigError:  # an option of the user's own config folder: whatever it sets
         yield from (key for key in keys() if key.startswith(f"{group}."))
+
+
+def _of_data(name: str, config: Config) -> Iterator[str]:
+    """List what an option of data names: where the screen is from, and what is not as in every other option.
+
+    data=anndata writes every default out, for people to read. Nobody chose these, and a fit may have others
+    without a word typed: a prepared screen notes its fates itself.
+    """
+    plain = Config()
+    for key in _of_group("data", name):
+        if key == "data.source" or _get(config, key) != _get(plain, key):
+            yield key
 
 
 def _of_experiment(name: str) -> Iterator[str]:

@@ -109,20 +109,54 @@ def read_sweep(root: Path) -> Sweep:
     """Read sweep.json; its paths become absolute."""
     root = Path(os.path.abspath(root))
     path = root / SWEEP_JSON
+    above = "give the out_dir of a sweep: the folder above 0, 1, 2, ..."
+    if root.exists() and not root.is_dir():
+        raise OutputError("there is no sweep here: this is a file", where=root, fix=above)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         members = tuple(_member(each, root) for each in content["members"])
         return Sweep(root, content["launcher"], members, tuple(content["submissions"]), content["id"])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise OutputError(
             f"there is no sweep in this folder: it has no {SWEEP_JSON}",
             where=root,
-            fix="give the out_dir of a sweep: the folder above 0, 1, 2, ...",
+            fix=above,
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         raise OutputError(
-            f"{SWEEP_JSON} cannot be read", where=path, found=f"{type(error).__name__}: {error}"
+            f"{SWEEP_JSON} cannot be read",
+            where=path,
+            found=error.strerror or error,
+            fix="let this user read it, and the folders above it",
         ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(
+            f"{SWEEP_JSON} is torn, or was written by something else",
+            where=path,
+            found=f"{type(error).__name__}: {error}",
+            allowed="what a sweep writes: its runs and how they were started",
+            fix="type the sweep's command again with the same out_dir: runs that are done are kept",
+        ) from error
+
+
+def is_written(member: Member, chosen: Collection[int]) -> bool:
+    """Whether a submission that starts the runs `chosen` writes this run's config."""
+    return member.number in chosen or not (member.folder / HYDRA).is_file()
+
+
+def check_folders(members: Iterable[Member]) -> None:
+    """Refuse a sweep, before any of it is written, where runs' folders cannot be made or written to."""
+    for member in members:
+        for folder in (member.folder, (member.folder / HYDRA).parent):
+            there = folder.is_symlink() or folder.exists()
+            if there and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+                raise OutputError(
+                    f"the folder of run {member.number} of the sweep cannot be used, none was started",
+                    where=folder,
+                    found="a folder that this user may not write to" if folder.is_dir() else "a file",
+                    allowed="a folder, or nothing",
+                    fix="move it away, or give the sweep another out_dir",
+                )
 
 
 def begin(
@@ -151,7 +185,7 @@ def begin(
     if not continued:
         old, known = fresh, {}
     for member in members:
-        if member.number in chosen or member.number not in known or not (member.folder / HYDRA).is_file():
+        if member.number not in known or is_written(member, chosen):
             save_config(configs[member.number], member.folder)
     return old.with_members(known.get(each.number, each) for each in members).submitted(launcher, chosen)
 

@@ -16,7 +16,7 @@ from fatebias.errors import ConfigError, FatebiasError
 from fatebias.sweep import jobs
 from fatebias.sweep.search import answer, check_objective, check_search, is_search
 from fatebias.sweep.settings import BY_NAME, launcher_settings, register
-from fatebias.sweep.snapshot import Member, Sweep, begin, read_sweep
+from fatebias.sweep.snapshot import Member, Sweep, begin, check_folders, is_written, read_sweep
 from fatebias.sweep.task import check_files_once, refusal
 from fatebias.tracking.describe import without_password
 
@@ -63,6 +63,7 @@ class LocalLauncher(Launcher):
         chosen = [number for number in configs if settings.only is None or number in settings.only]
         if not chosen:
             return []
+        check_folders([each for each in members if is_written(each, chosen)])
         sweep = begin(root, self.NAME, members, configs, chosen=chosen)
         found = jobs.start(sweep, chosen, settings)
         if found is None:

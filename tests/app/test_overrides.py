@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from hydra.errors import HydraException
 
-from fatebias.app.overrides import check_words, schema_keys
+from fatebias.app.overrides import check_words, composition_message, schema_keys
 from fatebias.errors import ConfigError
 
 GROUPS = {
@@ -67,6 +68,30 @@ def test_a_misspelt_key_is_refused_with_the_keys_of_its_group_and_the_nearest(si
 def test_the_key_that_was_meant_is_named(word, fix):
     with pytest.raises(ConfigError, match=rf"fix: did you mean {fix}\?$"):
         check_words([word], GROUPS)
+
+
+def test_only_near_names_are_offered():
+    with pytest.raises(ConfigError, match="there is no setting calibration.check") as no:
+        check_words(["calibration.check=false"], GROUPS)
+    assert "fix" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "fix"),
+    [
+        ("plots={a:1}", "'plots=[png]'"),
+        ("discovery.contrasts={a:1}", "'discovery.contrasts=[all]'"),
+        ("data.fates={a:1}", "'data.fates=[EC,MES,NEU]'"),
+    ],
+)
+def test_a_mapping_in_place_of_a_list_is_told_in_words(composed, word, fix):
+    with pytest.raises(HydraException) as refused:
+        composed(word)
+    key, _, found = word.partition("=")
+    assert composition_message(refused.value, GROUPS) == (
+        f"{key} has a value of the wrong kind\n  where: command line, {word}\n  found: {found}\n"
+        f"  allowed: a list in brackets, as its default\n  fix: {fix}"
+    )
 
 
 def test_a_key_like_no_other_is_refused_with_all_groups_and_keys_of_the_top():

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 
+import anndata as ad
+import numpy as np
 import pandas as pd
 import pytest
 
 from fatebias.config import DataConfig
+from fatebias.data.reading.anndata_file import open_store
 from fatebias.data.reading.days import day_levels
+from fatebias.data.reading.reader import check_key
 from fatebias.data.reading.summary import render_summary
 from fatebias.errors import DataError
 
@@ -105,3 +109,24 @@ def test_every_run_prints_the_order_taken(parts, load):
     lines = render_summary(summary).splitlines()
     assert "days          12h < 1d < 3d, ordered by their units of time" in lines
     assert load(parts).summary["days"]["by"] == "the number in each label"
+
+
+@pytest.mark.parametrize(
+    ("columns", "fix"),
+    [
+        ({"Time Point (h)": ["24", "48"], "10x lane": ["d1", "d2"]}, "'data.day_key=\"Time Point (h)\"'; if"),
+        ({"sample": ["1", "2"], "harvest": ["24h", "3d"], "cluster": ["1", "2"]}, "data.day_key=harvest; if"),
+        ({"embryo": ["E1", "E2"], "collected": ["E7.5", "E8.5"]}, "data.day_key=collected; if"),
+        ({"latent_time": np.linspace(0, 1, 200), "Stage": ["early", "late"]}, "data.day_key=Stage; if"),
+        ({"hours": [24, 48], "n_genes": [100, 200]}, "data.day_key=hours; if"),
+        ({"age": ["old", "young"], "timePoint": [3, 7]}, "data.day_key=timePoint; if"),
+        ({"lane": ["1", "2"], "batch": ["d1", "d2"]}, "data.day_key=COLUMN, with the obs column that holds"),
+    ],
+)
+def test_the_column_that_looks_like_time_is_offered(tmp_path, columns, fix):
+    cells = [f"c{i}" for i in range(200)]
+    obs = {name: np.resize(np.asarray(values, dtype=object), 200) for name, values in columns.items()}
+    frame = pd.DataFrame(obs, index=cells).infer_objects()
+    with open_store(ad.AnnData(obs=frame)) as store, pytest.raises(DataError, match="is absent") as error:
+        check_key(store, "obs", "day", "day_key")
+    assert f"fix: {fix}" in f"{error.value}; if"

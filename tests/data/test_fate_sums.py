@@ -79,8 +79,12 @@ def test_sums_that_make_no_sense(parts, load, groups):
 
 
 def test_a_sum_of_columns_that_are_not_there(parts, load):
-    with pytest.raises(DataError, match="merge_fates names fates that are not among the columns: 'EC_9'"):
+    with pytest.raises(
+        DataError, match="merge_fates names fates that are not among the columns: 'EC_9'"
+    ) as error:
         load(parts.but(fates=split(parts)), merge_fates={"EC": ["EC_1", "EC_9"]})
+    assert error.value.found == "'data.merge_fates={EC:[EC_1,EC_9]}'"
+    assert str(error.value.allowed).startswith("MES_1, MES_2, MES_3, NEU, EC_1, EC_2, each in")
 
 
 def without_blood(parts):

@@ -154,7 +154,7 @@ def test_only_the_case_differs(parts, load):
 def test_fates_not_among_the_columns_are_listed(parts, load):
     with pytest.raises(DataError, match="fates 'EC' are not among the columns") as caught:
         load(parts.but(fates=parts.fates.rename(columns={"EC": "Endothelium"})))
-    assert "found: Endothelium, MES, NEU" in str(caught.value)
+    assert "found: EC, MES, NEU\n  allowed: Endothelium, MES, NEU\n" in str(caught.value)
 
 
 def test_two_columns_of_one_name(parts, load):
@@ -166,6 +166,7 @@ def test_further_fates_are_refused_dropped_or_merged(parts, load):
     four = parts.fates.assign(BLOOD=parts.fates["EC"] * 0.5, EC=parts.fates["EC"] * 0.5)
     with pytest.raises(DataError, match="fates beyond data.fates: BLOOD") as caught:
         load(parts.but(fates=four))
+    assert "found: EC, MES, NEU\n  allowed: EC, MES, NEU, BLOOD\n" in str(caught.value)
     assert "data.other_fates=drop" in str(caught.value)
     assert "data.other_fates=NEU" in str(caught.value)
 

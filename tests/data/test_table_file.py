@@ -7,6 +7,7 @@ import gzip
 import pytest
 
 from fatebias.data.reading.guide_map import read_guide_map
+from fatebias.data.reading.table_file import read_table
 from fatebias.errors import DataError
 
 ROWS = [["g1", "SOX2", "0"], ["g2", 'a "b", c; d', "0"], ["c 1", "non targeting", "1"]]
@@ -90,6 +91,26 @@ def test_an_open_quotation_mark_is_named_by_its_line(read):
 def test_a_spreadsheet_is_told_as_one(read):
     with pytest.raises(DataError, match=r"spreadsheets \(.xlsx\)(.|\n)*save the sheet as CSV"):
         read(b"PK\x03\x04" + b"\0" * 30)
+
+
+@pytest.mark.parametrize(
+    ("key", "fix"),
+    [("--library", "--library FILE.csv"), ("data.guide_map_csv", "data.guide_map_csv=FILE.csv")],
+)
+def test_what_is_no_table_is_told_as_what_it_is(tmp_path, key, fix):
+    screen = tmp_path / "screen.h5ad"
+    screen.write_bytes(b"\x89HDF\r\n\x1a\n")
+    for path, found in ((screen, "an HDF5 file"), (tmp_path, "a folder")):
+        with pytest.raises(DataError, match=rf"found: {found}[\s\S]*fix: name the table itself: {fix}$"):
+            read_table(path, ("id",), "the table", key)
+
+
+@pytest.mark.parametrize(("key", "equals"), [("--library", " "), ("data.guide_map_csv", "=")])
+def test_a_table_in_another_encoding_is_named_with_its_folder(tmp_path, key, equals):
+    path = tmp_path / "latin.csv"
+    path.write_bytes(b"id\n\xe4\n")
+    with pytest.raises(DataError, match=f"then {key}{equals}{path}$"):
+        read_table(path, ("id",), "the table", key)
 
 
 def test_a_torn_gzip(read):

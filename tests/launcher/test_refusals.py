@@ -54,6 +54,24 @@ def test_every_run_is_checked_before_any_is_queued(terminal, tmp_path):
     assert [path.name for path in Path(tmp_path, "out").iterdir()] == ["multirun.yaml"]
 
 
+@pytest.mark.parametrize("taken", ["1", "0/.hydra"])
+def test_a_file_in_place_of_a_run_s_folder_is_one_message_before_anything_is_written(
+    terminal, tmp_path, taken
+):
+    file = tmp_path / "sx" / taken
+    file.parent.mkdir(parents=True)
+    file.touch()
+    before = sorted(tmp_path.rglob("*"))
+    done = terminal("-m", "priors=default,tight", "out_dir=sx", real=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        f"the folder of run {taken[0]} of the sweep cannot be used, none was started"
+    )
+    assert f"where: {file}\n  found: a file\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted({*tmp_path.rglob("*")} - {tmp_path / "sx/multirun.yaml"}) == before  # Hydra's own
+
+
 def test_a_machine_without_slurm_is_told_so(terminal, tmp_path):
     done = terminal("launcher=sherlock", "out_dir=out", real=False, PATH=str(Path(sys.executable).parent))
     assert done.returncode == 1

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import anndata as ad
@@ -261,6 +265,77 @@ def test_a_file_that_cannot_be_read_back_leaves_none(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="read otherwise"):
         fb.prepare(object_of(held()), library(), out=tmp_path, guides="sgRNA counts", **SETTINGS)
     assert not list(tmp_path.iterdir())
+
+
+def test_fates_without_quotes_come_back_with_them(tmp_path, capsys):
+    screen, table = written_input(tmp_path)
+    words = [str(screen), "--library", str(table), "--guides", "sgRNA counts", "--out", str(tmp_path / "out")]
+    assert main([*words, "data.fates=[Early EC/1,MES (late),NEU+]"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("a setting holds signs that Hydra reads as its own\n")
+    assert """: 'data.fates=["Early EC/1","MES (late)","NEU+"]'\n""" in said
+    assert main([*words, *shlex.split(said.rpartition("shell: ")[2])]) == 1  # read, and refused for its names
+    assert "data.ref_fate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("none.h5ad", "fatebias prepare PATH to an .h5ad file"),
+        ("a (1).zarr.zip", "unzip '{0}/a (1).zarr.zip', then fatebias prepare '{0}/a (1).zarr'"),
+    ],
+)
+def test_a_screen_that_cannot_be_opened_is_advised_as_it_is_typed_here(tmp_path, capsys, name, fix):
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("screen.h5ad", "")
+    assert main([str(tmp_path / name), "--library", "library.csv"], prog="fatebias prepare") == 1
+    assert f"fix: {fix.format(tmp_path)}" in capsys.readouterr().err
+
+
+MOMENTS = {
+    "reading": "fatebias.preparation.source.read_guides",
+    "the picture": "fatebias.pl.save.save_png",
+    "writing": "fatebias.preparation.files.write_anndata",
+    "reading back": "fatebias.preparation.files._check_same",
+    "naming the second file": "fatebias.files.atomic.os.replace",
+}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_interrupted_it_says_so_and_leaves_nothing(tmp_path, monkeypatch, capsys, moment, sent):
+    screen, table = written_input(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    module, _, name = MOMENTS[moment].rpartition(".")
+    place = os if module.endswith("os") else importlib.import_module(module)
+    done, calls = getattr(place, name), []
+
+    def interrupted(*given, **named):
+        calls.append(name)
+        if moment != "naming the second file" or len(calls) == 2:
+            os.kill(os.getpid(), sent)
+        return done(*given, **named)
+
+    monkeypatch.setattr(place, name, interrupted)
+    words = ["--library", str(table), "--guides", "sgRNA counts", "--out", str(tmp_path / "new/out"), *WORDS]
+    assert main([str(screen), *words]) == 128 + sent
+    assert capsys.readouterr() == ("", "interrupted\n")
+    assert calls
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("out", "found"), [("library.csv", "--out names a file"), ("library.csv/below", "--out cannot be")]
+)
+def test_an_out_that_is_no_folder_is_named_as_it_was_typed(tmp_path, capsys, out, found):
+    screen, table = written_input(tmp_path)
+    words = ["--library", str(table), "--guides", "sgRNA counts", "--out", str(tmp_path / out), *WORDS]
+    assert main([str(screen), *words]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(found)
+    assert "--out " in said.rpartition("fix: ")[2]
+    assert "out_dir" not in said
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,40 @@ def test_the_name_of_an_option_names_its_settings(composed):
     assert found.discovery.null_correlation == "simple"
 
 
+OF_A_PREPARED_SCREEN = {
+    "fates": ["NEU+", "Early EC/1", "MES (late)"],
+    "ref_fate": "NEU+",
+    "contrast_fate": "MES (late)",
+}
+READ_FROM_FILES = ["data=anndata", "data.adata_path=screen.h5ad", "data.guide_map_csv=guides.csv"]
+
+
+def continued_from_a_prepared_screen(composed, *words: str) -> Config:
+    data = {
+        "source": "anndata",
+        "adata_path": "/elsewhere/screen.h5ad",
+        **OF_A_PREPARED_SCREEN,
+        "day_key": "stage",
+    }
+    fitted = make_config("calibrated", data=data)
+    asked = composed("stages=[discover]", *words)
+    return continue_from(asked, ["stages=[discover]", *words], settings_of_fit(fitted))
+
+
+def test_the_words_of_the_fit_of_a_prepared_screen_which_notes_its_fates(composed):
+    found = continued_from_a_prepared_screen(composed, "experiment=calibrated", *READ_FROM_FILES)
+    assert {name: getattr(found.data, name) for name in OF_A_PREPARED_SCREEN} == OF_A_PREPARED_SCREEN
+    assert (found.data.adata_path, found.data.day_key) == ("screen.h5ad", "stage")
+
+
+@pytest.mark.parametrize(
+    "words", [["data.fates=[EC,MES,NEU]", *READ_FROM_FILES], ["data.day_key=day"], ["data=simulated"]]
+)
+def test_data_that_are_typed_and_make_another_fit_are_refused(composed, words):
+    with pytest.raises(ConfigError, match="asks for another fit than the one in out_dir"):
+        continued_from_a_prepared_screen(composed, *words)
+
+
 def test_naming_the_preset_of_the_fit_again_changes_nothing(composed):
     found = continued(composed, "experiment=calibrated")
     assert settings_of_fit(found) == settings_of_fit(CALIBRATED)

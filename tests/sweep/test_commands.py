@@ -52,6 +52,20 @@ def test_a_folder_without_a_sweep_is_one_message(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("there is no sweep in this folder")
 
 
+def test_a_file_is_no_sweep_and_a_torn_one_says_what_to_do(tmp_path, capsys):
+    file = tmp_path / "lib.csv"
+    file.write_text("a\n")
+    assert main(["submit", str(file)]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"there is no sweep here: this is a file\n  where: {file}\n  fix: give the out_dir of a sweep"
+    )
+    (tmp_path / "sweep.json").write_text('{"id": "x", "mem')
+    assert main(["status", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"sweep.json is torn, or was written by something else\n  where: {tmp_path}")
+    assert "fix: type the sweep's command again with the same out_dir" in said
+
+
 def test_what_failed_or_never_began_is_started_again(written, tmp_path):
     records = [{"status": "done"}, {"status": "failed", "why": "x"}, {"status": "running"}, None]
     found = statuses(written.sweep(tmp_path, *records))

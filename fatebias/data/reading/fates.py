@@ -87,8 +87,8 @@ def _groups(named: tuple[str, ...], raw: RawScreen, data: DataConfig) -> dict[st
             if absent
             else f"data.merge_fates makes fates of which there are columns, too: {some(taken)}",
             where=raw.at("obsm", data.fate_prob_key),
-            found=named,
-            allowed="fates of the screen, each in one sum, under a new name or that of one of its parts",
+            found=setting("data.merge_fates", merged),
+            allowed=f"{', '.join(named)}, each in one sum, under a new name or that of one of its parts",
             fix=setting("data.merge_fates", {"NAME": list(named[:2])}) + " with names from these",
         )
     groups: dict[str, tuple[int, ...]] = {}
@@ -104,14 +104,14 @@ def _check_fates(columns: tuple[str, ...], raw: RawScreen, data: DataConfig) -> 
     absent = [fate for fate in data.fates if fate not in columns]
     if absent:
         what, fix = _absent(absent, columns, data)
-        raise DataError(what, where=where, found=columns, allowed=data.fates, fix=fix)
+        raise DataError(what, where=where, found=data.fates, allowed=columns, fix=fix)
     extra = [column for column in columns if column not in data.fates]
     if extra and data.other_fates == "refuse":
         raise DataError(
             f"the screen has fates beyond data.fates: {', '.join(extra)}",
             where=where,
-            found=columns,
-            allowed=data.fates,
+            found=data.fates,
+            allowed=columns,
             fix=f"{setting('data.other_fates', 'drop')} leaves them out and renormalises, "
             f"{setting('data.other_fates', data.fates[-1])} (or another fate) merges them into that one, "
             f"{setting('data.fates', [*data.fates, *extra])} models them",

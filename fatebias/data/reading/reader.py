@@ -12,6 +12,7 @@ from fatebias.config import DataConfig
 from fatebias.data.reading.anndata_file import open_store
 from fatebias.data.reading.confounding import BATCHES
 from fatebias.data.reading.covariates import read_covariates
+from fatebias.data.reading.day_columns import day_fix
 from fatebias.data.reading.elements import (
     as_series,
     dense_matrix,
@@ -105,7 +106,7 @@ def check_key(store: Store, part: str, key: str, name: str) -> None:
     present = store.keys(part)
     if key in present:
         return
-    fix = choice(f"data.{name}", present, key)
+    fix = day_fix(store, key) if name == "day_key" else choice(f"data.{name}", present, key)
     if part == "obsm" and key in store.keys("obs"):
         fix = f"obs has a column {key!r}: adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
     older = [each for each in CELLRANK_1 if each in present]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import shlex
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fatebias.errors import DataError, some
+from fatebias.pasted import setting
 
 SEPARATORS = (",", "\t", ";", " ")
-GZIP, ZIP = b"\x1f\x8b", b"PK"
+GZIP, ZIP, HDF5 = b"\x1f\x8b", b"PK", b"\x89HDF"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -55,15 +57,23 @@ def read_table(path: Path, wanted: Sequence[str], what: str, key: str) -> TableR
 
 def absent_table(path: Path, what: str, key: str) -> DataError:
     """Return the error for a table that is not there."""
-    return DataError(f"{what} does not exist", where=path, fix=f"{key}=FILE.csv")
+    return DataError(f"{what} does not exist", where=path, fix=_given(key))
+
+
+def _given(key: str, file: str = "FILE.csv") -> str:
+    """Return what names a table: an option of a command or a setting."""
+    return f"{key} {shlex.quote(file)}" if key.startswith("--") else setting(key, file)
 
 
 def _decoded(path: Path, what: str, key: str) -> str:
-    fix = f"{key}={path.name}"
     try:
+        if path.is_dir():
+            raise _no_table(path, what, key, "a folder")
         content = path.read_bytes()
         if content.startswith(GZIP):
             content = gzip.decompress(content)
+        if content.startswith(HDF5):
+            raise _no_table(path, what, key, "an HDF5 file, as .h5ad and .h5 are")
         if content.startswith(ZIP):
             raise DataError(
                 f"{what} cannot be read",
@@ -81,8 +91,18 @@ def _decoded(path: Path, what: str, key: str) -> str:
             where=path,
             found=getattr(error, "strerror", None) or error,
             allowed="a CSV file in UTF-8, or one with tabs or semicolons, in UTF-16, or in gzip",
-            fix=f"save it as CSV UTF-8, then {fix}",
+            fix=f"save it as CSV UTF-8, then {_given(key, str(path))}",
         ) from error
+
+
+def _no_table(path: Path, what: str, key: str, found: str) -> DataError:
+    return DataError(
+        f"{what} cannot be read",
+        where=path,
+        found=found,
+        allowed="a CSV file in UTF-8, or one with tabs or semicolons, in UTF-16, or in gzip",
+        fix=f"name the table itself: {_given(key)}",
+    )
 
 
 def _separator(text: str, wanted: Sequence[str]) -> str:
