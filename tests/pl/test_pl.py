@@ -230,7 +230,7 @@ def test_print_leaves_no_word_of_fonts_in_the_log_and_takes_letters_from_another
     tmp_path, caplog, recwarn
 ):
     caplog.set_level(logging.INFO)  # as in a run
-    drawn = pl.hits(TABLE.assign(gene=["基因", "B", "\U000e0001"]))
+    drawn = pl.hits(TABLE.assign(gene=["基因", "B", "\U00012000"]))
     for kind in FORMATS:
         save_figure(drawn, tmp_path / f"one.{kind}")
     assert not [record for record in caplog.records if record.name.startswith("fontTools")]
