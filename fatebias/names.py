@@ -1,4 +1,4 @@
-"""Every column, file and site name that more than one module uses, and the dimension legend.
+"""Every column, file and site name that more than one module uses, long names cut, the dimension legend.
 
 Dimensions: N cells, M collapsed rows, K guide slots a cell, G non-NTC guides, L genes,
 F all fates, F* = F - 1 non-reference fates, D days, R replicates, S posterior draws.
@@ -54,6 +54,26 @@ MAP_NTC = "is_ntc"
 # Sample sites of the model (docs/inference.md); the factor carries the likelihood.
 SOFT_CE = "soft_ce"
 LATENT_SITES = ("alpha", "b", "gamma", "tau", "z0", "sigma_time", "eps", "sigma_guide", "u")
+
+
+LONGEST = 24  # letters of a gene's or a fate's name in a picture or a table for the eye
+
+
+def short(name: object, most: int = LONGEST) -> str:
+    """Return a name of at most `most` letters: of a long one the beginning and the end, "…" between."""
+    text = str(name)
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 3  # late and early, or isoforms, differ at the end
+    return f"{text[: most - 1 - end].rstrip()}…{text[len(text) - end :].lstrip()}"
+
+
+def versus(fate: str, against: str, most: int) -> str:
+    """Return ``FATE against FATE`` in at most `most` letters, the longer name cut first."""
+    room = most - len(" against ")
+    half = room // 2
+    one, other = short(fate, max(half, room - len(against))), short(against, max(half, room - len(fate)))
+    return f"{one} against {other}"
 
 
 def day_columns(prefix: str, n_days: int) -> list[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fatebias.names import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +22,7 @@ TAKEN = np.array([0.14, 0.035])  # width and height of a name, of the triangle's
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # of the triangle, one a fate
 LEVELS = (10, 100, 1000)  # cells in the legend
 MOST_ROWS = 40
+FATE_COLUMN = 12  # letters of a line of a fate's name above its column
 FEWEST_CELLS = 10  # of a gene: with fewer the mean is chance, and would stretch the picture
 
 
@@ -135,7 +139,8 @@ def _hit_order(found: Compositions, hits: Any) -> list[int]:
 
 def _triangle(found: Compositions, order: list[int], named: int, ax: Axes | None) -> Axes:
     from fatebias.pl._ranking import MISS, UP
-    from fatebias.pl.save import literal, new_axes
+    from fatebias.pl.save import named as shown_name
+    from fatebias.pl.save import new_axes
 
     ax = new_axes(5.4, 4.9) if ax is None else ax
     least, side = found.corner(np.vstack([found.share, found.everyone]))
@@ -157,7 +162,7 @@ def _triangle(found: Compositions, order: list[int], named: int, ax: Axes | None
             continue
         written.append(places[g])
         ax.annotate(
-            literal(found.genes[g]), places[g], xytext=(5, 0), textcoords="offset points", fontsize=7,
+            shown_name(found.genes[g]), places[g], xytext=(5, 0), textcoords="offset points", fontsize=7,
             va="center", zorder=5,
         )  # fmt: skip
     for level in (each for each in LEVELS if each <= 3 * found.cells.max()):
@@ -170,7 +175,7 @@ def _triangle(found: Compositions, order: list[int], named: int, ax: Axes | None
 
 def _grid(ax: Axes, fates: tuple[str, ...], least: Array, side: float) -> None:
     """Draw the triangle with lines of equal share in percent; each fate's labels are on one edge."""
-    from fatebias.pl.save import literal
+    from fatebias.pl.save import named
 
     ax.set_aspect("equal")
     ax.axis("off")
@@ -194,14 +199,16 @@ def _grid(ax: Axes, fates: tuple[str, ...], least: Array, side: float) -> None:
                 x0 + away[0], y0 + away[1], f"{100 * level:.0f} %", fontsize=6, color="#56606b", ha="center",
                 va="center", rotation=turn[f] if f < 2 else 0,
             )  # fmt: skip
-        beyond = CORNERS[f] + (CORNERS[f] - CORNERS.mean(axis=0)) * 0.13
-        ax.text(
-            beyond[0], beyond[1], literal(fates[f]), ha="center", va="center", fontsize=10, fontweight="bold"
-        )
+    # Below the shares of the lower edge, from its ends inwards: long names fit, and lie on no share.
+    for fate, (x, y), side_of in zip(
+        fates, ((-0.08, -0.1), (1.08, -0.1), (0.5, 0.91)), ("left", "right", "center"), strict=True
+    ):
+        ax.text(x, y, named(fate), ha=side_of, va="center", fontsize=10, fontweight="bold")
 
 
 def _rows(found: Compositions, order: list[int], named: int, ax: Axes | None) -> Axes:
     from fatebias.pl.save import literal, new_axes
+    from fatebias.pl.save import named as shown_name
 
     shown = order[:MOST_ROWS] or list(np.argsort(-found.cells, kind="stable")[:named])
     share = np.vstack([found.everyone, found.share[shown]])
@@ -213,8 +220,9 @@ def _rows(found: Compositions, order: list[int], named: int, ax: Axes | None) ->
         dark = abs(apart[row, column]) > 0.65 * limit
         ax.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7,
                 color="white" if dark else "black")  # fmt: skip
-    ax.set_xticks(range(len(found.fates)), [literal(fate) for fate in found.fates])
-    labels = ["all cells", *(literal(found.genes[g]) for g in shown)]
+    columns = [literal(fill(short(fate), FATE_COLUMN)) for fate in found.fates]
+    ax.set_xticks(range(len(found.fates)), columns, fontsize=8)
+    labels = ["all cells", *(shown_name(found.genes[g]) for g in shown)]
     ax.set_yticks(range(len(labels)), labels, fontsize=7)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

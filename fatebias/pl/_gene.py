@@ -71,7 +71,7 @@ def gene(
 
     from fatebias import names
     from fatebias.pl._ranking import DOWN, MISS, UP, ranking
-    from fatebias.pl.save import literal, new_axes, without_frame
+    from fatebias.pl.save import named, new_axes, without_frame
 
     found = ranking(hits, "gene", **keywords)
     places = np.flatnonzero(found.table[names.GENE].astype(str).to_numpy() == name)
@@ -107,9 +107,9 @@ def gene(
             ax.plot(
                 np.full(len(estimates), d + 0.32), estimates[:, d], "<", color="#56606b", ms=3, label=label
             )
-    ax.set_xticks(days, [literal(label) for label in found.day_labels])
-    ax.set(xlim=(-0.6, n_days - 0.4), ylabel=literal(found.effect_label()))
-    ax.set_title(literal(name), fontsize=10, loc="left")
+    ax.set_xticks(days, [named(label) for label in found.day_labels])
+    ax.set(xlim=(-0.6, n_days - 0.4), ylabel=found.effect_label())
+    ax.set_title(named(name), fontsize=10, loc="left")
     ax.legend(frameon=False, fontsize=8)
     without_frame(ax)
     return ax

@@ -57,7 +57,7 @@ def guides(
 
     from fatebias import names
     from fatebias.pl._ranking import DOWN, UP, ranking
-    from fatebias.pl.save import literal, new_axes, without_frame
+    from fatebias.pl.save import named, new_axes, without_frame
 
     found = ranking(hits, "guides", **keywords).first_hits(top)
     genes, day = found.table[names.GENE].astype(str).to_numpy(), found.best_day()
@@ -86,11 +86,11 @@ def guides(
             )  # fmt: skip
     ax.use_sticky_edges = False  # bars that touch the edge look cut
     ax.autoscale_view()
-    ax.set_yticks(rows, [literal(gene) for gene in genes], fontsize=7)
-    ax.set(ylim=(len(genes) - 0.4, -0.6), xlabel=literal(found.effect_label()))
+    ax.set_yticks(rows, [named(gene) for gene in genes], fontsize=7)
+    ax.set(ylim=(len(genes) - 0.4, -0.6), xlabel=found.effect_label())
     ax.set_title(
         "bar: the gene, 95 %; dots: its guides; diamond: other direction;\nhollow: probably does nothing",
-        fontsize=8, loc="left",
+        fontsize=8, loc="left", wrap=True,
     )  # fmt: skip
     without_frame(ax)
     return ax

@@ -73,7 +73,7 @@ def heatmap(
 
     from fatebias import names
     from fatebias.pl._ranking import ranking
-    from fatebias.pl.save import literal, new_axes
+    from fatebias.pl.save import named, new_axes
 
     all_genes = ranking(hits, "heatmap", **keywords)
     found = all_genes.first_hits(top) if genes is None else all_genes.of(genes)
@@ -82,18 +82,19 @@ def heatmap(
     if limit is None:
         limit = float(np.quantile(np.abs(effect), FULL_COLOUR)) if effect.size else 1.0
     limit = limit or float(np.abs(effect).max(initial=0)) or 1.0
-    ax = new_axes(2.6 + 0.5 * found.n_days, 1.0 + 0.2 * rows) if ax is None else ax
+    least_height = 3.2 if bar and "\n" in found.effect_label() else 0.0  # of the label beside the bar
+    ax = new_axes(2.6 + 0.5 * found.n_days, max(1.0 + 0.2 * rows, least_height)) if ax is None else ax
     image = ax.imshow(effect, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     row, day = np.nonzero(found.called())
     ax.scatter(day, row, s=10, color="black", edgecolors="white", linewidths=0.6)
-    ax.set_xticks(range(found.n_days), [literal(label) for label in found.day_labels])
-    ax.set_yticks(range(rows), [literal(gene) for gene in found.table[names.GENE]], fontsize=7)
-    ax.set_title(f"Dot: {found.rule_text}", fontsize=9, loc="left")
+    ax.set_xticks(range(found.n_days), [named(label) for label in found.day_labels])
+    ax.set_yticks(range(rows), [named(gene) for gene in found.table[names.GENE]], fontsize=7)
+    ax.set_title(f"Dot: {found.rule_text}", fontsize=9, loc="left", wrap=True)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     if bar:
         shrink = min(1.0, 8 / (rows + 1))
         drawn = ax.figure.colorbar(image, ax=ax, shrink=shrink, aspect=14, anchor=(0, 1), extend="both")
-        drawn.set_label(literal(found.effect_label()), fontsize=8)
+        drawn.set_label(found.effect_label(), fontsize=8)
         drawn.ax.tick_params(labelsize=8)
     return ax

@@ -83,7 +83,7 @@ def hits(
 
     from fatebias import names
     from fatebias.pl._ranking import ranking
-    from fatebias.pl.save import literal, new_axes, without_frame
+    from fatebias.pl.save import literal, named, new_axes, without_frame
 
     all_genes = ranking(
         hits, "hits", day_labels=day_labels, contrast=contrast, rule=rule, rule_text=rule_text
@@ -93,7 +93,9 @@ def hits(
     shown, n_days = found.table, found.n_days
     lfsr, effect = (found.values(prefix).ravel() for prefix in (names.LFSR, names.POSTMEAN))
     own = ax is None
-    ax = new_axes(3.6 + 0.62 * n_days, 1.6 + 0.27 * len(shown)) if ax is None else ax
+    least_height = 4.2 if "\n" in found.effect_label() else 0.0  # of the label beside the colour bar
+    if ax is None:
+        ax = new_axes(3.6 + 0.62 * n_days, max(1.6 + 0.27 * len(shown), least_height))
     day, row = (each.ravel() for each in np.meshgrid(np.arange(n_days), np.arange(len(shown))))
     limit = float(np.abs(effect).max(initial=0)) or 1.0
     dots = ax.scatter(
@@ -120,11 +122,11 @@ def hits(
     )
     title = f"{n_hits} of {n_genes} genes are hits ({found.rule_text} on a day)"
     if settings:
-        named = [" against ".join(map(str, found.contrast))] if found.contrast[0] else []
-        title += "\n" + literal(", ".join([*named, settings]))
-    ax.set_title(title, fontsize=10, loc="left")
-    ax.set_xticks(np.arange(n_days), [literal(label) for label in found.day_labels])
-    ax.set_yticks(np.arange(len(shown)), [literal(gene) for gene in shown[names.GENE]], fontsize=8)
+        about = [" against ".join(map(str, found.contrast))] if found.contrast[0] else []
+        title += "\n" + literal(", ".join([*about, settings]))
+    ax.set_title(title, fontsize=10, loc="left", wrap=True)
+    ax.set_xticks(np.arange(n_days), [named(label) for label in found.day_labels])
+    ax.set_yticks(np.arange(len(shown)), [named(gene) for gene in shown[names.GENE]], fontsize=8)
     ax.set(xlim=(-0.6, n_days - 0.4), ylim=(len(shown) - 0.4, -0.6))
     ax.grid(color="#eeeeee", zorder=0)
     ax.set_axisbelow(True)
@@ -132,7 +134,7 @@ def hits(
     bar = ax.figure.colorbar(
         dots, ax=ax, shrink=min(1.0, 8 / (len(shown) + 1)), aspect=14, anchor=(0, 1), pad=0.03
     )
-    bar.set_label(literal(found.effect_label()), fontsize=8)
+    bar.set_label(found.effect_label(), fontsize=8)
     bar.ax.tick_params(labelsize=8)
     _size_legend(ax, own, float(lfsr.min(initial=1.0)))
     return ax

@@ -78,9 +78,14 @@ class Ranking:
         return self.head(min(most, max(int(self.table[names.HIT_ANYDAY].sum()), FEWEST_GENES)))
 
     def effect_label(self) -> str:
-        """Return what an axis of effects says."""
-        fate, against = self.contrast
-        return f"effect, logit {fate} against {against}" if fate else "effect, logit"
+        """Return what an axis of effects says, long names on lines of their own."""
+        from fatebias.pl.save import LINE, two_fates
+
+        fate, other = self.contrast
+        if not fate:
+            return "effect, logit"
+        words = two_fates(fate, str(other))
+        return ("effect, logit " if len(words) + 14 <= LINE else "effect, logit\n") + words
 
 
 def ranking(

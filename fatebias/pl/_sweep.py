@@ -58,7 +58,7 @@ def sweep(stability: pd.DataFrame, ranked: Mapping[str, pd.DataFrame], *, ax: Ax
     """
     import numpy as np
 
-    from fatebias.pl.save import literal, new_axes
+    from fatebias.pl.save import literal, named, new_axes
 
     any_hit = stability["hit_share"] > 0
     genes = list(stability["gene"][any_hit].head(MOST_GENES)) or list(stability["gene"].head(WITHOUT_HITS))
@@ -70,7 +70,7 @@ def sweep(stability: pd.DataFrame, ranked: Mapping[str, pd.DataFrame], *, ax: Ax
     rows, columns = np.nonzero(hit)
     # A white ring, which is seen on the darkest cells.
     ax.scatter(columns, rows, s=12, color="black", edgecolors="white", linewidths=0.8, zorder=3)
-    ax.set_yticks(range(len(genes)), [literal(gene) for gene in genes], fontsize=7)
+    ax.set_yticks(range(len(genes)), [named(gene) for gene in genes], fontsize=7)
     ax.set_xticks(range(len(ranked)), [literal(name) for name in ranked], rotation=90, fontsize=7)
     ax.set_title(_title(int(any_hit.sum()), len(genes)), fontsize=9, loc="left")
     ax.tick_params(length=0)

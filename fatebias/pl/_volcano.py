@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NAMED = 12
+LONG = 8  # letters of a name that is written towards the middle
 WIDTH, HEIGHT = 0.2, 0.035  # that a name takes, as shares of the Axes
 
 
@@ -66,7 +67,8 @@ def volcano(
 
     from fatebias import names
     from fatebias.pl._ranking import DOWN, MISS, UP, lfsr_ticks, ranking, sureness
-    from fatebias.pl.save import literal, new_axes, without_frame
+    from fatebias.pl.save import named as shown_name
+    from fatebias.pl.save import new_axes, without_frame
 
     found = ranking(hits, "volcano", **keywords)
     labels = [str(label) for label in found.day_labels]
@@ -92,20 +94,23 @@ def volcano(
         if any(abs(x - other) < WIDTH and abs(y - above) < HEIGHT for other, above in written):
             continue  # it would be written over another name
         written.append((x, y))
+        name = shown_name(found.table[names.GENE].iloc[g])
+        inwards = effect[g] > 0 and len(name) > LONG  # else it would leave the panel
         ax.annotate(
-            literal(found.table[names.GENE].iloc[g]),
+            name,
             (effect[g], sureness(lfsr[g])),
-            xytext=(4, 0),
+            xytext=(-4 if inwards else 4, 0),
             textcoords="offset points",
             fontsize=7,
+            ha="right" if inwards else "left",
             va="center",
         )
     ax.set_xlim(-limit, limit)
     ax.set_ylim(-0.04 * height, 1.06 * height)
     lfsr_ticks(ax, least)
-    ax.set_xlabel(literal(found.effect_label()))
+    ax.set_xlabel(found.effect_label())
     ax.set_title(
-        literal(labels[chosen[0]]) if day is not None else "each gene on its surest day",
+        shown_name(labels[chosen[0]]) if day is not None else "each gene on its surest day",
         fontsize=10,
         loc="left",
     )

@@ -13,7 +13,7 @@ from fatebias.data.reading.ambient import AmbientCounts
 from fatebias.data.reading.summary import render_summary
 from fatebias.data.screen import Screen
 from fatebias.errors import ConfigError, few, some
-from fatebias.pasted import command, setting
+from fatebias.pasted import command
 from fatebias.preparation.files import Places
 from fatebias.preparation.kinds import CONTROLS, NON_TARGETING, POSITIVE, UNCLEAR
 from fatebias.preparation.library import Library
@@ -128,18 +128,9 @@ def _next(screen: Screen, places: Places, more: Mapping[str, Any]) -> list[str]:
         ("data.guide_map_csv", str(places.guide_map)),
         *((f"data.{key}", value) for key, value in more.items()),
     ]
-    other = [fate for fate in screen.fates[1:] if fate != screen.contrast][:1]
-    lines = [
+    return [
         "next, read and judge it in a second or two:",
         f"  {command(*files, ('stages', [CHECK]))}",
         "then fit it, with the settings that we recommend:",
         f"  {command(('experiment', 'calibrated'), *files, ('out_dir', str(places.folder / 'results')))}",
     ]
-    if other:
-        chosen = [
-            ("data.fates", list(screen.fates)),
-            ("data.ref_fate", screen.fates[0]),
-            ("data.contrast_fate", other[0]),
-        ]
-        lines += [f"for another contrast add {' '.join(setting(*each) for each in chosen)}"]
-    return lines

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fatebias import names
+
 if TYPE_CHECKING:
     from markupsafe import Markup
 
@@ -57,6 +59,10 @@ class ContrastResults:
     def title(self) -> str:
         """Such as ``MES against EC``."""
         return f"{self.fate} against {self.against}"
+
+    def short_title(self, most: int) -> str:
+        """Return the title in at most `most` letters."""
+        return names.versus(self.fate, self.against, most)
 
     def time_course(self, g: int) -> str:
         """Return a hit's time course; unclear where none has a probability of one half."""
@@ -125,9 +131,11 @@ class Row:
     gene: str
     at: str  # its card: index of the contrast and of the gene within it
     contrast: str
+    about: str  # the contrast as the row shows it: its fate alone where names are long
     hit: bool
     effect: float  # logits, on the surest day
     sd: float
+    day: str  # the surest day
     peak: str  # the day that clearly has the largest effect, empty where none has
     change: float | None  # percentage points, on the surest day
     up: tuple[bool, ...]  # (D,) towards the contrast's fate

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fatebias import names, pl
+from fatebias.names import short
 from fatebias.pl._composition import compositions
 from fatebias.pl._loss import loss_figure
-from fatebias.pl.save import FORMATS, literal, new_figure, save_figure
+from fatebias.pl.save import FORMATS, literal, new_figure, save_figure, two_fates
 from fatebias.report.content import Array, ContrastResults
 from fatebias.report.judged import loss_verdict
 from fatebias.report.results import all_contrasts, call_rule_of, day_labels
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 CARDS = 6  # genes with a figure of their own
 MOST_ROWS, FEWEST_ROWS = 40, 10  # of the heatmap and of the picture of guides
 FULL_COLOUR = 0.95  # this share of a heatmap's effects has a paler colour than the fullest
-LONGEST_NAME = 60  # letters of a gene's name in the name of a file
+LONGEST_NAME = 120  # bytes of a gene's or fate's name in the name of a file
+SEPARATORS = ' /\\:*?"<>|'  # of paths and words, here or on another system
 KINDS = (
     "hits", "volcano", "heatmap", "guides", "gene", "composition", "controls", "weight", "spike_in", "loss",
 )  # fmt: skip
@@ -118,7 +120,8 @@ def settings_line(run: RunFiles) -> str:
 
 def _titled(run: RunFiles, figure: Figure, *first: str) -> Figure:
     """Put what the figure is about, the preset and the weight above it."""
-    figure.suptitle(literal(", ".join([*first, settings_line(run)])), fontsize=8, x=0.01, ha="left")
+    words = literal(", ".join([*first, settings_line(run)]))
+    figure.suptitle(words, fontsize=8, x=0.01, ha="left", wrap=True)
     return figure
 
 
@@ -146,7 +149,8 @@ def _volcano(run: RunFiles, one: _Drawn) -> Figure:
         ax.set_xlabel("")
         if d:
             ax.set_ylabel("")
-    figure.supxlabel(literal(f"effect, logit {' against '.join(one.labels['contrast'])}"), fontsize=9)
+    words = literal(f"effect, logit {one.results.title}")
+    figure.supxlabel(words, fontsize=9, wrap=True)
     return _titled(run, figure, one.results.title)
 
 
@@ -155,17 +159,23 @@ def _heatmap(run: RunFiles, drawn: Sequence[_Drawn]) -> Figure:
     genes = _surest(drawn)[:MOST_ROWS] or list(drawn[0].results.genes[:FEWEST_ROWS])
     sizes = np.concatenate([np.abs(one.effects(genes)).ravel() for one in drawn])
     limit = float(np.quantile(sizes, FULL_COLOUR))
-    width = sum(0.45 * len(one.day_labels) + 0.4 for one in drawn)
+    width = sum(max(0.45 * len(one.day_labels) + 0.4, _room(one, 9)) for one in drawn)
     figure = new_figure(2.4 + width, 1.4 + 0.2 * len(genes))
     panels = np.atleast_1d(figure.subplots(1, len(drawn)))
     for k, (ax, one) in enumerate(zip(panels, drawn, strict=True)):
         last = k + 1 == len(drawn)
         pl.heatmap(one.ranked, ax=ax, genes=genes, limit=limit, bar=last, **one.labels)
-        ax.set_title(literal(one.results.title), fontsize=9, loc="left")
+        ax.set_title(two_fates(one.results.fate, one.results.against), fontsize=9, loc="left")
         if k:
             ax.set_yticklabels([])
-    figure.axes[-1].set_ylabel("effect, logit of the panel's contrast", fontsize=8)
+    figure.axes[-1].set_ylabel("effect, logit of\nthe panel's contrast", fontsize=8)
     return _titled(run, figure, f"dot: {drawn[0].rule.summary_line(len(drawn[0].day_labels))}")
+
+
+def _room(one: _Drawn, font_size: float) -> float:
+    """Return how wide a panel must be for its title, in inches."""
+    longest = max(two_fates(one.results.fate, one.results.against).split("\n"), key=len)
+    return len(longest) * 0.6 * font_size / 72  # a letter is not wider, on average
 
 
 def _guides(run: RunFiles, own: _Drawn) -> Figure:
@@ -176,17 +186,18 @@ def _guides(run: RunFiles, own: _Drawn) -> Figure:
 
 def _gene(run: RunFiles, drawn: Sequence[_Drawn], gene: str) -> Figure:
     """Draw a gene's effects, a panel a contrast on the same scale; guides and replicates are of the first."""
-    figure = new_figure(0.6 + (1.5 + 0.75 * len(drawn[0].day_labels)) * len(drawn), 3.8)
+    panel = max(1.5 + 0.75 * len(drawn[0].day_labels), 0.4 + max(_room(one, 10) for one in drawn))
+    figure = new_figure(0.6 + panel * len(drawn), 3.8)
     panels = np.atleast_1d(figure.subplots(1, len(drawn), sharey=True))
     for ax, one in zip(panels, drawn, strict=True):
         more = {"guides": run.guides, "replicates": run.replicates} if one.results.own else {}
         pl.gene(one.ranked, gene, ax=ax, **one.labels, **more)
         ax.get_legend().remove()
-        ax.set_title(literal(one.results.title), fontsize=10, loc="left")
+        ax.set_title(two_fates(one.results.fate, one.results.against), fontsize=10, loc="left")
         ax.set_ylabel("effect, logit" if one is drawn[0] else "")
     marks, words = panels[0].get_legend_handles_labels()
     figure.legend(marks, words, loc="outside lower left", ncols=len(marks), frameon=False, fontsize=7)
-    return _titled(run, figure, gene)
+    return _titled(run, figure, short(gene))
 
 
 def _composition(run: RunFiles, drawn: Sequence[_Drawn]) -> Figure:
@@ -227,5 +238,6 @@ def _surest(drawn: Sequence[_Drawn]) -> list[str]:
 
 
 def _file_name(name: str) -> str:
-    """Return a name that any file system takes, whatever a gene or fate is called."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", name)[:LONGEST_NAME]
+    """Return a name that any file system takes, whatever a gene or fate is called, in its own script."""
+    kept = (letter if letter.isprintable() and letter not in SEPARATORS else "_" for letter in name)
+    return re.sub("_+", "_", "".join(kept)).encode()[:LONGEST_NAME].decode(errors="ignore")

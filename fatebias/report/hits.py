@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from fatebias.names import LONGEST, short
 from fatebias.report.advice import FEWEST_CELLS
 from fatebias.report.content import ContrastResults, Gene, Row
 from fatebias.report.text import chance, plain
 
 K_HAT_LIMIT = 0.7  # above it a posterior is not normal
 LIKELY = 0.5
+ABOUT = 20  # letters of a contrast in a row
 SURE_INTERVAL = 1.96
 
 
@@ -20,14 +22,23 @@ def rows(
 ) -> tuple[Row, ...]:
     """Return one row for each gene and contrast, contrast by contrast, the surest gene first."""
     return tuple(
-        _row(contrast, place, g, genes[name], day_labels)
+        _row(contrast, place, g, genes[name], day_labels, _about(contrast, contrasts[0].against))
         for place, contrast in enumerate(contrasts)
         for g, name in enumerate(contrast.genes)
         if name in genes
     )
 
 
-def _row(contrast: ContrastResults, place: int, g: int, gene: Gene, day_labels: Sequence[str]) -> Row:
+def _about(contrast: ContrastResults, reference: str) -> str:
+    """Return a contrast as short as a row has room for; nearly all are against the reference."""
+    if len(contrast.title) <= ABOUT:
+        return contrast.title
+    return short(contrast.fate, ABOUT) if contrast.against == reference else contrast.short_title(LONGEST + 4)
+
+
+def _row(
+    contrast: ContrastResults, place: int, g: int, gene: Gene, day_labels: Sequence[str], about: str
+) -> Row:
     best = int(contrast.best_day[g])
     effect = float(contrast.postmean[g, best])
     change = None if contrast.change is None else 100 * float(contrast.change[g, best])
@@ -35,9 +46,11 @@ def _row(contrast: ContrastResults, place: int, g: int, gene: Gene, day_labels: 
         gene=gene.name,
         at=f"{place}-{g}",
         contrast=contrast.title,
+        about=about,
         hit=bool(contrast.hits[g]),
         effect=effect,
         sd=float(contrast.postsd[g, best]),
+        day=day_labels[best],
         peak=contrast.peak[g],
         change=change if change is not None and np.isfinite(change) else None,
         up=tuple(bool(value > 0) for value in contrast.postmean[g]),

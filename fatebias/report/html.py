@@ -14,13 +14,14 @@ def as_html(name: str, **content: object) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    from fatebias.names import short
     from fatebias.report import text
 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"lfsr": text.lfsr, "signed": text.signed, "chance": text.chance}
+    environment.filters |= {"lfsr": text.lfsr, "signed": text.signed, "chance": text.chance, "short": short}
     script, style = ((HERE / file).read_text(encoding="utf-8") for file in (f"{name}.js", "page.css"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     own = {"script": Markup(script), "style": Markup(style), "digest": digest}

@@ -59,7 +59,7 @@ def overview(
         charts.append(_triangle(means, hits, contrasts[0]))
     elif means is not None:
         tables = (_mean_table(means, hits),)
-    charts += _guides(contrasts[0], genes)
+    charts += _guides(contrasts[0], genes, day_labels)
     charts += [*rest, *volcanoes]
     return Section("genes", "All genes", "", tuple(charts), tables)
 
@@ -87,18 +87,21 @@ def _mean_table(means: Compositions, hits: Sequence[str]) -> Table:
     return Table(title, ("", "cells", *means.fates), tuple(rows), MEANS)
 
 
-def _guides(own: ContrastResults, genes: Mapping[str, Gene]) -> list[Chart]:
+def _guides(own: ContrastResults, genes: Mapping[str, Gene], day_labels: Sequence[str]) -> list[Chart]:
     """Return the guides of the hits, or of the surest genes where there are none."""
     wanted = np.flatnonzero(own.hits) if own.hits.any() else np.arange(min(FEWEST_ROWS, len(own.genes)))
     shown = [int(g) for g in wanted if genes[own.genes[g]].guides][:MOST_GUIDE_ROWS]
     if not shown:
         return []
     reading = (
-        "Bar: the 95 % interval of the gene before days share strength. Dots: each guide\u2019s own "
+        "Beside each gene stands its surest day. Bar: the 95 % interval of the gene on that day, before days "
+        "share strength. Dots: each guide\u2019s own "
         "estimate; vermilion where it has the other direction, hollow where the guide probably does nothing. "
         "The model draws guides towards their gene: one that differs says more than many that agree."
     )
-    return [Chart("Do the guides of a gene agree?", reading, (composition.guides(own, genes, shown),))]
+    return [
+        Chart("Do the guides of a gene agree?", reading, (composition.guides(own, genes, shown, day_labels),))
+    ]
 
 
 def _heatmaps(contrasts: Sequence[ContrastResults], day_labels: Sequence[str]) -> list[Chart]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fatebias.config import AUTO
 from fatebias.estimates.estimates import AVERAGE_GENE
+from fatebias.names import short
 from fatebias.report.content import ContrastResults, Fact, Table
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import DASH, count, expected, listed, plain
@@ -60,7 +61,7 @@ def calls_table(contrasts: Sequence[ContrastResults], day_labels: Sequence[str])
             for up, down in _by_day(each)
         ]
         hits = each.hit_names
-        named = listed(hits, NAMED) if hits else DASH
+        named = listed([short(gene) for gene in hits], NAMED) if hits else DASH
         rows.append(
             (each.title, str(len(hits)), *by_day, expected(each.expected_false) if hits else DASH, named)
         )

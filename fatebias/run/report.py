@@ -8,6 +8,7 @@ from typing import Any
 from fatebias.config import AUTO
 from fatebias.files.outputs import OUTPUTS
 from fatebias.files.paths import RunPaths
+from fatebias.names import short
 from fatebias.report.advice import what_next
 from fatebias.report.content import ContrastResults
 from fatebias.report.genes import all_genes
@@ -53,7 +54,7 @@ def _found(run: RunFiles) -> Iterator[str]:
     yield sentence(contrasts[0])
     for each in contrasts:
         yield ""
-        yield from _hits(each)
+        yield from _hits(each, days)
     yield ""
     if calls:
         false = expected(sum(each.expected_false for each in contrasts))
@@ -70,8 +71,11 @@ def _found(run: RunFiles) -> Iterator[str]:
     yield ""
 
 
-def _hits(contrast: ContrastResults) -> Iterator[str]:
-    """Yield a table of the hits of one contrast, or the surest genes where there are none."""
+def _hits(contrast: ContrastResults, day_labels: Sequence[str]) -> Iterator[str]:
+    """Yield a table of the hits of one contrast, or the surest genes where there are none.
+
+    The effect is that of the surest day.
+    """
     hits = int(contrast.hits.sum())
     near = int((contrast.lfsr.min(axis=1) < NEAR).sum())
     shown = range(min(hits, SHOWN_HITS) or min(near, SHOWN_MISSES))
@@ -79,9 +83,12 @@ def _hits(contrast: ContrastResults) -> Iterator[str]:
     yield f"{contrast.title}: {count(hits, 'hit')} among {count(len(contrast.genes), 'gene')}{some}"
     if not shown:
         return
-    gene = max(4, *(len(contrast.genes[g]) for g in shown))
-    peak = max(4, *(len(contrast.peak[g]) for g in shown))
-    heading = f"  {'gene':<{gene}}  {'peak':>{peak}}   effect      sd     lfsr"
+    genes = {g: short(contrast.genes[g]) for g in shown}
+    gene, day, peak = (
+        max(least, *map(len, words))
+        for least, words in ((4, genes.values()), (3, day_labels), (4, (contrast.peak[g] for g in shown)))
+    )
+    heading = f"  {'gene':<{gene}}  {'day':>{day}}   effect      sd     lfsr  {'peak':>{peak}}"
     yield f"{heading}  time course" if hits else heading
     for g in shown:
         d = contrast.best_day[g]
@@ -89,7 +96,8 @@ def _hits(contrast: ContrastResults) -> Iterator[str]:
             f"{contrast.postmean[g, d]:>+8.3f} {contrast.postsd[g, d]:>7.3f} {contrast.lfsr[g, d]:>8.2g}"
         )
         course = contrast.time_course(g) if hits else ""
-        yield f"  {contrast.genes[g]:<{gene}}  {contrast.peak[g] or '-':>{peak}} {figures}  {course}".rstrip()
+        when = f"{day_labels[d]:>{day}} {figures}  {contrast.peak[g] or '-':>{peak}}"
+        yield f"  {genes[g]:<{gene}}  {when}  {course}".rstrip()
     if hits > len(shown):
         yield f"  and {hits - len(shown):,} more"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import logging
 import subprocess
 import sys
 from importlib import import_module
@@ -15,13 +16,15 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from PIL import Image
 
 from fatebias import pl
 from fatebias.discovery.ranking import CallRule
+from fatebias.names import short, versus
 from fatebias.pl._composition import CORNERS, compositions, in_triangle
 from fatebias.pl._ranking import DOWN
-from fatebias.pl.save import FORMATS, save_figure, save_png
+from fatebias.pl.save import FORMATS, _installed, save_figure, save_png
 
 TABLE = pd.DataFrame(
     {
@@ -221,6 +224,36 @@ def test_print_has_300_dots_an_inch_text_that_stays_text_and_the_same_bytes_each
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
     assert b"/FontFile2" in (tmp_path / "one.pdf").read_bytes()  # TrueType, not outlines
     assert "dispersion</text>" in (tmp_path / "one.svg").read_text()
+
+
+def test_print_leaves_no_word_of_fonts_in_the_log_and_takes_letters_from_another_font(
+    tmp_path, caplog, recwarn
+):
+    caplog.set_level(logging.INFO)  # as in a run
+    drawn = pl.hits(TABLE.assign(gene=["基因", "B", "\U00012000"]))
+    for kind in FORMATS:
+        save_figure(drawn, tmp_path / f"one.{kind}")
+    assert not [record for record in caplog.records if record.name.startswith("fontTools")]
+    assert not [str(each.message) for each in recwarn if "Glyph" in str(each.message)]
+    families = [label.get_fontfamily() for label in drawn.get_yticklabels()]
+    assert families[1] == ["sans-serif"]
+    assert families[0] == ["sans-serif", *_installed()]
+    assert set(_installed()) <= {font.name for font in fontManager.ttflist}
+
+
+def test_long_names_are_cut_and_their_ends_are_kept():
+    assert short("TBXT") == "TBXT"
+    assert short("L" * 24) == "L" * 24
+    assert len(short("L" * 200)) == 24
+    assert short("Mesenchymal stem-like (late)") == "Mesenchymal stem…(late)"
+    assert versus("MES", "EC", 30) == "MES against EC"
+    cut = versus("Mesenchymal stem-like (late)", "Early endothelial cells", 42)
+    assert len(cut) <= 42
+    assert cut.count("…") == 2
+    assert versus("Neuro", "Early endothelial cells", 42) == "Neuro against Early endothelial cells"
+    ax = pl.hits(TABLE, contrast=("Mesenchymal stem-like (late)", "Early endothelial cells"))
+    label = "effect, logit\nMesenchymal stem…(late)\nagainst Early endothelial cells"
+    assert ax.figure.axes[1].get_ylabel() == label
 
 
 def test_a_loss_that_is_not_finite_is_left_out():

@@ -182,6 +182,40 @@ def test_a_phone_needs_no_scrolling_sideways(browser, page):
     assert browser.ask("const c = document.getElementById('card'); return c.scrollWidth <= c.clientWidth")
 
 
+CUT = """return [...document.querySelectorAll('#genes svg text')].filter(text => {
+  const box = text.getBoundingClientRect(), all = text.ownerSVGElement.getBoundingClientRect();
+  return box.width && (box.left < all.left - 1 || box.right > all.right + 1
+    || box.top < all.top - 1 || box.bottom > all.bottom + 1); }).map(text => text.textContent)"""
+OVER = """const heads = [...document.querySelectorAll('#genes figure:first-of-type svg text')]
+  .filter(text => text.getAttribute('y') < 30).map(text => text.getBoundingClientRect());
+return heads.flatMap((one, k) => heads.slice(0, k).filter(other => one.left < other.right
+  && other.left < one.right && one.top + 3 < other.bottom && other.top + 3 < one.bottom)).length"""
+
+
+def test_long_names_fit_the_page_and_are_there_in_full(browser, tmp_path):
+    fates = ("Early endothelial cells", "Mesenchymal stem-like (late)", "Neuro")
+    folder = write_run(tmp_path, genes=["L" * 200, "TBXT", "C"], fates=fates, contrasts=("Neuro",))
+    browser.open(fb.write_report(folder), size=real.WIDE)
+    wide, window = browser.ask("const t = document.getElementById('table').parentElement;"
+                               "return [t.scrollWidth, t.clientWidth]")  # fmt: skip
+    assert wide <= window
+    assert browser.ask(CUT) == []
+    assert browser.ask(OVER) == 0
+    [shown, full] = browser.ask("const g = document.querySelector('#row-0-0 .gene');"
+                                "return [g.textContent, g.title]")  # fmt: skip
+    assert (len(shown), full) == (24, "L" * 200)
+    cells = "const c = document.getElementById('row-0-0').cells;"
+    [about, whole, effect] = browser.ask(f"{cells} return [c[1].textContent, c[1].title, c[2].textContent]")
+    assert about == "Mesenchymal s…(late)"
+    assert whole == "Mesenchymal stem-like (late) against Early endothelial cells"
+    assert effect.endswith(", d0")
+    browser.one("#find").send_keys("l" * 30)
+    assert len(browser.shown()) == 2  # of two contrasts
+    choose(browser, "find", "")
+    choose(browser, "contrast", whole)
+    assert len(browser.shown()) == 1
+
+
 def test_print_leaves_out_what_is_for_clicking_and_a_card_is_printed_alone(browser, page):
     browser.open(page, dark=True, medium="print")
     hidden = browser.ask(

@@ -1,10 +1,11 @@
 """The figures of a run, from its files alone."""
 
 import pytest
+from matplotlib.text import Text
 
 from fatebias.config import Config
 from fatebias.errors import ConfigError
-from fatebias.report.figures import settings_line, write_figures
+from fatebias.report.figures import _file_name, settings_line, write_figures
 from fatebias.report.judged import loss_verdict
 from fatebias.report.run_files import read_run
 from tests.report.folders import change, write_run
@@ -52,6 +53,44 @@ def test_names_from_files_are_no_paths_and_nothing_but_hits_is_needed(tmp_path):
     assert sorted(path.name for path in written) == [
         "gene_01_.._.._x_y.svg", "gene_02_b.svg", "heatmap.svg", "hits_MES.svg", "volcano_MES.svg",
     ]  # fmt: skip
+
+
+def texts_of(figure):
+    """Words of a drawn figure with their boxes in pixels; numbers are labels of ticks, some out of view."""
+    figure.draw_without_rendering()
+    for text in figure.findobj(Text):
+        if text.get_visible() and text.get_text().strip(" \N{MINUS SIGN}.0123456789"):
+            yield text.get_text(), text.get_window_extent()
+
+
+@pytest.mark.slow
+def test_long_names_are_neither_cut_nor_written_over_each_other(tmp_path, monkeypatch):
+    fates = ("Early endothelial cells", "Mesenchymal stem-like (late)", "Neuro")
+    genes = ["L" * 200, "TBXT", "C", "D"]
+    folder = write_run(tmp_path, genes=genes, days=("d0", "d2"), fates=fates, contrasts=("Neuro",))
+    drawn = {}
+    monkeypatch.setattr(
+        "fatebias.report.figures.save_figure", lambda figure, path: drawn.setdefault(path.stem, figure)
+    )
+    write_figures(read_run(folder), ["png"])
+    assert len(drawn) == len(ALL)
+    for name, figure in drawn.items():
+        found = list(texts_of(figure))
+        width, height = figure.bbox.size
+        cut = [words for words, box in found if box.x0 < -1 or box.y0 < -1
+               or box.x1 > width + 1 or box.y1 > height + 1]  # fmt: skip
+        assert not cut, name
+        heads = [(words, box) for words, box in found if "against" in words or words in fates]
+        over = [(one, other) for k, (one, box) in enumerate(heads) for other, below in heads[:k]
+                if box.overlaps(below)]  # fmt: skip
+        assert not over, name
+        assert not any("L" * 25 in words for words, _ in found), name
+
+
+def test_files_have_names_in_any_script_and_none_is_a_path():
+    assert _file_name("基因 (Überα)+") == "基因_(Überα)+"
+    assert _file_name("../a\\b:c\n\x00d") == ".._a_b_c_d"
+    assert len(f"gene_01_{_file_name('基' * 300)}.png".encode()) < 200
 
 
 def test_the_loss_says_when_and_why_it_was_judged(tmp_path):

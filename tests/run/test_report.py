@@ -90,8 +90,22 @@ def test_a_peak_is_told_where_one_day_is_clearly_above_the_others(tmp_path):
     calls["p_course"] = [0.9, 0.4, 0.9, 0.9, 0.9, 0.9]
     calls.to_csv(folder / "gene_calls.csv", index=False)
     rows = {line.split()[0]: line.split() for line in closing(folder)[4:7]}
-    assert [rows[gene][1] for gene in "ABC"] == ["-", "d4", "-"]
+    assert [rows[gene][5] for gene in "ABC"] == ["-", "d4", "-"]
     assert [rows[gene][-1] for gene in "ABC"] == ["reversing", "unclear", "persistent"]
+
+
+def test_each_effect_comes_with_its_day_and_a_long_name_widens_no_row(tmp_path):
+    folder = write_run(tmp_path, genes=["L" * 200, "B", "C", "D"], contrasts=())
+    hits = pd.read_csv(folder / "hits_ranked.csv")
+    hits["best_day"] = ["d4", "d0", "d0", "d0"]
+    hits.to_csv(folder / "hits_ranked.csv", index=False)
+    heading, first, second = closing(folder)[3:6]
+    columns = ["gene", "day", "effect", "sd", "lfsr", "peak", "time", "course"]
+    assert heading.split() == columns
+    for row, g, day in ((first, 0, "d4"), (second, 1, "d0")):
+        assert row.split()[1:3] == [day, f"{hits[f'postmean_d{2 if g == 0 else 0}'][g]:+.3f}"]
+    assert heading.index("day") == first.index(" d4") == second.index(" d0")
+    assert len(first) < 100
 
 
 @pytest.mark.parametrize(("used", "told"), [(1.0, True), (100.0, True), (21.0, False), (18.0, False)])

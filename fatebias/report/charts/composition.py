@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from fatebias.names import short
 from fatebias.pl._composition import CORNERS, Compositions, in_triangle
-from fatebias.report.charts.frame import Axis, Frame, linear
+from fatebias.report.charts.frame import Axis, Frame, linear, text_at
 from fatebias.report.content import Array, ContrastResults, Gene
 from fatebias.report.text import signed
 
@@ -16,7 +17,7 @@ SIDE, LEFT, TOP = 400, 70, 40  # of the triangle, pixels
 NAMED = 14
 LETTER = 5.8  # width of a letter in pixels, on average
 INTERVAL, INACTIVE = 1.96, 0.5
-ROW, NAME_WIDTH = 18, 150
+ROW, NAME_WIDTH = 18, 190
 
 
 def triangle(found: Compositions, hits: Sequence[str], cards: Mapping[str, str]) -> Markup:
@@ -81,12 +82,14 @@ def _grid(fates: Sequence[str], least: Array, side: float) -> list[Markup]:
                     *start, *end
                 )
             )
-            parts.append(_text(start[0] + away[0], start[1] + away[1] + 4, f"{100 * level:.0f}%", "middle"))
+            parts.append(text_at(start[0] + away[0], start[1] + away[1] + 4, f"{100 * level:.0f}%", "middle"))
     corners = _pixels(CORNERS)
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     parts.append(Markup('<polygon points="{}" class="outline"/>').format(points))
-    for fate, (x, y), (dx, dy) in zip(fates, corners, ((-34, 22), (34, 22), (0, -20)), strict=True):
-        parts.append(_text(x + dx, y + dy, fate, "middle", "title"))
+    # Below the shares of the lower edge, from its ends inwards: long names fit, and lie on no share.
+    places = ((-LEFT + 4, 38, "start"), (LEFT - 4, 38, "end"), (0, -20, "middle"))
+    for fate, (x, y), (dx, dy, anchor) in zip(fates, corners, places, strict=True):
+        parts.append(text_at(x + dx, y + dy, fate, anchor, "title"))
     return parts
 
 
@@ -96,7 +99,7 @@ def _names(shown: Sequence[int], genes: Sequence[str], places: Array) -> list[Ma
     taken = [(x - 7, x + 7, y) for x, y in places[list(shown)]]
     for g in shown:
         x, y = places[g]
-        length = LETTER * len(genes[g])
+        length = LETTER * len(short(genes[g]))
         edge = LEFT + SIDE - (TOP + SIDE * CORNERS[2, 1] - y) / 3**0.5  # beyond it are the labels of an edge
         for start, at, anchor in ((x + 9, x + 9, "start"), (x - 9 - length, x - 9, "end")):
             free = anchor == "end" or start + length < edge or x > edge - 9
@@ -105,18 +108,14 @@ def _names(shown: Sequence[int], genes: Sequence[str], places: Array) -> list[Ma
             )
             if free:
                 taken.append((start, start + length, y))
-                parts.append(_text(at, y + 4, genes[g], anchor, "tag"))
+                parts.append(text_at(at, y + 4, genes[g], anchor, "tag"))
                 break
     return parts
 
 
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}</text>').format(
-        x, y, anchor, kind, text
-    )
-
-
-def guides(contrast: ContrastResults, genes: Mapping[str, Gene], shown: Sequence[int]) -> Markup:
+def guides(
+    contrast: ContrastResults, genes: Mapping[str, Gene], shown: Sequence[int], day_labels: Sequence[str]
+) -> Markup:
     """Return the guides of some genes around their gene's own interval, on its surest day."""
     ends = [0.1]
     for g in shown:
@@ -124,7 +123,10 @@ def guides(contrast: ContrastResults, genes: Mapping[str, Gene], shown: Sequence
         ends.append(abs(contrast.betahat[g, d]) + INTERVAL * contrast.se[g, d])
         ends += [abs(guide.betahat[d]) for guide in genes[contrast.genes[g]].guides]
     limit = 1.05 * max(ends)
-    names = tuple((float(-row), contrast.genes[g]) for row, g in enumerate(shown))
+    names = tuple(
+        (float(-row), f"{short(contrast.genes[g])}, {day_labels[contrast.best_day[g]]}")
+        for row, g in enumerate(shown)
+    )
     left = min(16 + int(LETTER * 1.1 * max(len(name) for _, name in names)), NAME_WIDTH)
     y = Axis(-len(shown) + 0.4, 0.6, names, "")
     x = linear(-limit, limit, "effect (logit) on the surest day", about=6, tight=True)

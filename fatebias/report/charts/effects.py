@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup
 
+from fatebias.names import short
 from fatebias.pl._ranking import LEAST_LFSR, LFSR_LEVELS, sureness
-from fatebias.report.charts.frame import Axis, Frame, linear, logarithmic
+from fatebias.report.charts.frame import BOLD, Axis, Frame, linear, logarithmic, text_at
 from fatebias.report.content import ContrastResults, Gene
 from fatebias.report.text import chance, lfsr, plain, signed
 
 NAMED = 10  # genes with their name in each panel of the volcano
 CELL, ROW, GAP, LONGEST = 26, 17, 14, 180  # of the heatmap: a cell, a row, between contrasts, names; pixels
+MOST_HEAD = 170  # of the fates above a contrast, pixels
 
 
 def volcano(contrasts: Sequence[ContrastResults], day_labels: Sequence[str]) -> list[list[Markup]]:
@@ -48,19 +50,22 @@ def heatmap(
     contrasts: Sequence[ContrastResults], day_labels: Sequence[str], shown: Sequence[str], limit: float
 ) -> Markup:
     """Return genes (rows) by days, one block of columns a contrast; colour is full at `limit` logits."""
-    left = min(14 + 7.6 * max((len(gene) for gene in shown), default=4), LONGEST)
-    block = CELL * len(day_labels) + GAP
+    left = min(14 + 7.6 * max((len(short(gene)) for gene in shown), default=4), LONGEST)
+    heads = [head for each in contrasts for head in (each.fate, f"against {each.against}")]
+    head_width = min(BOLD * max(map(len, heads)), MOST_HEAD)
+    block = max(CELL * len(day_labels), head_width) + GAP
+    letters = int((block - GAP) / BOLD)
     width, height = left + block * len(contrasts) + 8, 44 + ROW * len(shown)
     parts: list[Markup] = []
     for c, contrast in enumerate(contrasts):
         start = left + c * block
-        middle = start + CELL * len(day_labels) / 2
-        parts.append(_text(middle, 13, contrast.fate, "middle", "title"))
-        parts.append(_text(middle, 25, f"against {contrast.against}", "middle"))
+        against = f"against {short(contrast.against, letters - len('against '))}"
+        parts.append(text_at(start, 13, contrast.fate, "start", "title", most=letters))
+        parts.append(text_at(start, 25, against, "start", most=letters))
         every = max(1, math.ceil(max(map(len, day_labels)) * 7 / CELL))
         for d, label in enumerate(day_labels):
             if d % every == 0:
-                parts.append(_text(start + (d + 0.5) * CELL, 38, label, "middle"))
+                parts.append(text_at(start + (d + 0.5) * CELL, 38, label, "middle"))
         row_of = {gene: g for g, gene in enumerate(contrast.genes)}
         for row, gene in enumerate(shown):
             g = row_of[gene]
@@ -68,7 +73,7 @@ def heatmap(
                 _cell(contrast, c, g, d, start + d * CELL, 44 + row * ROW, limit)
                 for d in range(len(day_labels))
             ]
-    parts += [_text(left - 6, 44 + row * ROW + 12, gene, "end") for row, gene in enumerate(shown)]
+    parts += [text_at(left - 6, 44 + row * ROW + 12, gene, "end") for row, gene in enumerate(shown)]
     return Markup(
         '<svg viewBox="0 0 {0:.0f} {1}" width="{0:.0f}" height="{1}" role="img" '
         'aria-label="Effects of genes by day">{2}</svg>'
@@ -105,9 +110,3 @@ def evidence(contrast: ContrastResults, genes: Mapping[str, Gene]) -> Markup | N
         tip = f"{contrast.genes[g]}: {n:,} cells, probability {chance(contrast.p_any[g])}"
         frame.point(n, contrast.p_any[g], kind, tip=tip, gene=f"0-{g}")
     return frame.svg()
-
-
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> Markup:
-    return Markup('<text x="{:.1f}" y="{}" text-anchor="{}" class="{}">{}</text>').format(
-        x, y, anchor, kind, text
-    )

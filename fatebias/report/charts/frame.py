@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from fatebias.names import LONGEST, short, versus
+
 LEFT, RIGHT, TOP, BOTTOM = 64, 10, 24, 38
 LETTER = 5.6  # width of a letter of a label in pixels, on average
+BOLD = 7.4  # and of a title
 Tick = tuple[float, str]
 
 
@@ -122,7 +125,11 @@ class Frame:
         )  # fmt: skip
 
     def label(self, x: float, y: float, text: str, *, flip: bool = False) -> None:
-        """Write beside a place, to its left with `flip`; the other way, or not at all, where it is taken."""
+        """Write beside a place, to its left with `flip`; the other way, or not at all, where it is taken.
+
+        Long names are cut: the dot has the whole one.
+        """
+        text = short(text)
         length = LETTER * len(text)
         for left_of in (flip, not flip):
             at, height = self.px(x) + (-5 if left_of else 5), self.py(y) + 4
@@ -152,11 +159,12 @@ class Frame:
 
     def _axes(self) -> None:
         left, right, bottom = self.left, self.width - RIGHT, self.height - BOTTOM
-        self.add('<text x="{}" y="14" class="title">{}</text>', left, self.title)
+        start = max(4.0, min(left, self.width - BOLD * len(self.title)))
+        self.parts.append(text_at(start, 14, self.title, "start", "title", most=int(self.width / BOLD)))
         for value, text in self.y.ticks:
             at = self.py(value)
             self.add('<line x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}" class="grid"/>', left, right, at, at)
-            self.add('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>', left - 5, at + 4, text)
+            self.parts.append(text_at(left - 5, at + 4, text, "end", most=LONGEST + 12))
         for value, text in self.x.ticks:
             at = self.px(value)
             self.add('<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}" class="grid"/>', at, at, TOP, bottom)
@@ -169,6 +177,19 @@ class Frame:
             '<text x="12" y="{0}" text-anchor="middle" transform="rotate(-90 12 {0})">{1}</text>',
             (TOP + bottom) / 2, self.y.label,
         )  # fmt: skip
+
+
+def text_at(x: float, y: float, text: str, anchor: str, kind: str = "", *, most: int = LONGEST) -> Markup:
+    """Return a text of at most `most` letters; one that is cut says all of it when pointed at.
+
+    Of two fates (``FATE against FATE``) each keeps its beginning and its end.
+    """
+    one, middle, other = text.partition(" against ")
+    shown = versus(one, other, most) if middle else short(text, most)
+    tip = Markup("<title>{}</title>").format(text) if shown != text else ""
+    return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" class="{}">{}{}</text>').format(
+        x, y, anchor, kind, shown, tip
+    )
 
 
 def _card(gene: str) -> Markup:

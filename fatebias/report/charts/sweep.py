@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
+from fatebias.names import short
 from fatebias.pl._ranking import sureness
 from fatebias.pl._sweep import reverses, strongest
-from fatebias.report.charts.frame import Frame, linear, logarithmic
+from fatebias.report.charts.frame import Frame, linear, logarithmic, text_at
 from fatebias.report.text import lfsr, signed
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def hits_by_setting(genes: Sequence[str], ranked: Mapping[str, pd.DataFrame]) ->
     """Return genes (rows) by settings (columns, by their numbers); split cells are sure of both ways."""
     up, down, hit = strongest(genes, ranked)
     both = reverses(up, down)
-    left = min(14 + 7.6 * max((len(gene) for gene in genes), default=4), LONGEST)
+    left = min(14 + 7.6 * max((len(short(gene)) for gene in genes), default=4), LONGEST)
     width, height = left + CELL * len(ranked) + 8, 24 + ROW * len(genes)
     parts = []
     for column, label in enumerate(ranked):
@@ -49,10 +50,7 @@ def hits_by_setting(genes: Sequence[str], ranked: Mapping[str, pd.DataFrame]) ->
                             at[0] + CELL / 2 - 1, at[1] + ROW / 2 - 1
                         )
                     )
-    parts += [
-        Markup('<text x="{:.1f}" y="{}" text-anchor="end">{}</text>').format(left - 6, 36 + row * ROW, gene)
-        for row, gene in enumerate(genes)
-    ]
+    parts += [text_at(left - 6, 36 + row * ROW, gene, "end") for row, gene in enumerate(genes)]
     return Markup(
         '<svg viewBox="0 0 {0:.0f} {1}" width="{0:.0f}" height="{1}" role="img" '
         'aria-label="Hits by setting">{2}</svg>'

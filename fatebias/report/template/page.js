@@ -19,7 +19,7 @@ function filter() {
     const days = [...row.cells].slice(5, 5 + n);
     const called = (day === "" ? days : [days[+day]]).some(
       cell => cell.className === "called" && (side === "" || cell.dataset.side === side));
-    const fits = row.cells[0].textContent.toLowerCase().includes(wanted)
+    const fits = row.querySelector(".gene").title.toLowerCase().includes(wanted)
       && (contrast === "" || row.dataset.contrast === contrast)
       && (called || (day === "" && side === "" && (all || row.className !== "miss")));
     row.classList.toggle("out", !fits);

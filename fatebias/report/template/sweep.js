@@ -13,7 +13,7 @@ if (table) {
     let shown = 0;
     for (const row of rows) {
       const kind = row.dataset.share;
-      const fits = row.cells[0].textContent.toLowerCase().includes(wanted)
+      const fits = (row.cells[0].title || row.cells[0].textContent).toLowerCase().includes(wanted)
         && (share === "some" ? all || kind !== "none" : kind === share);
       row.classList.toggle("out", !fits);
       shown += fits;
