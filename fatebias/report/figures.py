@@ -52,8 +52,10 @@ def write_figures(run: RunFiles, formats: Sequence[str]) -> list[Path]:
         if ours.fullmatch(path.name):
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, draw in _figures(run):
+    written: list[Path] = []
+    taken: set[str] = set()
+    for wanted, draw in _figures(run):
+        name = _free(wanted, taken)
         figure = draw()
         for each in formats:
             save_figure(figure, folder / f"{name}.{each}")
@@ -235,6 +237,16 @@ def _surest(drawn: Sequence[_Drawn]) -> list[str]:
             if called.any():
                 least[gene] = min(least.get(gene, 1.0), float(rates[called].min()))
     return sorted(least, key=lambda gene: least[gene])
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return the name, numbered where another figure has it already: two fates may become one name."""
+    numbered, number = name, 1
+    while numbered.casefold() in taken:
+        number += 1
+        numbered = f"{name}_{number}"
+    taken.add(numbered.casefold())
+    return numbered
 
 
 def _file_name(name: str) -> str:

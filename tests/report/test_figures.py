@@ -5,7 +5,7 @@ from matplotlib.text import Text
 
 from fatebias.config import Config
 from fatebias.errors import ConfigError
-from fatebias.report.figures import _file_name, settings_line, write_figures
+from fatebias.report.figures import _file_name, _free, settings_line, write_figures
 from fatebias.report.judged import loss_verdict
 from fatebias.report.run_files import read_run
 from tests.report.folders import change, write_run
@@ -116,3 +116,13 @@ def test_formats_are_true_false_or_a_list(given, kept):
 def test_other_formats_are_refused(given):
     with pytest.raises(ConfigError, match=r"plots[\s\S]*list of png, pdf, svg"):
         Config(plots=given)
+
+
+def test_fates_that_become_one_name_have_figures_of_their_own():
+    taken: set[str] = set()
+    assert [_free(name, taken) for name in ("hits_F_1", "hits_F_1", "hits_f_1", "hits_G")] == [
+        "hits_F_1",
+        "hits_F_1_2",
+        "hits_f_1_3",
+        "hits_G",
+    ]
