@@ -380,7 +380,7 @@ def test_the_key_of_cellrank_1_can_be_pasted(parts):
 
 
 def test_no_offer_was_left_out():
-    """All that the code offers was pasted above, but for what has to be made first: an unpacked file, a table."""
+    """All that the code offers was pasted above, but for files that have to be made first."""
     seen = {(file, key) for file, _, key in OFFERED} | {(file, None) for file, _, _ in OFFERED}
     functions = {(file, function) for file, function, _ in OFFERED} | {(file, "") for file, _, _ in OFFERED}
     missed = {
