@@ -144,11 +144,9 @@ class Cluster:
         )
 
     def python_of(self, job: str) -> int:
-        """Find the process that runs our code in a job, or in a task of an array."""
+        """Find the process that runs our code in a task of an array."""
         array, _, task = job.partition("_")
         wanted = {f"SLURM_ARRAY_JOB_ID={array}".encode(), f"SLURM_ARRAY_TASK_ID={task}".encode()}
-        if not task:
-            wanted = {f"SLURM_JOB_ID={job}".encode()}
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
