@@ -62,7 +62,7 @@ def pairs_of(others: Sequence[str], reference: str) -> list[str]:
 
 
 def parse_contrasts(words: Sequence[str], fates: Sequence[str], reference: str, own: str) -> list[Contrast]:
-    """Return the contrasts besides the screen's `own`, those that ``all`` stands for first.
+    """Return the contrasts besides the screen's `own`, those that ``all`` names first.
 
     Raises ConfigError for one named twice and for the screen's own.
     """

@@ -96,7 +96,7 @@ def page_of(source: str) -> str | None:
 
 
 def contents() -> str:
-    """Return the table of contents, which stands at the side of every page."""
+    """Return the table of contents, shown at the side of every page."""
     return "\n\n" + (HERE / "contents.txt").read_text(encoding="utf-8")
 
 

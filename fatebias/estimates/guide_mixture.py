@@ -10,8 +10,9 @@ alone would hide an effect behind the few guesses under which it is uncertain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +142,7 @@ def average_over_guesses(
     effects, effects_sd = np.empty((len(gene), width)), np.empty((len(gene), width))
     squares = np.empty(n_genes)
     normals = []
-    for each, evidence, weights in guesses.by_gene():
+    for each, evidence, weights in guesses.by_gene:
         one = each.mixture(weights)
         mean[each.gene], covariance[each.gene] = one.moments()
         effects[each.place], effects_sd[each.place] = one.effects(guesses.absorbed, each.place)
@@ -185,8 +186,9 @@ class _Guesses:
         groups = [(genes, _evidence(genes, same)) for genes in by_count.values()]
         return cls(absorbed, groups, settle_shares([evidence for _, evidence in groups]), len(gene))
 
-    def by_gene(self) -> Iterator[tuple[_GeneGuesses, GeneEvidence, Array]]:
-        """Yield the guesses about each gene in order, their evidence and the weights of sets and spreads."""
+    @cached_property
+    def by_gene(self) -> list[tuple[_GeneGuesses, GeneEvidence, Array]]:
+        """The guesses about each gene in order, their evidence and the weights of sets and spreads."""
         found = []
         for genes, evidence in self.groups:
             weights, _ = self.shares.weigh(evidence)
@@ -194,12 +196,12 @@ class _Guesses:
                 genes, evidence.restricted, evidence.sized, weights, strict=True
             ):
                 found.append((each, GeneEvidence(evidence.sets, restricted, sized), own))
-        yield from sorted(found, key=lambda item: item[0].gene)
+        return sorted(found, key=lambda item: item[0].gene)
 
     def inactive(self) -> Array:
         """Return the probability of each guide to be inactive, (G,); NaN for a gene's only guide."""
         inactive = np.full(self.n_guides, np.nan)
-        for each, _, weights in self.by_gene():
+        for each, _, weights in self.by_gene:
             if len(each.place) > 1:
                 inactive[each.place] = np.clip(1 - weights.sum(axis=1) @ each.sets, 0, 1)
         return inactive

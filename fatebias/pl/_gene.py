@@ -91,22 +91,18 @@ def gene(
     for d in days:
         label = "after sharing between days" if d == 0 else None
         ax.errorbar(d + 0.12, after[d], INTERVAL * sd[d], fmt="o", color=colours[d], lw=1, ms=5, label=label)
-    if guides is not None:
-        of_gene = guides[guides[names.GENE].astype(str) == name]
-        estimates = of_gene[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)  # (guides, D)
+    for table, what, aside, marker, size in (
+        (guides, "guides", -0.32, "_", 8),
+        (replicates, "replicates", 0.32, "<", 3),
+    ):
+        if table is None:
+            continue
+        of_gene = table[table[names.GENE].astype(str) == name]
+        estimates = of_gene[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)  # (rows, D)
         for d in days:
-            label = "guides" if d == 0 else None
-            ax.plot(
-                np.full(len(estimates), d - 0.32), estimates[:, d], "_", color="#56606b", ms=8, label=label
-            )
-    if replicates is not None:
-        of_gene = replicates[replicates[names.GENE].astype(str) == name]
-        estimates = of_gene[names.day_columns(names.BETAHAT, n_days)].to_numpy(dtype=float)  # (R, D)
-        for d in days:
-            label = "replicates" if d == 0 else None
-            ax.plot(
-                np.full(len(estimates), d + 0.32), estimates[:, d], "<", color="#56606b", ms=3, label=label
-            )
+            label = what if d == 0 else None
+            place = np.full(len(estimates), d + aside)
+            ax.plot(place, estimates[:, d], marker, color="#56606b", ms=size, label=label)
     ax.set_xticks(days, [named(label) for label in found.day_labels])
     ax.set(xlim=(-0.6, n_days - 0.4), ylabel=found.effect_label())
     ax.set_title(named(name), fontsize=10, loc="left")

@@ -70,7 +70,7 @@ def _triangle(means: Compositions, hits: Sequence[str], own: ContrastResults) ->
         "Mean fate probabilities of each gene\N{RIGHT SINGLE QUOTATION MARK}s cells",
         f"{MEANS} A dot nearer to a corner: more of that fate. The cross is the mean of all cells; coloured "
         "dots are hits of any contrast; larger dots have more cells. The triangle is cut to where genes are: "
-        "its edges say how many percent a line stands for.",
+        "its edges give the percentage along each line.",
         (composition.triangle(means, hits, cards),),
     )
 
@@ -94,7 +94,7 @@ def _guides(own: ContrastResults, genes: Mapping[str, Gene], day_labels: Sequenc
     if not shown:
         return []
     reading = (
-        "Beside each gene stands its surest day. Bar: the 95 % interval of the gene on that day, before days "
+        "Beside each gene is its surest day. Bar: the 95 % interval of the gene on that day, before days "
         "share strength. Dots: each guide\u2019s own "
         "estimate; vermilion where it has the other direction, hollow where the guide probably does nothing. "
         "The model draws guides towards their gene: one that differs says more than many that agree."

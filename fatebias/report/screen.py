@@ -46,7 +46,7 @@ def _threshold(counts: Mapping[str, Any] | None) -> Iterator[Chart]:
     yield Chart(
         "Guide counts and the threshold",
         f"Entries of the guide matrix by their count (UMIs). A guide is present {above}, "
-        "right of the dashed line. Well chosen, the line stands in the valley between ambient molecules at "
+        "right of the dashed line. Well chosen, the line lies in the valley between ambient molecules at "
         "the left and guides at the right (data.guide_threshold).",
         (checks.thresholds(counts),),
     )

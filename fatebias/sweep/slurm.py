@@ -202,7 +202,7 @@ def wait(
 ) -> list[MemberStatus]:
     """Wait until these runs have ended, asking Slurm ever more rarely, and return their states.
 
-    The wait goes on while Slurm does not answer, and says so. ``more`` is given the number of jobs that have
+    While Slurm does not answer it keeps waiting, and says so. ``more`` is given the number of jobs that have
     ended since it was called last, submits members for which there was no room, and returns the sweep.
     """
     look = look or partial(statuses, queue=SlurmQueue())

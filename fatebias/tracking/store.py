@@ -128,7 +128,7 @@ class Store:
         return self._experiments[name]
 
     def seen_in(self, run: TrackedRun) -> tuple[str, str]:
-        """Return a run's experiment by its id, and the view where it stands beside others, empty without."""
+        """Return a run's experiment by its id, and the view that shows it beside others, empty without."""
         experiment, key = self._experiment(run.experiment), key_for(run.tags)
         return experiment, key if TAG + key in self._views.get(experiment, {}) else ""
 

@@ -41,7 +41,7 @@ class SyncedRun:
     mlflow_run_id: str | None = None
     why: str | None = None  # it was not written
     experiment_id: str = ""
-    view: str = ""  # key of the view where it stands beside others; empty where MLflow has none
+    view: str = ""  # key of the view that shows it beside others; empty where MLflow has none
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,7 +42,7 @@ def sweep_key(sweep_id: str) -> str:
 
 
 def key_for(tags: Mapping[str, str]) -> str:
-    """Return the key of the view in which a run with these tags stands beside those it belongs to."""
+    """Return the key of the view that shows a run with these tags beside those it belongs to."""
     sweep = tags.get(SWEEP_TAG, tags.get(SUMMARY_TAG))
     return ALL_RUNS if sweep is None else sweep_key(sweep)
 
