@@ -223,5 +223,5 @@ def test_a_folder_without_a_sweep_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["{torn", "[]", '{"members": [{}]}'])
 def test_a_record_of_a_sweep_that_cannot_be_read_is_refused(tmp_path, text):
     (tmp_path / "sweep.json").write_text(text)
-    with pytest.raises(OutputError, match="sweep.json cannot be read"):
+    with pytest.raises(OutputError, match="sweep.json is torn"):
         read_sweep(tmp_path)
