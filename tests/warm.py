@@ -6,6 +6,7 @@ reads. The command sees a process of its own: its arguments, folder, environment
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -81,6 +82,17 @@ def _become(words: list[str], cwd: str, env: dict[str, str], out: str, err: str)
     sys.path[0] = cwd if words[0] == "-m" else str(Path(words[0]).parent)
 
 
+def _compose_once() -> None:
+    """Compose the settings, so that parsers and plugins are there when a fork composes its own."""
+    from hydra import compose, initialize_config_dir
+
+    from fatebias import compose as settings
+
+    settings.register()
+    with initialize_config_dir(str(settings.CONF), version_base="1.3"):
+        compose("config")
+
+
 def _serve() -> list[str]:
     """Fork for each command; only the forks return, with what they are to run."""
     while line := sys.stdin.readline():
@@ -96,6 +108,9 @@ def _serve() -> list[str]:
 if __name__ == "__main__":
     for module in sys.argv[1:]:
         importlib.import_module(module)
+    if "fatebias.app.cli" in sys.modules:
+        _compose_once()
+    gc.freeze()  # a fork need not go through what was there before it
     threads = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["this one"]
     assert len(threads) == 1, f"{sys.argv[1:]} start {len(threads) - 1} threads, which a fork would lose"
     print("imported", flush=True)
