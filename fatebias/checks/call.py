@@ -62,7 +62,7 @@ def fitted_estimates(
             start=start,
         )
         spread = laplace.scale_precision[:, -1] ** -0.5
-        return unshrunken_estimates(screen, cfg, laplace.mean, spread, weight)
+        return unshrunken_estimates(screen, cfg, laplace.mean, spread, weight, rough=True)
     by_laplace = dataclasses.replace(cfg, inference=dataclasses.replace(cfg.inference, method="laplace"))
     fit = fit_screen(screen, by_laplace, weight, start=start, judge=False)
     posterior = posterior_moments(fit.draw, cfg.inference.num_posterior_draws, screen.guide_gene, flips=False)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fatebias.estimates.theta_covariance import ThetaCovariance
+
 Array = NDArray[np.float64]
 
 # An error in the common level moves all genes at once, which mash takes for evidence: it must be small beside
@@ -31,23 +33,22 @@ class Baseline:
     against_genes: bool = False  # the average gene, not cells with NTC guides
 
 
-def choose_baseline(theta: Array, covariance: Array, asked: str, n_ntc: int) -> Baseline:
+def choose_baseline(theta: Array, covariance: ThetaCovariance, asked: str, n_ntc: int) -> Baseline:
     """Return effects against NTC cells or the average gene.
 
-    ``theta`` is (L, F*, D), ``covariance`` that of its entries in this order. ``asked`` is
+    ``theta`` is (L, F*, D), ``covariance`` its own. ``asked`` is
     ``export.baseline``: ntc, genes, or auto, which takes genes where the error of the common level is not
     small beside a gene's own. The average gene is that of the genes that differ least from each other.
     ``n_ntc``, the number of NTC guides, is for the note.
     """
-    shape, places = (*theta.shape, *theta.shape[1:]), np.arange(theta.size).reshape(len(theta), -1)
-    own = covariance[places[:, :, None], places[:, None, :]]  # (L, E, E)
-    plain = Baseline(theta, own.reshape(shape), np.zeros(theta.shape[1:]))
+    shape = (*theta.shape, *theta.shape[1:])
+    plain = Baseline(theta, covariance.blocks.reshape(shape), np.zeros(theta.shape[1:]))
     if asked == "ntc" or len(theta) == 1:
         return plain
     flat = theta.reshape(len(theta), -1)  # (L, E)
-    centred, _ = _centred(covariance, places, own, np.ones(len(theta), dtype=bool))
+    centred, _ = _centred(covariance, np.ones(len(theta), dtype=bool))
     like_most = _like_most(flat, np.sqrt(np.diagonal(centred, axis1=1, axis2=2)))
-    centred, level = _centred(covariance, places, own, like_most)
+    centred, level = _centred(covariance, like_most)
     of_gene = np.median(np.diagonal(centred, axis1=1, axis2=2))
     # the genes' own errors are in their mean, too
     common = max(np.median(np.diagonal(level)) - of_gene / max(like_most.sum() - 1, 1), 0.0)
@@ -68,12 +69,11 @@ def choose_baseline(theta: Array, covariance: Array, asked: str, n_ntc: int) -> 
     return Baseline(theta - average, centred.reshape(shape), average, (note,), against_genes=True)
 
 
-def _centred(
-    covariance: Array, places: NDArray[np.integer], own: Array, chosen: NDArray[np.bool_]
-) -> tuple[Array, Array]:
+def _centred(covariance: ThetaCovariance, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Return covariances of effects less the chosen genes' mean, (L, E, E), and of that mean, (E, E)."""
-    averaged = np.column_stack([covariance[:, place].mean(axis=1) for place in places[chosen].T])  # (L E, E)
-    with_level = averaged[places]  # (L, E, E) of a gene's effects with the level
+    own = covariance.blocks
+    mean = np.kron((chosen / chosen.sum())[:, None], np.eye(own.shape[1]))  # (L E, E)
+    with_level = covariance.times(mean).reshape(own.shape)  # of a gene's effects with the level
     level = with_level[chosen].mean(axis=0)
     return own - with_level - np.swapaxes(with_level, 1, 2) + level, level
 

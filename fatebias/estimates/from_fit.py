@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fatebias.config import AUTO, Config, weight_asked
@@ -14,7 +13,13 @@ from fatebias.estimates.baseline import choose_baseline
 from fatebias.estimates.estimates import AVERAGE_GENE, NTC_CELLS, ContrastEstimates, GeneEstimates
 from fatebias.estimates.few_clusters import robust_theta
 from fatebias.estimates.guide_mixture import fit_guide_mixture
-from fatebias.estimates.sandwich import BROAD_ROUNDS, FEWEST_CLUSTERS, fit_broad, linearise
+from fatebias.estimates.sandwich import BROAD_ROUNDS, FEWEST_CLUSTERS, fit_broad, linearise, linearise_at
+from fatebias.estimates.theta_covariance import (
+    ThetaCovariance,
+    rough_theta_covariance,
+    theta_covariance,
+)
+from fatebias.inference.curvature import ByGene
 from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, laplace_figures
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.posterior import Posterior, flat_means
@@ -60,12 +65,20 @@ def gene_estimates(
 
 
 def unshrunken_estimates(
-    screen: Screen, cfg: Config, flat: Array, spread: Array, weight: float, *, judge: bool = False
+    screen: Screen,
+    cfg: Config,
+    flat: Array,
+    spread: Array,
+    weight: float,
+    *,
+    judge: bool = False,
+    rough: bool = False,
 ) -> GeneEstimates:
     """Return `gene_estimates` with ``estimates=unshrunken``.
 
     The fit with broad scales begins at the effects ``flat``, (size,), and holds the SD of guides around their
-    gene at ``spread``, (F*,).
+    gene at ``spread``, (F*,). ``rough`` leaves out of each gene's error what links it to other genes, where
+    there are many: a percent or two.
     """
     design = design_of(screen, cfg.model)
     # With one guide a gene, an SD that nothing tells from the effects would take them for deviations.
@@ -77,21 +90,23 @@ def unshrunken_estimates(
         theta = fit.mean[design.theta_index]
         found = _robust(screen, cfg, fit.mean, fit.scale_precision, weight, theta)
     else:
-        found = _of_broad_fit(screen, cfg, fit, weight, spread)
+        found = _of_broad_fit(screen, cfg, fit, weight, spread, rough)
     return _judged(found, design, fit, weight, cfg.seed) if judge else found
 
 
 def _of_broad_fit(
-    screen: Screen, cfg: Config, fit: LaplaceFit, weight: float, spread: Array
+    screen: Screen, cfg: Config, fit: LaplaceFit, weight: float, spread: Array, rough: bool
 ) -> GeneEstimates:
     """Return unshrunken estimates with the fit's own errors, guides as ``export.guides`` has them."""
     design = design_of(screen, cfg.model)
-    places = design.theta_index.ravel()
-    if cfg.likelihood_weight == AUTO:
-        cells = linearise(screen, cfg, fit.mean, fit.scale_precision, weight)
-        covariance = cells.by_fate(screen.day, places)
+    cells = linearise(screen, cfg, fit, weight) if cfg.likelihood_weight == AUTO else None
+    if rough and isinstance(fit.curvature, ByGene):
+        covariance = rough_theta_covariance(design, fit.curvature, weight, cells)
+    elif cells is None:
+        covariance = theta_covariance(design, fit)
     else:
-        covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()[np.ix_(places, places)]
+        whole = cells.by_fate(screen.day, design.theta_index.ravel())
+        covariance = ThetaCovariance.of_matrix(whole, design.rows.n_genes)
     theta, n_ntc = fit.mean[design.theta_index], len(screen.ntc_guide_names)
     base = choose_baseline(theta, covariance, cfg.export.baseline, n_ntc)
     baseline = AVERAGE_GENE if base.against_genes else NTC_CELLS
@@ -123,7 +138,7 @@ def _robust(
     screen: Screen, cfg: Config, flat: Array, precision: Array, weight: float, mean: Array
 ) -> GeneEstimates:
     """Return estimates, (L, F*, D), with errors by the scatter of scores around a mode, (size,)."""
-    cells = linearise(screen, cfg, flat, precision, weight)
+    cells = linearise_at(screen, cfg, flat, precision, weight)
     index = design_of(screen, cfg.model).theta_index
     note: tuple[str, ...] = ()
     if not cells.clustered:

@@ -32,6 +32,7 @@ PILOT_ROUNDS = 2  # the first at weight 1, the second at the weight that the fir
 SURE = 0.99
 # A day whose labels hardly scatter at all, as where every cell is committed, still counts no more than this.
 LEAST_DISPERSION = 1e-3
+NOTHING = 1e-9  # of a variance: what rounding leaves where there is no label
 # Degrees of freedom that the dispersion of all days lends to that of each.
 BORROWED = 100.0
 
@@ -95,7 +96,7 @@ def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> W
     for number in range(PILOT_ROUNDS + 1):
         pilot = fit_broad(design_of(weighed, cfg.model), cfg.priors, weight, mean=mean)
         mean = pilot.mean
-        cells = linearise(weighed, cfg, mean, pilot.scale_precision, weight)
+        cells = linearise(weighed, cfg, pilot, weight)
         if number == PILOT_ROUNDS:
             break
         if day_by_day:
@@ -222,12 +223,14 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
     for start in range(0, len(theta), 64):
         chosen = theta[start : start + 64]
         u = np.ascontiguousarray(cells.covariance[:, chosen])
-        model[start : start + 64] = np.einsum("pn,pn->n", u, cells.information @ u)
+        # C A C is what Q leaves of C, over the weight; A itself is dense and Q is not.
+        known = np.einsum("pn,pn->n", u, cells.precision @ u)
+        model[start : start + 64] = (cells.covariance[chosen, chosen] - known) / cells.weight
         along = cells.along(u)
         square = along**2
         seen[start : start + 64] = square.sum(axis=0)
         held[start : start + 64] = _number_of_clusters(square)
-    good = (model > 0) & (seen > 0) & (held > 4)
+    good = (model > NOTHING * cells.covariance[theta, theta]) & (seen > 0) & (held > 4)
     if not good.any():
         return WeightEstimate(None, note="no gene has enough cells")
     model, seen, held = model[good], seen[good], held[good]
@@ -275,15 +278,17 @@ def controls_weight(screen: Screen, cfg: Config, weight: float, mean: Array | No
         design = design_of(split, cfg.model)
         begin = None if mean is None else with_more_genes(design, design_of(screen, cfg.model), mean)
         fit = fit_broad(design, cfg.priors, weight, mean=begin)
-        cells = linearise(split, cfg, fit.mean, fit.scale_precision, weight)
         index = design.theta_index[screen.L :, screen.contrast_index]
-        u = np.ascontiguousarray(cells.covariance[:, index.ravel()])
-        shared = weight**2 * (u.T @ (cells.information @ u))  # if a cell were one draw
+        unit = np.zeros((design.size, index.size))
+        unit[index.ravel(), np.arange(index.size)] = 1
+        u = fit.curvature.solve_all(unit)
+        prior = design.prior_precision(cfg.priors, fit.scale_precision)
+        shared = weight * (u[index.ravel()] - u.T @ (prior @ u))  # if a cell were one draw
         of_labels = np.diagonal(shared).copy()
         correlated += float((shared**2 / np.outer(of_labels, of_labels)).sum())
         estimate.append(fit.mean[index].ravel())
         labels.append(of_labels)
-        spread.append(np.diagonal(cells.covariance)[index.ravel()])
+        spread.append(u[index.ravel(), np.arange(index.size)])
     theta, of_labels, variance = (np.concatenate(each) for each in (estimate, labels, spread))
     known = variance < 1.0  # without cells on a day the estimate is the prior's
     n = int(known.sum())

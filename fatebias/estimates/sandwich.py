@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -58,6 +58,7 @@ class Sandwich:
     weight: float  # likelihood weight of the fit
     cell_weight: Array  # (N,) mean 1
     cluster: NDArray[np.integer]  # (N,) cells that may share noise have the same number
+    prior_share: Array | None = None  # (size,) `Curvature.prior_share` of the fit, where it is known
 
     @cached_property
     def regression(self) -> SoftRegression:
@@ -83,19 +84,25 @@ class Sandwich:
         return torch.cholesky_inverse(torch.linalg.cholesky(torch.from_numpy(hessian))).numpy()
 
     @cached_property
+    def by_coefficient(self) -> Array:
+        """The part of each coefficient that the labels pay for, (size,): the diagonal of the smoother."""
+        if self.prior_share is not None:
+            return 1 - self.prior_share
+        return self.weight * np.einsum("ij,ij->i", self.covariance, self.information)
+
+    @property
     def n_effective(self) -> float:
         """Effective number of parameters, the trace of the smoother."""
-        return float(self.weight * np.einsum("ij,ij->", self.covariance, self.information))
+        return float(self.by_coefficient.sum())
 
     def spent(self, day: NDArray[np.integer]) -> Array:
         """Return the effective number of parameters that each day's cells pay for, (D,).
 
         Those of theta belong to their day; the others are shared by all days in proportion to their cells.
         """
-        by_coefficient = self.weight * np.einsum("ij,ij->i", self.covariance, self.information)
         n_days = self.design.rows.n_days
-        of_theta = by_coefficient[self.design.theta_index].sum(axis=(0, 1))
-        others = by_coefficient.sum() - of_theta.sum()
+        of_theta = self.by_coefficient[self.design.theta_index].sum(axis=(0, 1))
+        others = self.n_effective - of_theta.sum()
         return np.asarray(of_theta + others * np.bincount(day, minlength=n_days) / len(day))
 
     @property
@@ -216,6 +223,12 @@ class Sandwich:
             blocks[gene] += self.weight**2 * (seen.T @ seen)
         return blocks
 
+    def relative_scatter(self, day: NDArray[np.integer]) -> Array:
+        """Return the `scatter` of pairs of fates over that of the whole day, (D, F*, F*), none negative."""
+        ratio, _ = self.scatter(day)
+        values, vectors = np.linalg.eigh(ratio / self.dispersions(day)[:, None, None])
+        return np.asarray((vectors * np.maximum(values, 0)[:, None, :]) @ np.swapaxes(vectors, 1, 2))
+
     def by_fate(self, day: NDArray[np.integer], places: NDArray[np.integer]) -> Array:
         """Return the covariance of some coefficients, the labels' part as pairs of fates scatter on each day.
 
@@ -223,14 +236,10 @@ class Sandwich:
 
         ``H^-1 (w J + Q) H^-1``. A likelihood weight is one number for all fates, while the labels of one fate
         may be tight and those of another loose: J is the information with each pair of fates multiplied by
-        its `scatter` over that of the whole day, so that the level remains the weight's. Where fates scatter
-        alike it is H^-1.
+        its `relative_scatter`, so that the level remains the weight's. Where fates scatter alike it is H^-1.
         """
-        ratio, _ = self.scatter(day)
-        values, vectors = np.linalg.eigh(ratio / self.dispersions(day)[:, None, None])
-        relative = (vectors * np.maximum(values, 0)[:, None, :]) @ np.swapaxes(vectors, 1, 2)
-        seen = self.regression.squares(lambda f, g: self.cell_weight * relative[day, f, g] * self._unit(f, g))
-        meat = self.weight * seen
+        relative = np.moveaxis(self.relative_scatter(day)[day], 0, -1)  # (F*, F*, N)
+        meat = self.weight * self.regression.squares(relative * self.regression.bend(self.pi))
         entries = self.precision.tocoo()
         meat[entries.row, entries.col] += entries.data
         columns = np.ascontiguousarray(self.covariance[:, places])
@@ -241,7 +250,13 @@ class Sandwich:
         return self.pi[:, f] * ((f == g) - self.pi[:, g])
 
 
-def linearise(screen: Screen, cfg: Config, flat: Array, scale_precision: Array, weight: float) -> Sandwich:
+def linearise(screen: Screen, cfg: Config, fit: LaplaceFit, weight: float) -> Sandwich:
+    """Return the cells of a screen around a fit at a likelihood weight."""
+    found = linearise_at(screen, cfg, fit.mean, fit.scale_precision, weight)
+    return replace(found, prior_share=fit.curvature.prior_share())
+
+
+def linearise_at(screen: Screen, cfg: Config, flat: Array, scale_precision: Array, weight: float) -> Sandwich:
     """Return the cells of a screen around a point, (size,), under scales ``1 / s^2``, (F*, D + 1)."""
     design = cell_design_of(screen, cfg.model)
     precision = design.prior_precision(cfg.priors, scale_precision)

@@ -69,9 +69,9 @@ def fit_screen(
 
     ``weight`` is the likelihood weight, by default the number in ``cfg``. ``on_step`` is called with step,
     loss and time in milliseconds at every step of the optimiser. SVI keeps its state in ``checkpoint`` while
-    it runs. The Laplace solution begins at ``start``, or at zero. ``judge=False`` leaves out the k-hats of a
-    Laplace fit, for refits of a model that was judged. Raises FitError when no usable posterior
-    was found, ConfigError when the device is not available.
+    it runs. The Laplace solution begins at ``start``, or at zero. ``judge=False`` is for refits of a model
+    that was judged: a Laplace fit then has no k-hats, and of many genes each is drawn by itself. Raises
+    FitError when no usable posterior was found, ConfigError when the device is not available.
     """
     weight = weight_asked(cfg) if weight is None else weight
     device = choose_device(cfg.device)
@@ -115,7 +115,6 @@ def _laplace_only(
     on_step: OnStep | None,
     judge: bool,
 ) -> Fit:
-    family = StructuredFamily(design, _variational_init(laplace), _generator(cfg.seed, device), device)
     stamp = time.time_ns() // 1_000_000
     trace = LossTrace(
         np.arange(len(laplace.log_evidence)),
@@ -130,7 +129,14 @@ def _laplace_only(
     if judge:
         diagnostics |= gene_k_hats(design, laplace, None, weight, cfg.seed)
     seconds["diagnostics"] = time.perf_counter() - begun
-    draw = _structured_draws(design, family, laplace, cfg, weight, seconds, diagnostics)
+    if cfg.inference.scales == "fixed":
+        family = StructuredFamily(design, _variational_init(laplace), _generator(cfg.seed, device), device)
+        draw = _draws_of(design, family)
+    else:
+        draw = _integrated_draws(
+            design, laplace, cfg, weight, seconds, diagnostics, rough=not judge,
+            moved=lambda moves: torch.from_numpy(laplace.mean) + moves,
+        )  # fmt: skip
     return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
@@ -176,8 +182,10 @@ def _svi(
     seconds["diagnostics"] = time.perf_counter() - begun
     if structured is None:
         draw: Callable[[int], Draws] = partial(mean_field_draws, family, design)
+    elif laplace is None or cfg.inference.scales == "fixed":
+        draw = _draws_of(design, structured)
     else:
-        draw = _structured_draws(design, structured, laplace, cfg, weight, seconds, diagnostics)
+        draw = _integrated_draws(design, laplace, cfg, weight, seconds, diagnostics, moved=structured.moved)
     return Fit(draw, trace, diagnostics, convergence_warnings(diagnostics), seconds)
 
 
@@ -194,26 +202,33 @@ def _generator(seed: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device=device).manual_seed(seed)
 
 
-def _structured_draws(
+def _draws_of(design: DesignMatrix, family: StructuredFamily) -> Callable[[int], Draws]:
+    return lambda n_draws: _draws(design, *family.draw(n_draws))
+
+
+def _integrated_draws(
     design: DesignMatrix,
-    family: StructuredFamily,
-    laplace: LaplaceFit | None,
+    laplace: LaplaceFit,
     cfg: Config,
     weight: float,
     seconds: dict[str, float],
     diagnostics: dict[str, Any],
+    *,
+    moved: Callable[[torch.Tensor], torch.Tensor],
+    rough: bool = False,
 ) -> Callable[[int], Draws]:
-    """Return what draws effects and scales, the scales integrated out where there is a Laplace solution."""
-    if laplace is None or cfg.inference.scales == "fixed":
-        return lambda n_draws: _draws(design, *family.draw(n_draws))
+    """Return what draws effects and scales, the scales integrated out around the Laplace solution.
+
+    ``moved`` returns the effects, (S, size), of moves from the Laplace mode.
+    """
     begun = time.perf_counter()
     n_draws = cfg.inference.num_posterior_draws
-    scales = integrate_scales(design, laplace, cfg.priors, weight, n_draws, cfg.seed)
+    scales = integrate_scales(design, laplace, cfg.priors, weight, n_draws, cfg.seed, rough=rough)
     diagnostics |= {"scale_points": len(scales.weight), "scale_points_used": scales.points_used}
     seconds["scales"] = time.perf_counter() - begun
 
     def at(chosen: list[int]) -> Draws:
-        effects = family.moved(torch.from_numpy(scales.moves[chosen]))
+        effects = moved(torch.from_numpy(scales.moves[chosen]))
         return _draws(design, effects, torch.from_numpy(np.exp(scales.log_scale[scales.point[chosen]])))
 
     return StoredDraws(n_draws, at)

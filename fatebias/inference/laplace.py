@@ -14,14 +14,13 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fatebias.config import PriorsConfig
-from fatebias.errors import FitError
+from fatebias.inference.curvature import Curvature, Curve, curvature_of, ran_away
 from fatebias.inference.scales import EVIDENCE_TOLERANCE, ScaleSearch, log_hyperprior, scale_update
 from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, shared_scales
 from fatebias.model.regression import SoftRegression
@@ -33,11 +32,7 @@ Array = NDArray[np.float64]
 NEWTON_TOLERANCE = 1e-3  # squared distance to the mode in posterior SDs
 SHORTEST_STEP = 1e-8
 NEGLIGIBLE_GAIN = 1e-6  # below what rounding leaves of a difference of two log-likelihoods
-LEAST_DRAWS = 64
 ANNOUNCED_GB = 4.0
-# Posterior variances enter a scale as a sum over genes: with 50,000 draws in all it is known to less than a
-# percent, at a small part of the cost of the whole covariance.
-DRAWS_BEHIND_A_SCALE = 50_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class LaplaceFit:
     """The normal approximation at the mode."""
 
     mean: Array  # (size,) mode of all effects in flat order
-    factor: torch.Tensor  # (size, size) lower Cholesky factor of the precision
+    curvature: Curvature  # the precision there
     unit: Array  # (size,) rough posterior SD of each effect
     scale_precision: Array  # (F*, D + 1) 1 / s^2 of tau, each sigma_time, sigma_guide
     log_evidence: tuple[float, ...]  # Laplace's log marginal likelihood after each round
@@ -62,6 +57,16 @@ class LaplaceFit:
     scale_change: float  # largest relative change of a scale that one more round would make
     converged: bool  # both are below their tolerances
     seconds: float
+
+    @property
+    def device(self) -> torch.device:
+        """Where the curvature is."""
+        return self.curvature.device
+
+    @property
+    def factor(self) -> torch.Tensor:
+        """Lower Cholesky factor of the precision, (size, size); of many effects made when first asked for."""
+        return self.curvature.factor
 
 
 def fit_laplace(
@@ -110,11 +115,11 @@ def _fit(
     if start is not None:
         search.begin_at(np.log(start.scale_precision), start.held)
         flat = flat if start.mean is None else start.mean
-    noise = _white_noise(design, device, few=bool(search.held.all()))
+    curve = curvature_of(design, device, draws=not search.held.all())
     evidence: list[float] = []
     for number in range(max_rounds):
         penalty = _Penalty(design, priors, np.exp(search.point))
-        mode = _newton(likelihood, penalty, flat, device)
+        mode = _newton(likelihood, penalty, flat, curve)
         flat = mode.mean
         evidence.append(mode.log_evidence + log_hyperprior(search.point, widths))
         if on_round is not None:
@@ -122,7 +127,7 @@ def _fit(
         if search.held.all():
             settled = mode.gain < EVIDENCE_TOLERANCE
         else:
-            squares = design.scale_squares(flat, _spread(mode.factor, noise))
+            squares = design.scale_squares(flat[None]) + mode.curvature.scale_squares()
             search.seen(evidence[-1], -np.log(scale_update(squares, counts, widths)))
             settled = search.settled
         log.debug("round %d: log evidence %.3f, scales move by %.3g", number, evidence[-1], search.change)
@@ -132,8 +137,8 @@ def _fit(
         search.move()
     return LaplaceFit(
         mean=flat,
-        factor=mode.factor,
-        unit=np.sqrt((_spread(mode.factor, noise) ** 2).mean(axis=0)),
+        curvature=mode.curvature,
+        unit=mode.curvature.sd(),
         scale_precision=np.exp(search.point),
         log_evidence=tuple(evidence),
         decrement=mode.decrement,
@@ -141,18 +146,6 @@ def _fit(
         converged=converged,
         seconds=time.perf_counter() - begun,
     )
-
-
-def _white_noise(design: DesignMatrix, device: torch.device | str, few: bool) -> torch.Tensor:
-    """Return standard normals, (size, draws), the same in every round so that the rounds converge."""
-    draws = LEAST_DRAWS if few else max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // design.rows.n_genes))
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(design.size, draws, generator=generator, dtype=torch.float64).to(device)
-
-
-def _spread(factor: torch.Tensor, noise: torch.Tensor) -> Array:
-    """Return draws of the effects less their mode, (S, size)."""
-    return torch.linalg.solve_triangular(factor.T, noise, upper=True).T.cpu().numpy()
 
 
 def _first_guess(design: DesignMatrix) -> Array:
@@ -183,21 +176,23 @@ class _Penalty:
 @dataclass(frozen=True)
 class _Mode:
     mean: Array
-    factor: torch.Tensor
+    curvature: Curvature
     decrement: float
     log_evidence: float
     gain: float  # rise of the log posterior that the last step promised
 
 
-def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: Any, most: int = 50) -> _Mode:
-    """Climb to the mode; the factor returned belongs to the Hessian where the last step began."""
+def _newton(
+    likelihood: SoftRegression, penalty: _Penalty, flat: Array, curve: Curve, most: int = 50
+) -> _Mode:
+    """Climb to the mode; the curvature returned belongs to the Hessian where the last step began."""
     logits = likelihood.logits(flat)
     height = likelihood.value(logits) + penalty.value(flat)
     for _ in range(most):
         pi = likelihood.probabilities(logits)
         slope = likelihood.gradient(pi) - penalty.precision @ flat
-        factor = _cholesky(likelihood.information(pi), penalty.precision, device)
-        move = _solve(factor, slope)
+        curvature = curve(likelihood, pi, penalty.precision)
+        move = curvature.solve(slope)
         gain = float(slope @ move)
         along = likelihood.logits(move)
         length = 1.0
@@ -209,7 +204,7 @@ def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: 
                 break
             length /= 2
         if not np.isfinite(new):
-            raise _ran_away(f"objective {new}")
+            raise ran_away(f"objective {new}")
         flat, logits, height = candidate, logits + length * along, new
         # A full Newton step ends the climb, converged or not: the scales are about to move anyway, and once
         # they have settled what one such step misses of the mode is negligible (`decrement` measures it). So
@@ -217,28 +212,5 @@ def _newton(likelihood: SoftRegression, penalty: _Penalty, flat: Array, device: 
         if length == 1.0:
             break
     slope = likelihood.gradient(likelihood.probabilities(logits)) - penalty.precision @ flat
-    log_volume = penalty.half_logdet - float(factor.diagonal().log().sum())
-    return _Mode(flat, factor, float(slope @ _solve(factor, slope)), height + log_volume, gain / 2)
-
-
-def _solve(factor: torch.Tensor, vector: Array) -> Array:
-    right = torch.from_numpy(vector).to(factor).unsqueeze(1)
-    return torch.cholesky_solve(right, factor).squeeze(1).cpu().numpy()
-
-
-def _cholesky(information: Array, precision: Any, device: Any) -> torch.Tensor:
-    entries = precision.tocoo()
-    information[entries.row, entries.col] += entries.data
-    factor, failed = torch.linalg.cholesky_ex(torch.from_numpy(information).to(device))
-    if int(failed):
-        raise _ran_away("a precision matrix that is not positive definite")
-    return factor
-
-
-def _ran_away(found: str) -> FitError:
-    return FitError(
-        "the Laplace solution could not be found",
-        where="inference.warm_start=laplace",
-        found=found,
-        fix="try priors=tight, a smaller likelihood_weight, or inference.warm_start=none",
-    )
+    log_volume = penalty.half_logdet - curvature.log_volume
+    return _Mode(flat, curvature, float(slope @ curvature.solve(slope)), height + log_volume, gain / 2)

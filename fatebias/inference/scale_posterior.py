@@ -12,22 +12,30 @@ derivatives at the mode, propose points, spread evenly (Sobol); each point's own
 weighs it, and the effects are drawn from the normals at the points. This is the numerical integration over
 hyperparameters of INLA (Rue, Martino and Chopin 2009, doi 10.1111/j.1467-9868.2008.00700.x, section 3), with
 importance weights in place of a grid.
+
+Of few effects each point has its own factor (`_Dense`). Of many, a point's precision differs from that of the
+Laplace solution in the prior of each gene's block alone, and blocks are nearly independent (`bordered`): one
+factor serves all points (`_ByGene`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import logsumexp, ndtr, ndtri
+from scipy.special import logsumexp
 from scipy.stats import qmc
+from torch import Tensor
 
 from fatebias.config import PriorsConfig
+from fatebias.inference.bordered import Times, conjugate_gradients, coupling
+from fatebias.inference.curvature import ByGene
 from fatebias.inference.laplace import LaplaceFit
+from fatebias.inference.scale_proposal import Proposal, Scale, propose, scales_of
 from fatebias.inference.scales import log_hyperprior
 from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths
 
@@ -36,10 +44,7 @@ Array = NDArray[np.float64]
 MOST_POINTS, LEAST_POINTS = 64, 16  # powers of two, as Sobol's sequence asks
 DRAWS_A_POINT = 16  # few draws are no better for many points
 KEPT_BYTES = 400e6  # as many points as have their factors in this
-# In log s around the mode. A scale near zero has a long lower tail, which the prior ends: uniform in s, its
-# density in log s falls by e for each unit.
-BELOW, ABOVE, STEP = -6.0, 4.0, 0.02
-LEAST_CURVATURE = 0.3  # of normal scores jointly: where the mode's curvature says less, it misleads
+MOVE_TOLERANCE = 1e-3  # of a move from mode to mode, in posterior SDs
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,22 @@ class ScalePosterior:
         return float(1 / (self.weight**2).sum())
 
 
+class _Normals(Protocol):
+    """The posterior of the effects given scales, under the quadratic likelihood."""
+
+    bytes_a_point: float
+
+    def proposal(self) -> Proposal: ...
+
+    def log_evidence(self, log_scale: Array) -> Array:
+        """Return that of scales (J, F*, D + 1), (J,), up to a constant."""
+        ...
+
+    def draw(self, j: int, n_draws: int, generator: torch.Generator) -> Array:
+        """Return effects less the Laplace mode under the j-th of these scales, (S, size)."""
+        ...
+
+
 def integrate_scales(
     design: DesignMatrix,
     laplace: LaplaceFit,
@@ -64,118 +85,43 @@ def integrate_scales(
     weight: float,
     n_draws: int,
     seed: int,
+    *,
+    rough: bool = False,
 ) -> ScalePosterior:
-    """Return the posterior of the scales around the Laplace solution, with `n_draws` draws of the effects."""
-    quadratic = _Quadratic(design, laplace, priors, weight)
+    """Return the posterior of the scales around the Laplace solution, with `n_draws` draws of the effects.
+
+    ``rough`` spares the factor of the whole precision where there are many effects: genes are then drawn
+    independently, with SDs right to about a percent. Those of shared effects may be far too small: the
+    burden's rests on what it has in common with all genes.
+    """
+    normals = _normals(design, laplace, priors, weight, rough)
     n_points = MOST_POINTS
-    bytes_a_point = 8 * design.size**2
     while n_points > LEAST_POINTS and (
-        n_points * bytes_a_point > KEPT_BYTES or n_points * DRAWS_A_POINT > n_draws
+        n_points * normals.bytes_a_point > KEPT_BYTES or n_points * DRAWS_A_POINT > n_draws
     ):
         n_points //= 2
-    kept = n_points * bytes_a_point <= KEPT_BYTES
     uniform = qmc.Sobol(laplace.scale_precision.size, seed=seed).random(n_points)
-    log_scale, log_density = quadratic.proposal().at(uniform)
-    log_weight = -log_density
-    normals = {}
-    for j, each in enumerate(log_scale):
-        normal = quadratic.at(each)
-        log_weight[j] += normal.log_evidence
-        if kept:
-            normals[j] = normal
+    log_scale, log_density = normals.proposal().at(uniform)
+    log_weight = normals.log_evidence(log_scale) - log_density
     share = np.exp(log_weight - logsumexp(log_weight))
     # Systematic resampling: each point gets the draws that its weight says, to within one.
     rng = np.random.default_rng(seed)
     point = np.searchsorted(np.cumsum(share) * n_draws, np.arange(n_draws) + rng.random())
     point = rng.permutation(point.clip(max=n_points - 1))  # any part of the draws covers the points
-    generator = torch.Generator(laplace.factor.device).manual_seed(seed)
+    generator = torch.Generator(laplace.device).manual_seed(seed)
     moves = np.empty((n_draws, design.size))
     for j in np.unique(point):
         mine = np.flatnonzero(point == j)
-        normal = normals[j] if kept else quadratic.at(log_scale[j])
-        moves[mine] = normal.draw(len(mine), generator)
+        moves[mine] = normals.draw(int(j), len(mine), generator)
     return ScalePosterior(log_scale, share, point, moves)
 
 
-@dataclass(frozen=True)
-class _Profile:
-    """The posterior of one log scale, the others at their Laplace value."""
-
-    log_scale: Array  # (grid,)
-    log_density: Array  # (grid,) of the log scale, integral 1
-    below: Array  # (grid,) probability below
-
-    @classmethod
-    def of(cls, log_scale: Array, height: Array) -> _Profile:
-        """Return the profile from its log density up to a constant."""
-        density = np.exp(height - height.max())
-        total = density.sum()
-        return cls(
-            log_scale,
-            height - height.max() - np.log(total * (log_scale[1] - log_scale[0])),
-            (np.cumsum(density) - density / 2) / total,
-        )
-
-    def at(self, z: Array) -> tuple[Array, Array]:
-        """Return log scales at the probabilities of normal scores, (J,), and the log density there."""
-        place = np.interp(ndtr(z), self.below, self.log_scale)
-        return place, np.interp(place, self.log_scale, self.log_density)
-
-    def slope(self, log_scale: float) -> float:
-        """Return the derivative of the log scale in its normal score."""
-        z = ndtri(np.interp(log_scale, self.log_scale, self.below))
-        return float(np.exp(_log_normal(z) - np.interp(log_scale, self.log_scale, self.log_density)))
-
-
-@dataclass(frozen=True)
-class _Proposal:
-    """Profiles joined by a Gaussian copula."""
-
-    profiles: list[_Profile]
-    root: Array  # (scales, scales) Cholesky factor of the covariance of their normal scores
-    shape: tuple[int, ...]  # (F*, D + 1)
-
-    def at(self, uniform: Array) -> tuple[Array, Array]:
-        """Return log scales, (J, F*, D + 1), and their log density, (J,), at points of the unit cube."""
-        normal = ndtri(uniform.clip(1e-9, 1 - 1e-9))
-        z = normal @ self.root.T  # (J, scales)
-        log_density = (_log_normal(normal) - _log_normal(z)).sum(axis=1) - np.log(self.root.diagonal()).sum()
-        log_scale = np.empty_like(z)
-        for k, profile in enumerate(self.profiles):
-            log_scale[:, k], own = profile.at(z[:, k])
-            log_density += own
-        return log_scale.reshape(-1, *self.shape), log_density
-
-
-def _log_normal(z: Array) -> Array:
-    return -0.5 * z**2 - 0.5 * np.log(2 * np.pi)
-
-
-@dataclass(frozen=True)
-class _Normal:
-    """Effects given the scales."""
-
-    move: torch.Tensor  # (size,) from the Laplace mode to that under these scales
-    factor: torch.Tensor  # (size, size) lower Cholesky factor of the precision
-    log_evidence: float  # up to a constant
-
-    def draw(self, n_draws: int, generator: torch.Generator) -> Array:
-        """Return effects less the Laplace mode, (S, size)."""
-        kind: dict[str, Any] = {"dtype": self.factor.dtype, "device": self.factor.device}
-        normal = torch.randn(len(self.factor), n_draws, generator=generator, **kind)
-        noise = torch.linalg.solve_triangular(self.factor.T, normal, upper=True)
-        return (self.move.unsqueeze(1) + noise).T.cpu().numpy()
-
-
-@dataclass(frozen=True)
-class _Effects:
-    """The effects behind one scale, or their changes from one day to the next."""
-
-    now: NDArray[np.int64]  # (n,) flat places
-    before: NDArray[np.int64] | None  # (n,) of the day before
-    precision: float  # 1 / s^2 of the Laplace solution
-    count: float  # n
-    width: float  # of the scale's HalfNormal prior
+def _normals(
+    design: DesignMatrix, laplace: LaplaceFit, priors: PriorsConfig, weight: float, rough: bool
+) -> _Normals:
+    if isinstance(laplace.curvature, ByGene):
+        return _ByGene(design, laplace, laplace.curvature, priors, weight, rough)
+    return _Dense(design, laplace, priors, weight)
 
 
 class _Quadratic:
@@ -185,17 +131,51 @@ class _Quadratic:
         self, design: DesignMatrix, laplace: LaplaceFit, priors: PriorsConfig, weight: float
     ) -> None:
         self.design, self.laplace, self.priors = design, laplace, priors
-        self.counts = design.scale_counts()
         self.widths = scale_prior_widths(priors, design.rows.n_days)
-        likelihood = design.regression(weight)
-        pi = likelihood.probabilities(likelihood.logits(laplace.mean))
-        self.gradient = likelihood.gradient(pi)
-        self.information = likelihood.information(pi)
+        self.counts = design.scale_counts()
+        self.scales = scales_of(design, laplace, priors)
+        self.likelihood = design.regression(weight)
+        self.pi = self.likelihood.probabilities(self.likelihood.logits(laplace.mean))
+        self.gradient = self.likelihood.gradient(self.pi)
+
+    def prior_density(self, log_scale: Array) -> float:
+        """Return the log density of effects at zero and of scales (F*, D + 1) themselves."""
+        return log_hyperprior(-2 * log_scale, self.widths) - float((log_scale * self.counts).sum())
+
+
+class _Dense(_Quadratic):
+    """A Cholesky factor for each point."""
+
+    def __init__(
+        self, design: DesignMatrix, laplace: LaplaceFit, priors: PriorsConfig, weight: float
+    ) -> None:
+        super().__init__(design, laplace, priors, weight)
+        self.information = self.likelihood.information(self.pi)
+        self.bytes_a_point = 8.0 * design.size**2
+        self._log_scale: Array = np.empty(0)
+        self._kept: dict[int, _Normal] = {}
 
     @cached_property
     def covariance(self) -> Array:
         """C, (size, size), under the scales of the Laplace solution."""
         return torch.cholesky_inverse(self.laplace.factor).cpu().numpy()
+
+    def log_evidence(self, log_scale: Array) -> Array:
+        """Return that of scales (J, F*, D + 1), (J,), up to a constant."""
+        self._log_scale, self._kept = log_scale, {}
+        kept = len(log_scale) * self.bytes_a_point <= KEPT_BYTES
+        found = np.empty(len(log_scale))
+        for j, each in enumerate(log_scale):
+            normal = self.at(each)
+            found[j] = normal.log_evidence
+            if kept:
+                self._kept[j] = normal
+        return found
+
+    def draw(self, j: int, n_draws: int, generator: torch.Generator) -> Array:
+        """Return effects less the Laplace mode under the j-th of these scales, (S, size)."""
+        normal = self._kept[j] if j in self._kept else self.at(self._log_scale[j])
+        return normal.draw(n_draws, generator)
 
     def at(self, log_scale: Array) -> _Normal:
         """Return the effects under scales of shape (F*, D + 1)."""
@@ -208,68 +188,169 @@ class _Quadratic:
         slope = torch.from_numpy(self.gradient - pull).to(factor)
         move = torch.cholesky_solve(slope.unsqueeze(1), factor).squeeze(1)
         height = 0.5 * float(slope @ move) - 0.5 * float(self.laplace.mean @ pull)
-        volume = -float((log_scale * self.counts).sum()) - float(factor.diagonal().log().sum())
-        return _Normal(move, factor, height + volume + log_hyperprior(-2 * log_scale, self.widths))
+        volume = -float(factor.diagonal().log().sum())
+        return _Normal(move, factor, height + volume + self.prior_density(log_scale))
 
-    def proposal(self) -> _Proposal:
+    def proposal(self) -> Proposal:
         """Return the proposal of the scales, in the order of ``scale_precision`` laid flat."""
-        effects = self._effects()
-        profiles = [self._profile(each) for each in effects]
-        precision = np.eye(len(effects))
-        slopes = [
-            profile.slope(-0.5 * np.log(each.precision))
-            for profile, each in zip(profiles, effects, strict=True)
-        ]
-        for j, one in enumerate(effects):
-            for k, other in enumerate(effects[:j]):
-                mixed = one.precision * other.precision * self._mixed(one, other)
-                # in log s, d x = -2 d log s, then in normal scores
-                precision[j, k] = precision[k, j] = -4 * mixed * slopes[j] * slopes[k]
-        values, vectors = np.linalg.eigh(precision)
-        covariance = (vectors / np.maximum(values, LEAST_CURVATURE)) @ vectors.T
-        return _Proposal(profiles, np.linalg.cholesky(covariance), self.laplace.scale_precision.shape)
+        profiles = []
+        for scale in self.scales:
+            share, vectors = np.linalg.eigh(self._covariance(scale, scale))
+            profiles.append(scale.profile(share, (vectors.T @ self._mean(scale)) ** 2))
+        return propose(self.scales, profiles, self._mixed)
 
-    def _effects(self) -> list[_Effects]:
-        """Return the effects behind each scale."""
-        theta, delta = self.design.theta_index, self.design.delta_index
-        n_days = self.design.rows.n_days
-        return [
-            _Effects(
-                now=delta[:, fate] if k == n_days else theta[:, fate, k],
-                before=theta[:, fate, k - 1] if 0 < k < n_days else None,
-                precision=float(self.laplace.scale_precision[fate, k]),
-                count=float(self.counts[k]),
-                width=float(self.widths[k]),
-            )
-            for fate in range(self.design.rows.n_effects)
-            for k in range(n_days + 1)
-        ]
+    def _places(self, scale: Scale) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+        """Return the flat places of the effects behind a scale, (n,), and those of the day before."""
+        theta, n_days = self.design.theta_index, self.design.rows.n_days
+        if scale.number == n_days:
+            return self.design.delta_index[:, scale.fate], None
+        before = theta[:, scale.fate, scale.number - 1] if scale.number else None
+        return theta[:, scale.fate, scale.number], before
 
-    def _mean(self, effects: _Effects) -> Array:
+    def _mean(self, scale: Scale) -> Array:
         """B'm, (n,)."""
-        mean = self.laplace.mean[effects.now]
-        return mean if effects.before is None else mean - self.laplace.mean[effects.before]
+        now, before = self._places(scale)
+        mean = self.laplace.mean[now]
+        return mean if before is None else mean - self.laplace.mean[before]
 
-    def _covariance(self, one: _Effects, other: _Effects) -> Array:
+    def _covariance(self, one: Scale, other: Scale) -> Array:
         """B_one' C B_other, (n, n')."""
+        now, before = self._places(other)
 
         def of(rows: NDArray[np.int64]) -> Array:
-            block = self.covariance[np.ix_(rows, other.now)]
-            return block if other.before is None else block - self.covariance[np.ix_(rows, other.before)]
+            block = self.covariance[np.ix_(rows, now)]
+            return block if before is None else block - self.covariance[np.ix_(rows, before)]
 
-        return of(one.now) if one.before is None else of(one.now) - of(one.before)
+        now_one, before_one = self._places(one)
+        return of(now_one) if before_one is None else of(now_one) - of(before_one)
 
-    def _mixed(self, one: _Effects, other: _Effects) -> float:
+    def _mixed(self, j: int, k: int) -> float:
         """Return the evidence's mixed derivative in two precisions."""
+        one, other = self.scales[j], self.scales[k]
         between = self._covariance(one, other)
         return float(0.5 * (between**2).sum() + self._mean(one) @ between @ self._mean(other))
 
-    def _profile(self, effects: _Effects) -> _Profile:
-        share, vectors = np.linalg.eigh(self._covariance(effects, effects))
-        along = (vectors.T @ self._mean(effects)) ** 2
-        log_scale = -0.5 * np.log(effects.precision) + np.arange(BELOW, ABOVE, STEP)
-        more = np.exp(-2 * log_scale) - effects.precision  # t
-        stretch = np.maximum(1 + more[:, None] * share, 1e-12)  # (grid, n)
-        height = -effects.count * log_scale - 0.5 * np.log(stretch).sum(axis=1)
-        height -= 0.5 * more * (along / stretch).sum(axis=1)
-        return _Profile.of(log_scale, height + log_scale - 0.5 * np.exp(2 * log_scale) / effects.width**2)
+
+@dataclass(frozen=True)
+class _Normal:
+    """Effects given the scales."""
+
+    move: Tensor  # (size,) from the Laplace mode to that under these scales
+    factor: Tensor  # (size, size) lower Cholesky factor of the precision
+    log_evidence: float  # up to a constant
+
+    def draw(self, n_draws: int, generator: torch.Generator) -> Array:
+        """Return effects less the Laplace mode, (S, size)."""
+        kind: dict[str, Any] = {"dtype": self.factor.dtype, "device": self.factor.device}
+        normal = torch.randn(len(self.factor), n_draws, generator=generator, **kind)
+        noise = torch.linalg.solve_triangular(self.factor.T, normal, upper=True)
+        return (self.move.unsqueeze(1) + noise).T.cpu().numpy()
+
+
+class _ByGene(_Quadratic):
+    """The curvature of the Laplace solution for all points.
+
+    A point's mode is found by conjugate gradients with the exact precision. Its log-determinant is that of
+    independent blocks and, for what links them, the second term of the series of log det(I + F). Its draws
+    are those of the Laplace solution, whitened by the blocks there and coloured by the blocks at the point.
+    """
+
+    def __init__(
+        self,
+        design: DesignMatrix,
+        laplace: LaplaceFit,
+        curvature: ByGene,
+        priors: PriorsConfig,
+        weight: float,
+        rough: bool,
+    ) -> None:
+        super().__init__(design, laplace, priors, weight)
+        self.curvature, self.rough = curvature, rough
+        self.places, self.start = curvature.places, curvature.approximation
+        self.bytes_a_point = 8.0 * 3 * self.places.gene.shape[1] * self.places.gene.numel()
+        self.mean, _ = self.places.split(self._put(laplace.mean)[:, None])
+
+    def _put(self, values: Array) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.places.taken)
+
+    def log_evidence(self, log_scale: Array) -> Array:
+        """Return that of scales (J, F*, D + 1), (J,), up to a constant."""
+        more = self._more(log_scale)
+        self.at = self.start.plus(more)
+        times = self._times(more)
+        prior = [self.design.prior_precision(self.priors, np.exp(-2 * each)) for each in log_scale]
+        pull = np.stack([each @ self.laplace.mean for each in prior], axis=1)
+        slope = self._put(self.gradient[:, None] - pull)
+        parts = self.places.by_point(slope)
+        self.moves = self.places.together(*conjugate_gradients(times, self.at, parts, MOVE_TOLERANCE))
+        height = 0.5 * (slope * self.moves).sum(dim=0) - 0.5 * self._put(self.laplace.mean) @ self._put(pull)
+        linked = coupling(self.at, times, self.places)
+        found = (height - self.at.log_volume + linked * self.design.size / 4).cpu().numpy()
+        return np.asarray(found + [self.prior_density(each) for each in log_scale])
+
+    def draw(self, j: int, n_draws: int, generator: torch.Generator) -> Array:
+        """Return effects less the Laplace mode under the j-th of these scales, (S, size)."""
+        kind: dict[str, Any] = {"dtype": self.mean.dtype, "device": self.mean.device}
+        normal = torch.randn(self.design.size, n_draws, generator=generator, **kind)
+        if self.rough:
+            gene, shared = self.places.split(normal)
+            white = gene[None], shared[None]
+        else:
+            factor = self.laplace.factor
+            gene, shared = self.places.split(torch.linalg.solve_triangular(factor.T, normal, upper=True))
+            white = self.start.whiten(gene[None], shared[None])
+        gene, shared = self.at.only(j).colour(*white)
+        noise = self.places.join(gene[0], shared[0])
+        return (self.moves[:, j, None] + noise).T.cpu().numpy()
+
+    def proposal(self) -> Proposal:
+        """Return the proposal of the scales, in the order of ``scale_precision`` laid flat."""
+        profiles = []
+        for scale in self.scales:
+            share, vectors = torch.linalg.eigh(self._covariance(scale, scale))
+            along = (vectors.mT @ (self._basis(scale).T @ self.mean)) ** 2
+            profiles.append(scale.profile(share.flatten().cpu().numpy(), along.flatten().cpu().numpy()))
+        return propose(self.scales, profiles, self._mixed)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """Blocks of C, (L, w, w), zero where a gene has fewer guides."""
+        return self.start.covariances()[0] * self.places.both
+
+    def _basis(self, scale: Scale) -> Tensor:
+        """Return B of a gene's block, (w, n)."""
+        rows = self.design.rows
+        n_fates, n_days = rows.n_effects, rows.n_days
+        eye = torch.eye(self.places.gene.shape[1], dtype=self.mean.dtype, device=self.mean.device)
+        if scale.number == n_days:
+            return eye[:, n_fates * n_days + scale.fate :: n_fates]
+        now = scale.fate * n_days + scale.number
+        basis = eye[:, now : now + 1]
+        return basis - eye[:, now - 1 : now] if scale.number else basis
+
+    def _covariance(self, one: Scale, other: Scale) -> Tensor:
+        """B_one' C B_other of each gene, (L, n, n')."""
+        return self._basis(one).T @ self.covariance @ self._basis(other)
+
+    def _mixed(self, j: int, k: int) -> float:
+        """Return the evidence's mixed derivative in two precisions."""
+        one, other = self.scales[j], self.scales[k]
+        between = self._covariance(one, other)
+        ends = (self._basis(each).T @ self.mean for each in (one, other))
+        left, right = ends
+        return float(0.5 * (between**2).sum() + (left.mT @ between @ right).sum())
+
+    def _more(self, log_scale: Array) -> Tensor:
+        """Return the precision that scales add to that of the Laplace solution by gene, (J, L, w, w)."""
+        here = self.design.block_prior(self.laplace.scale_precision)
+        there = np.stack([self.design.block_prior(np.exp(-2 * each)) for each in log_scale])
+        return self._put(there - here)[:, None] * self.places.both
+
+    def _times(self, more: Tensor) -> Times:
+        """Return what multiplies vectors, (J, L, w, n) and (J, q, n), by the precisions at J points."""
+
+        def times(gene: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
+            own, common = self.curvature.times(gene, shared)
+            return own + more @ gene, common
+
+        return times

@@ -147,28 +147,44 @@ class DesignMatrix:
             by_fate.append(sparse.block_diag(parts, format="csr"))
         return sparse.block_diag(by_fate, format="csr")
 
+    def block_prior(self, scale_precision: Array) -> Array:
+        """Return the prior's precision of a gene's block, (w, w), in the order of `block_index`."""
+        n_fates, n_days = self.rows.n_effects, self.rows.n_days
+        walk = walk_steps(n_days)
+        width = self.block_index.shape[1]
+        found = np.zeros((width, width))
+        for fate, by_scale in enumerate(scale_precision):
+            own = slice(fate * n_days, (fate + 1) * n_days)
+            found[own, own] = walk.T @ np.diag(by_scale[:-1]) @ walk
+            deltas = np.arange(n_fates * n_days + fate, width, n_fates)
+            found[deltas, deltas] = by_scale[-1]
+        return found
+
     def scale_counts(self) -> Array:
         """Return how many normals each scale has, (D + 1,): L for tau and sigma_time, G for sigma_guide."""
         return np.array([float(self.rows.n_genes)] * self.rows.n_days + [float(self.rows.n_guides)])
 
-    def scale_squares(self, flat: Array, spread: Array) -> Array:
-        """Return the posterior expectation of the sum of squares behind each scale, (F*, D + 1).
+    def scale_squares(self, effects: Array) -> Array:
+        """Return the mean over S vectors, (S, size), of the sum of squares behind each scale, (F*, D + 1).
 
-        Squares of theta_0, of each change of theta from day to day, and of delta; ``flat`` is the posterior
-        mean, (size,), ``spread`` draws less that mean, (S, size).
+        Squares of theta_0, of each change of theta from day to day, and of delta.
         """
-        walk = walk_steps(self.rows.n_days)
+        theta, delta, _ = self.split(effects)
+        steps = theta @ walk_steps(self.rows.n_days).T  # (S, L, F*, D)
+        by_draw = [np.einsum("slfd,slfd->fd", steps, steps), np.einsum("sgf,sgf->f", delta, delta)[:, None]]
+        return np.concatenate(by_draw, axis=1) / len(effects)
 
-        def squares(effects: Array) -> Array:
-            theta, delta, _ = self.split(np.atleast_2d(effects))
-            steps = theta @ walk.T  # (S, L, F*, D)
-            by_draw = [
-                np.einsum("slfd,slfd->fd", steps, steps),
-                np.einsum("sgf,sgf->f", delta, delta)[:, None],
-            ]
-            return np.concatenate(by_draw, axis=1) / len(theta)
-
-        return squares(flat) + squares(spread)
+    def block_squares(self, second_moment: Array) -> Array:
+        """Return the same, (F*, D + 1), from the sum over genes of their blocks' second moments, (w, w)."""
+        n_fates, n_days = self.rows.n_effects, self.rows.n_days
+        walk = walk_steps(n_days)
+        found = np.empty((n_fates, n_days + 1))
+        diagonal = second_moment.diagonal()
+        for fate in range(n_fates):
+            own = slice(fate * n_days, (fate + 1) * n_days)
+            found[fate, :-1] = (walk @ second_moment[own, own] @ walk.T).diagonal()
+            found[fate, -1] = diagonal[n_fates * n_days + fate :: n_fates].sum()
+        return found
 
 
 def with_more_genes(design: DesignMatrix, fewer: DesignMatrix, flat: Array) -> Array:

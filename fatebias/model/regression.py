@@ -6,7 +6,6 @@ J. Appl. Econometrics 11:619, for fractions). Coefficients are flat, fate by fat
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +16,8 @@ from scipy import sparse
 from fatebias.model.softmax import log_total, probabilities
 
 Array = NDArray[np.float64]
+
+CHUNK_BYTES = 32e6
 
 
 class SoftRegression:
@@ -55,13 +56,36 @@ class SoftRegression:
         """Return the derivative in the coefficients, (F* x P,)."""
         return (self.transposed @ self.surplus(pi)).T.ravel()
 
+    def bend(self, pi: Array) -> Array:
+        """Return the negative second derivative in the logits by pairs of fates, (F*, F*, M)."""
+        fates = pi.T
+        unit = np.eye(len(fates))[:, :, None] * fates[:, None] - fates[:, None] * fates
+        return np.asarray(self.weight * self.count * unit)
+
     def information(self, pi: Array) -> Array:
         """Return the negative Hessian, dense, (F* x P, F* x P)."""
+        return self.squares(self.bend(pi))
 
-        def of(one: int, other: int) -> Array:
-            return self.weight * self.count * pi[:, one] * ((one == other) - pi[:, other])
+    def squares_times(self, bend: Array, flat: Array) -> Array:
+        """Return ``Z' W Z`` times vectors, (F* x P, n); W by pairs of fates, (F*, F*, M)."""
+        n_rows, n_fates = self.labels.shape
+        at_once = max(1, int(CHUNK_BYTES / (8 * n_rows * n_fates)))
+        parts = [
+            self._squares_times(bend, flat[:, start : start + at_once])
+            for start in range(0, flat.shape[1], at_once)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
-        return self.squares(of)
+    def _squares_times(self, bend: Array, flat: Array) -> Array:
+        n_fates, n = self.labels.shape[1], flat.shape[1]
+        stacked = flat.reshape(n_fates, -1, n).transpose(1, 0, 2).reshape(-1, n_fates * n)
+        along = (self.matrix @ stacked).reshape(-1, n_fates, n)
+        bent = np.zeros_like(along)
+        for one in range(n_fates):
+            for other in range(n_fates):
+                bent[:, one] += bend[one, other, :, None] * along[:, other]
+        back = self.transposed @ bent.reshape(-1, n_fates * n)
+        return np.asarray(back.reshape(-1, n_fates, n).transpose(1, 0, 2).reshape(-1, n))
 
     def cluster_scores(self, pi: Array, cluster: NDArray[np.integer]) -> Array:
         """Return the scores of the rows summed by cluster, (C, F* x P), clusters of shape (M,) from 0."""
@@ -71,14 +95,14 @@ class SoftRegression:
         parts = [(member @ self.matrix.multiply(each[:, None]).tocsr()).toarray() for each in surplus.T]
         return np.concatenate(parts, axis=1)
 
-    def squares(self, weight_of: Callable[[int, int], Array]) -> Array:
-        """Return Z' W Z by pairs of fates, dense; the diagonal of W, (M,), depends on the pair."""
+    def squares(self, bend: Array) -> Array:
+        """Return ``Z' W Z`` by pairs of fates, dense; W by pairs of fates, (F*, F*, M)."""
         n_fates, width = self.labels.shape[1], self.matrix.shape[1]
         dense = np.empty((n_fates, width, n_fates, width))
         transposed = self.transposed
         for one in range(n_fates):
             for other in range(one, n_fates):
-                w = weight_of(one, other)
+                w = bend[one, other]
                 weighted = sparse.csr_matrix(
                     (transposed.data * w[transposed.indices], transposed.indices, transposed.indptr),
                     shape=transposed.shape,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fatebias.estimates.baseline import choose_baseline
+from fatebias.estimates.theta_covariance import ThetaCovariance
 
 
 def genes(level_sd, n_genes=5, n_fates=2, n_days=3, seed=0):
@@ -18,7 +19,7 @@ def genes(level_sd, n_genes=5, n_fates=2, n_days=3, seed=0):
 
 def test_the_average_leaves_estimates_and_covariance_exactly():
     theta, covariance = genes(0.7)
-    found = choose_baseline(theta, covariance, "genes", n_ntc=4)
+    found = choose_baseline(theta, ThetaCovariance.of_matrix(covariance, len(theta)), "genes", n_ntc=4)
     centring = np.kron(np.eye(5) - 1 / 5, np.eye(6))
     whole = centring @ covariance @ centring.T
     np.testing.assert_allclose(found.mean.ravel(), centring @ theta.ravel(), atol=1e-12)
@@ -35,7 +36,7 @@ def test_the_average_leaves_estimates_and_covariance_exactly():
 def test_a_few_strong_effects_of_one_sign_do_not_move_the_others():
     theta, covariance = genes(0.7, n_genes=12)
     theta[:3] -= 2.0
-    found = choose_baseline(theta, covariance, "genes", n_ntc=4)
+    found = choose_baseline(theta, ThetaCovariance.of_matrix(covariance, len(theta)), "genes", n_ntc=4)
     quiet = theta[3:].mean(axis=0)
     np.testing.assert_allclose(found.mean, theta - quiet)
     assert "9 of 12 genes" in found.notes[0]
@@ -50,14 +51,14 @@ def test_a_few_strong_effects_of_one_sign_do_not_move_the_others():
 def test_half_of_the_genes_define_the_level_where_most_have_effects():
     theta, covariance = genes(0.7, n_genes=12)
     theta += np.arange(12)[:, None, None]
-    found = choose_baseline(theta, covariance, "genes", n_ntc=4)
+    found = choose_baseline(theta, ThetaCovariance.of_matrix(covariance, len(theta)), "genes", n_ntc=4)
     assert "6 of 12 genes" in found.notes[0]
 
 
 @pytest.mark.parametrize(("level_sd", "against_genes"), [(0.7, True), (0.02, False)])
 def test_auto_decides_by_what_the_level_adds(level_sd, against_genes):
     theta, covariance = genes(level_sd)
-    found = choose_baseline(theta, covariance, "auto", n_ntc=4)
+    found = choose_baseline(theta, ThetaCovariance.of_matrix(covariance, len(theta)), "auto", n_ntc=4)
     assert (found.level != 0).all() == against_genes
     assert bool(found.notes) == against_genes
     if not against_genes:
@@ -67,7 +68,7 @@ def test_auto_decides_by_what_the_level_adds(level_sd, against_genes):
 @pytest.mark.parametrize(("asked", "n_genes"), [("ntc", 5), ("genes", 1)])
 def test_nothing_changes_where_it_is_not_asked_for_or_makes_no_sense(asked, n_genes):
     theta, covariance = genes(0.7, n_genes)
-    found = choose_baseline(theta, covariance, asked, n_ntc=4)
+    found = choose_baseline(theta, ThetaCovariance.of_matrix(covariance, len(theta)), asked, n_ntc=4)
     np.testing.assert_array_equal(found.mean, theta)
     np.testing.assert_array_equal(found.covariance[0].reshape(6, 6), covariance[:6, :6])
     assert not found.level.any()
@@ -81,5 +82,6 @@ def test_nothing_changes_where_it_is_not_asked_for_or_makes_no_sense(asked, n_ge
     ],
 )
 def test_the_note_says_whether_there_are_ntc_guides(n_ntc, why):
-    found = choose_baseline(*genes(0.7), "auto", n_ntc)
+    theta, covariance = genes(0.7)
+    found = choose_baseline(theta, ThetaCovariance.of_matrix(covariance, len(theta)), "auto", n_ntc)
     assert found.notes[0].partition("not against NTC cells: ")[2].startswith(why)

@@ -43,7 +43,7 @@ def in_clusters(n_clusters):
 
 def around(screen, sigma_guide, weight=WEIGHT):
     fit = fit_broad(design_of(screen, CONFIG.model), CONFIG.priors, weight, sigma_guide)
-    return linearise(screen, CONFIG, fit.mean, fit.scale_precision, weight)
+    return linearise(screen, CONFIG, fit, weight)
 
 
 @pytest.mark.parametrize("n", [6, 10, 40])

@@ -13,7 +13,7 @@ from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.data.synthetic import subset
 from fatebias.estimates.from_fit import contrast_estimates
 from fatebias.estimates.likelihood_weight import WeightEstimate, choose, estimate_weight
-from fatebias.estimates.sandwich import fit_broad, linearise
+from fatebias.estimates.sandwich import fit_broad, linearise, linearise_at
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
 from fatebias.model.design_matrix import DesignMatrix
@@ -102,7 +102,7 @@ def test_errors_are_those_of_the_fate_whose_labels_are_loose(noise_by_day_and_fa
     screen, weight = estimate_weight(screen, cfg).weigh(screen)
     design = DesignMatrix(collapse(screen))
     fit = fit_broad(design, cfg.priors, weight, 0.01)
-    cells = linearise(screen, cfg, fit.mean, fit.scale_precision, weight)
+    cells = linearise(screen, cfg, fit, weight)
     mes = design.theta_index[:, screen.fates[1:].index("MES")]
     places = mes.ravel()
     covariances = (cells.covariance[np.ix_(places, places)], cells.by_fate(screen.day, places))
@@ -117,7 +117,7 @@ def test_where_fates_scatter_alike_errors_are_the_models():
     screen, weight = estimate_weight(screen, cfg).weigh(screen)
     design = DesignMatrix(collapse(screen))
     fit = fit_broad(design, cfg.priors, weight)
-    cells = linearise(screen, cfg, fit.mean, fit.scale_precision, weight)
+    cells = linearise(screen, cfg, fit, weight)
     theta = design.theta_index.ravel()
     ratio = np.diagonal(cells.by_fate(screen.day, theta)) / np.diagonal(cells.covariance)[theta]
     assert np.median(ratio) == pytest.approx(1, abs=0.05)
@@ -225,7 +225,7 @@ def test_robust_errors_grow_where_cells_are_copies(fitted):
     )
     design = DesignMatrix(collapse(copies))
     fit = fit_broad(design, cfg.priors, 11.0, 0.01)
-    cells = linearise(copies, cfg, fit.mean, fit.scale_precision, 11.0)
+    cells = linearise_at(copies, cfg, fit.mean, fit.scale_precision, 11.0)
     index = design.theta_index[:, 0]
     model = np.sqrt(np.diagonal(cells.covariance)[index])
     robust = np.sqrt(np.diagonal(cells.robust(index), axis1=1, axis2=2))

@@ -1,7 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 
 from fatebias.data.collapse import collapse
+from fatebias.inference.curvature import Dense
 from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, k_hat, loss_drift
 from fatebias.inference.laplace import fit_laplace
 from fatebias.inference.result import LossTrace
@@ -39,7 +43,7 @@ def test_k_hats_are_low_for_laplace_on_many_cells_and_high_for_a_wrong_normal():
     assert len(good["k_hat"]) == design.rows.n_genes
     assert good["k_hat_max"] < 0.7
     assert convergence_warnings(good) == ()
-    narrow = type(fit)(**{**vars(fit), "factor": fit.factor * 3})
+    narrow = dataclasses.replace(fit, curvature=Dense(design, fit.factor * 3, torch.zeros(0), None))
     bad = gene_k_hats(design, narrow, None, 1.0, 0)
     assert bad["k_hat_above_0.7"] > 0
     assert "Pareto k-hat is above 0.7" in convergence_warnings(bad)[0]

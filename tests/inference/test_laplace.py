@@ -55,7 +55,7 @@ def test_the_scales_are_a_fixed_point(solved):
     design, fit = solved
     root = np.linalg.cholesky(covariance_of(fit).numpy())
     spread = np.random.default_rng(5).normal(size=(20_000, design.size)) @ root.T
-    squares = design.scale_squares(fit.mean, spread)
+    squares = design.scale_squares(fit.mean[None]) + design.scale_squares(spread)
     variance = 1 / fit.scale_precision
     widths = np.array([NARROW.s_tau, NARROW.s_time, NARROW.s_time, NARROW.s_guide])
     free = design.scale_counts() - 1

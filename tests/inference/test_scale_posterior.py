@@ -11,7 +11,7 @@ import torch
 from fatebias.config import Config, DataConfig, InferenceConfig, PriorsConfig
 from fatebias.data.collapse import collapse
 from fatebias.data.load import load_screen
-from fatebias.inference import scale_posterior
+from fatebias.inference import scale_posterior, scale_proposal
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.laplace import fit_laplace
 from fatebias.inference.scale_posterior import integrate_scales
@@ -30,7 +30,7 @@ def solved():
 @pytest.fixture(scope="module")
 def quadratic(solved):
     design, laplace = solved
-    return scale_posterior._Quadratic(design, laplace, NARROW, 0.7)
+    return scale_posterior._Dense(design, laplace, NARROW, 0.7)
 
 
 def plain_log_evidence(quadratic, design, log_scale):
@@ -89,10 +89,10 @@ def test_the_mixed_curvature_is_that_of_plain_linear_algebra(solved, quadratic):
     """By differences of the evidence in two log precisions."""
     design, laplace = solved
     mode = -0.5 * np.log(laplace.scale_precision)
-    effects = quadratic._effects()
+    scales = quadratic.scales
     step = 0.05
     for j, k in ((1, 0), (3, 0), (7, 3), (5, 4)):
-        found = effects[j].precision * effects[k].precision * quadratic._mixed(effects[j], effects[k])
+        found = scales[j].precision * scales[k].precision * quadratic._mixed(j, k)
         direct = 0.0
         for one in (-1, 1):
             for other in (-1, 1):
@@ -105,7 +105,7 @@ def test_the_mixed_curvature_is_that_of_plain_linear_algebra(solved, quadratic):
 def test_the_proposal_knows_its_own_density(quadratic):
     """Over even points of the cube, the mean of f / density is the integral of f: here 1 and a known mean."""
     proposal = quadratic.proposal()
-    pair = scale_posterior._Proposal(
+    pair = scale_proposal.Proposal(
         proposal.profiles[:2], np.linalg.cholesky(np.array([[1.0, 0.3], [0.3, 1.0]])), (2,)
     )
     edge = (np.arange(800) + 0.5) / 800

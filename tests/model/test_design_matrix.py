@@ -67,7 +67,7 @@ def test_scale_squares_are_expectations(design):
     rng = np.random.default_rng(2)
     flat = rng.normal(size=design.size)
     spread = rng.normal(size=(50, design.size))
-    found = design.scale_squares(flat, spread)
+    found = design.scale_squares(flat[None]) + design.scale_squares(spread)
     draws = flat + np.concatenate([spread, -spread])  # mirrored, so that the mean is exact
     theta, delta, _ = design.split(draws)
     steps = theta @ walk_steps(3).T
