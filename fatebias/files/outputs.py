@@ -45,6 +45,7 @@ OUTPUTS: tuple[Output, ...] = (
     Output("bootstrap_refits", "bootstrap_refits.npz", "resample", "effects in each refit", closing=False),
     Output("jackknife", "jackknife.csv", "resample", "errors by leaving out replicates or clusters"),
     Output("concordance", "concordance.csv", "resample", "agreement of replicates fitted apart"),
+    Output("permutation", "permutation_fdr.csv", "", "hits beside those of shuffled guides", closing=False),
     Output("metrics", "metrics.json", "", "the run's figures by name, for pipelines", closing=False),
     Output("record", "run.json", "", "what ran, and how it ended"),
     Output("config", "config.yaml", "", "settings of the run", closing=False),

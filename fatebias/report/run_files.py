@@ -29,6 +29,7 @@ class RunFiles:
     replicates: pd.DataFrame | None  # replicate_effects.csv
     controls: pd.DataFrame | None  # controls.csv
     loss: pd.DataFrame | None  # loss_trace.csv
+    shuffles: pd.DataFrame | None = None  # permutation_fdr.csv
 
     def stage(self, name: str) -> dict[str, Any]:
         """Return run.json's entry of a stage that is done, else empty."""
@@ -86,6 +87,7 @@ def read_run(folder: Path) -> RunFiles:
         replicates=table(paths.replicate_effects),
         controls=table(paths.controls) if "controls" in stages else None,
         loss=table(paths.loss),
+        shuffles=table(paths.permutation),
     )
 
 

@@ -254,8 +254,8 @@ class _Run:
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
-        if not self.config.plots:
-            set_aside(self.paths, [self.paths.figures])  # of other results
+        other = [self.paths.permutation, *([] if self.config.plots else [self.paths.figures])]
+        set_aside(self.paths, other)  # of other results
         with self._stage("discover", key, discover_stage.outputs(config, self.paths)) as entry:
             entry["summary"] = summary
             entry["own_key"] = of_own

@@ -17,8 +17,9 @@ from fatebias.files.atomic import atomic_text
 from fatebias.files.paths import RunPaths
 from fatebias.pl._sweep import MOST_GENES, reverses, strongest
 from fatebias.report.charts.sweep import hits_by_setting
-from fatebias.report.content import Chart, Fact, Table
+from fatebias.report.content import Chart, Fact, Section, Table
 from fatebias.report.html import as_html
+from fatebias.report.resampled import shuffle_table
 from fatebias.report.sweep_page import Cell, GeneRow, SweepPage
 from fatebias.report.text import DASH, count, listed, plain
 from fatebias.report.verdict import far
@@ -41,15 +42,22 @@ FIGURES = (
 )
 
 
-def write_sweep_report(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) -> Path:
+def write_sweep_report(
+    sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame, shuffles: pd.DataFrame | None = None
+) -> Path:
     """Write the page of a sweep of which a run is done, and return its path."""
     final = sweep.root / REPORT
-    atomic_text(final, as_html("sweep", page=page_of(sweep, settings, stability)))
+    atomic_text(final, as_html("sweep", page=page_of(sweep, settings, stability, shuffles)))
     return final
 
 
-def page_of(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) -> SweepPage:
-    """Return everything that the page says; `stability` is the table of hit_stability.csv."""
+def page_of(
+    sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame, shuffles: pd.DataFrame | None = None
+) -> SweepPage:
+    """Return everything that the page says.
+
+    `stability` is the table of hit_stability.csv, `shuffles` that of permutation_fdr.csv.
+    """
     done = [each for each in settings if each.ranking is not None]
     hits = list(stability["gene"][stability["hit_share"] > 0])
     ranked = {each.label: each.ranking for each in done if each.ranking is not None}
@@ -61,7 +69,7 @@ def page_of(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) 
         f"cell is split where the gene is sure of both directions, on different days.{more}",
         (hits_by_setting(hits[:MOST_GENES], ranked),),
     )
-    found = (prior_section(done), weight_section(done))
+    found = (prior_section(done), weight_section(done), _shuffles(shuffles))
     rows = _rows(stability, ranked)
     return SweepPage(
         title=f"{sweep.root.name}: sweep",
@@ -75,6 +83,14 @@ def page_of(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) 
         sections=tuple(section for section in found if section is not None),
         command=_command(sweep),
     )
+
+
+def _shuffles(found: pd.DataFrame | None) -> Section | None:
+    table = shuffle_table(found)
+    if table is None:
+        return None
+    intro = "How many hits come out of nothing."
+    return Section("calibration", "Controls and calibration", intro, tables=(table,))
 
 
 def _verdict(stability: pd.DataFrame, n_settings: int) -> str:

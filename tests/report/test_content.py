@@ -320,3 +320,57 @@ def test_what_effects_are_counted_from_is_told(tmp_path):
     assert fact.value == "the average gene"
     assert "Effects are against the average gene." in page.methods.paragraph
     assert note in next(each for each in page.sections if each.anchor == "convergence").notes
+
+
+def shuffles(**columns):
+    rows = {
+        "settings": ["", ""], "lfsr": [0.05, 0.01], "hits": [10, 0], "shuffles": [20, 20],
+        "hits_in_shuffles": [0.5, 0.0], "most_in_shuffles": [2, 0], "fdr": [0.05, None],
+        "hits_in_shuffles_held": [1.25, 0.0], "fdr_held": [0.125, None],
+    }  # fmt: skip
+    return pd.DataFrame(rows | columns)
+
+
+def calibration_tables(folder):
+    section = next(each for each in page_of(read_run(folder)).sections if each.anchor == "calibration")
+    return {table.title: table for table in section.tables}, section.notes
+
+
+def test_hits_of_shuffled_guides_are_shown_with_how_to_read_them(tmp_path):
+    folder = write_run(tmp_path)
+    assert "Hits when guides are shuffled" not in calibration_tables(folder)[0]
+    shuffles().to_csv(folder / "permutation_fdr.csv", index=False)
+    found = calibration_tables(folder)[0]["Hits when guides are shuffled"]
+    assert found.rows == (
+        ("0.05", "10", "0.5", "2", "5.0%", "1.25", "12.5%"),
+        ("0.01", "0", "0", "0", "–", "0", "–"),
+    )
+    assert "20 times: every hit of a shuffle is false" in found.reading
+    shuffles(settings=["priors=default", "priors=weak"]).to_csv(folder / "permutation_fdr.csv", index=False)
+    found = calibration_tables(folder)[0]["Hits when guides are shuffled"]
+    assert [row[0] for row in found.rows] == ["priors=default", "priors=weak"]
+
+
+def test_refits_and_replicates_fitted_apart_are_shown_with_how_to_read_them(tmp_path):
+    folder = write_run(tmp_path)
+    refits = {"unit": "cells", "units": 8000, "refits": 200, "variance_ratio": 1.234, "note": "", "called": 3}
+    left_out = {"unit": "replicates", "units": 2, "refits": 2, "variance_ratio": 0.9, "note": "2 are few"}
+    apart = {
+        "correlation": 0.8, "sign_agreement": 0.75, "sign_agreement_clear": 1.0, "n_clear": 12.0,
+        "difference_ratio": 1.1,
+    }  # fmt: skip
+    report = {"bootstrap": refits, "jackknife": left_out, "concordance": apart}
+    change(
+        folder, "run.json", stages__resample={"status": "done", "report": report, "words": "bootstrap ..."}
+    )
+    tables, notes = calibration_tables(folder)
+    assert tables["Refits with other cells"].rows == (
+        ("bootstrap", "8,000 cells", "200", "1.2", "3"),
+        ("jackknife", "2 replicates", "2", "0.9", "–"),
+    )
+    assert tables["Replicates fitted apart"].rows == (("0.80", "75%", "100% of 12", "1.1"),)
+    assert "jackknife: 2 are few" in notes
+    assert "bootstrap ..." not in notes  # the table has it
+    apart |= dict.fromkeys(apart)
+    change(folder, "run.json", stages__resample__report={"concordance": apart})
+    assert "Replicates fitted apart" not in calibration_tables(folder)[0]

@@ -113,6 +113,12 @@ def test_hits_stand_beside_those_of_shuffles(written, tmp_path):
         table[["se_d0", "se_d1"]] = 0.6
         table.to_csv(tmp_path / str(number) / "gene_summary_for_mash.csv", index=False)
     assert tmp_path / "permutation_fdr.csv" in compare(sweep)
+    page = (tmp_path / "sweep_report.html").read_text()
+    assert "Hits when guides are shuffled" in page
+    assert (tmp_path / "0" / "permutation_fdr.csv").read_bytes() == (
+        tmp_path / "permutation_fdr.csv"
+    ).read_bytes()
+    assert not (tmp_path / "1" / "permutation_fdr.csv").exists()
     row = pd.read_csv(tmp_path / "permutation_fdr.csv").set_index("lfsr").loc[0.05]
     assert (row["hits"], row["shuffles"], row["hits_in_shuffles"], row["most_in_shuffles"]) == (2, 2, 0.5, 1)
     assert row["fdr"] == 0.25
