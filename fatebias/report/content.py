@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -70,24 +71,36 @@ class ContrastResults:
 
 
 @dataclass(frozen=True)
-class Guide:
-    """A CRISPR guide's own estimate, its deviation from the gene included."""
+class Estimate:
+    """An estimate on each day, in logits; NaN where there are hardly any cells."""
 
-    name: str
-    cells: int
-    betahat: tuple[float, ...]  # (D,) logits, the screen's own contrast
+    betahat: tuple[float, ...]  # (D,)
     se: tuple[float, ...]  # (D,)
-    p_inactive: float | None  # probability that it does nothing, where the model allows that
 
 
 @dataclass(frozen=True)
-class Replicate:
-    """What one replicate alone says of a gene's effects, all else held where the fit has it."""
+class Part:
+    """What one guide or one replicate says of its gene, by fate and against which."""
 
     name: str
     cells: int
-    betahat: tuple[float, ...]  # (D,) logits, the screen's own contrast; NaN where it has hardly any cells
-    se: tuple[float, ...]  # (D,)
+    estimates: Mapping[tuple[str, str], Estimate]
+
+    def of(self, contrast: ContrastResults) -> Estimate | None:
+        """Return its estimate of a contrast; None where the run has none."""
+        return self.estimates.get((contrast.fate, contrast.against))
+
+
+@dataclass(frozen=True)
+class Guide(Part):
+    """A CRISPR guide's own estimates, its deviation from the gene included."""
+
+    p_inactive: float | None = None  # probability that it does nothing, where the model allows that
+
+
+@dataclass(frozen=True)
+class Replicate(Part):
+    """What one replicate alone says of a gene's effects, all else held where the fit has it."""
 
 
 @dataclass(frozen=True)

@@ -187,19 +187,32 @@ def _guides(run: RunFiles, own: _Drawn) -> Figure:
 
 
 def _gene(run: RunFiles, drawn: Sequence[_Drawn], gene: str) -> Figure:
-    """Draw a gene's effects, a panel a contrast on the same scale; guides and replicates are of the first."""
+    """Draw a gene's effects, a panel a contrast on the same scale, with guides and replicates where known."""
     panel = max(1.5 + 0.75 * len(drawn[0].day_labels), 0.4 + max(_room(one, 10) for one in drawn))
     figure = new_figure(0.6 + panel * len(drawn), 3.8)
     panels = np.atleast_1d(figure.subplots(1, len(drawn), sharey=True))
     for ax, one in zip(panels, drawn, strict=True):
-        more = {"guides": run.guides, "replicates": run.replicates} if one.results.own else {}
-        pl.gene(one.ranked, gene, ax=ax, **one.labels, **more)
+        guides = _of(one.results, run.guides, run.guides_other_fates, drawn[0].results.against)
+        replicates = _of(one.results, run.replicates, run.replicates_other_fates, drawn[0].results.against)
+        pl.gene(one.ranked, gene, ax=ax, guides=guides, replicates=replicates, **one.labels)
         ax.get_legend().remove()
         ax.set_title(two_fates(one.results.fate, one.results.against), fontsize=10, loc="left")
         ax.set_ylabel("effect, logit" if one is drawn[0] else "")
     marks, words = panels[0].get_legend_handles_labels()
     figure.legend(marks, words, loc="outside lower left", ncols=len(marks), frameon=False, fontsize=7)
     return _titled(run, figure, short(gene))
+
+
+def _of(
+    contrast: ContrastResults, own: pd.DataFrame | None, others: pd.DataFrame | None, reference: str
+) -> pd.DataFrame | None:
+    """Return the rows of guides or replicates for a contrast; None where the run has none."""
+    if contrast.own:
+        return own
+    if others is None or contrast.against != reference:
+        return None
+    found = others[others[names.FATE].astype(str) == contrast.fate]
+    return found if len(found) else None
 
 
 def _composition(run: RunFiles, drawn: Sequence[_Drawn]) -> Figure:

@@ -27,6 +27,8 @@ class RunFiles:
     guides: pd.DataFrame | None  # guide_summary.csv
     marginal: pd.DataFrame | None  # marginal_effects.csv
     replicates: pd.DataFrame | None  # replicate_effects.csv
+    guides_other_fates: pd.DataFrame | None  # guides_other_fates.csv
+    replicates_other_fates: pd.DataFrame | None  # replicates_other_fates.csv
     controls: pd.DataFrame | None  # controls.csv
     loss: pd.DataFrame | None  # loss_trace.csv
     shuffles: pd.DataFrame | None = None  # permutation_fdr.csv
@@ -85,6 +87,8 @@ def read_run(folder: Path) -> RunFiles:
         guides=table(paths.guide_summary),
         marginal=table(paths.marginal_effects),
         replicates=table(paths.replicate_effects),
+        guides_other_fates=table(paths.guides_other_fates),
+        replicates_other_fates=table(paths.replicates_other_fates),
         controls=table(paths.controls) if "controls" in stages else None,
         loss=table(paths.loss),
         shuffles=table(paths.permutation),

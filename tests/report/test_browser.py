@@ -131,11 +131,12 @@ def test_a_card_shows_every_contrast_the_guides_and_what_would_have_been_called(
     assert said.count("≥ 0.60") == 8  # days of two contrasts
     titles = browser.ask("return [...document.querySelectorAll('#card-body h3')].map(h => h.textContent)")
     assert titles == [
-        "MES against EC", "NEU against EC", "Each guide, MES against EC", "Each replicate, MES against EC",
+        "MES against EC", "NEU against EC", "Each guide, MES against EC", "Each guide, NEU against EC",
+        "Each replicate, MES against EC", "Each replicate, NEU against EC",
         "Mean fate probabilities, percent", "All fates",
     ]  # fmt: skip
     charts = browser.ask("return document.querySelectorAll('#card-body svg').length")
-    assert charts == 2 + 4 + 4  # an effect by contrast, guides and replicates by day
+    assert charts == 2 * (1 + 4 + 4)  # for each contrast the effect, guides and replicates by day
     assert "D_sg1" in said
 
 

@@ -166,6 +166,30 @@ def test_rows_have_the_surest_day_its_points_and_what_to_look_at(tmp_path):
     assert "k-hat 0.9" in flags["not normal"]
 
 
+def test_guides_and_replicates_are_told_for_every_fate_and_for_pairs_not(tmp_path):
+    folder = write_run(tmp_path, contrasts=("NEU", "MES-NEU"))
+    _, contrasts, genes, days = gathered(folder)
+    assert [each.title for each in contrasts] == ["MES against EC", "NEU against EC", "MES against NEU"]
+    for kind in ("guides", "replicates"):
+        for part in json.loads(cards_json(contrasts, genes, days))["genes"]["B"][kind]:
+            own, further, pair = part["estimates"]
+            assert further["betahat"] == pytest.approx([value / 2 for value in own["betahat"]], rel=1e-3)
+            assert further["se"] == own["se"]
+            assert pair is None
+    found = {row.contrast: row for row in rows(contrasts, genes, days) if row.gene == "B"}
+    signs = [
+        guide.of(contrasts[1]).betahat[0] * found["NEU against EC"].effect for guide in genes["B"].guides
+    ]
+    assert found["NEU against EC"].agree == sum(each > 0 for each in signs)
+    assert found["MES against NEU"].agree is None
+    for name in ("guides_other_fates.csv", "replicates_other_fates.csv"):
+        (folder / name).unlink()  # a run of an earlier version
+    _, contrasts, genes, days = gathered(folder)
+    assert genes["B"].guides[0].of(contrasts[0]) is not None
+    assert genes["B"].guides[0].of(contrasts[1]) is None
+    page_of(read_run(folder))
+
+
 def test_cards_have_each_replicate_and_means_with_and_without_the_gene(tmp_path):
     folder = write_run(tmp_path)
     summary = json.loads((folder / "screen_summary.json").read_text())
@@ -176,7 +200,7 @@ def test_cards_have_each_replicate_and_means_with_and_without_the_gene(tmp_path)
     _, contrasts, genes, days = gathered(folder)
     gene = json.loads(cards_json(contrasts, genes, days))["genes"]["A"]
     assert [each["name"] for each in gene["replicates"]] == ["rep1", "rep2"]
-    assert gene["replicates"][0]["betahat"][0] is None
+    assert gene["replicates"][0]["estimates"][0]["betahat"][0] is None
     own, rest = gene["mean"]["MES"]
     assert own == [0.5, None, 0.4, 0.4]
     # of 2,000 cells a day with a third on average: what is left without those of the gene

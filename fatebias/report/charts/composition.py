@@ -10,7 +10,7 @@ from markupsafe import Markup
 from fatebias.names import short
 from fatebias.pl._composition import CORNERS, Compositions, in_triangle
 from fatebias.report.charts.frame import Axis, Frame, linear, text_at
-from fatebias.report.content import Array, ContrastResults, Gene
+from fatebias.report.content import Array, ContrastResults, Estimate, Gene, Guide
 from fatebias.report.text import signed
 
 SIDE, LEFT, TOP = 400, 70, 40  # of the triangle, pixels
@@ -121,7 +121,7 @@ def guides(
     for g in shown:
         d = contrast.best_day[g]
         ends.append(abs(contrast.betahat[g, d]) + INTERVAL * contrast.se[g, d])
-        ends += [abs(guide.betahat[d]) for guide in genes[contrast.genes[g]].guides]
+        ends += [abs(found.betahat[d]) for _, found in _of(contrast, genes[contrast.genes[g]])]
     limit = 1.05 * max(ends)
     names = tuple(
         (float(-row), f"{short(contrast.genes[g])}, {day_labels[contrast.best_day[g]]}")
@@ -136,10 +136,16 @@ def guides(
         name, d = contrast.genes[g], contrast.best_day[g]
         own, error = float(contrast.betahat[g, d]), INTERVAL * float(contrast.se[g, d])
         frame.segment((max(own - error, -limit), -row), (min(own + error, limit), -row), "range")
-        for guide in genes[name].guides:
-            effect = guide.betahat[d]
+        for guide, found in _of(contrast, genes[name]):
+            effect = found.betahat[d]
             idle = guide.p_inactive is not None and guide.p_inactive > INACTIVE
             kind = "before" if idle else "up" if effect * own < 0 else "own"
             tip = f"{guide.name}: {signed(effect)}, {guide.cells:,} cells"
             frame.point(effect, -row, kind, tip=tip, radius=4, gene=f"0-{g}")
     return frame.svg()
+
+
+def _of(contrast: ContrastResults, gene: Gene) -> list[tuple[Guide, Estimate]]:
+    """Return a gene's guides with their estimates of a contrast."""
+    found = [(guide, guide.of(contrast)) for guide in gene.guides]
+    return [(guide, each) for guide, each in found if each is not None]

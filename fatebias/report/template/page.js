@@ -207,6 +207,18 @@ function contrastPart(contrast, c, g, limit) {
   ];
 }
 
+// Guides or replicates of a gene under each contrast that they have estimates of, all panels on one scale.
+function partsOf(title, found, contrasts, reading) {
+  const shown = contrasts.map(([contrast, c, g]) => [contrast, g, found.filter(one => one.estimates[c])
+    .map(one => ({...one, ...one.estimates[c]}))]).filter(([, , those]) => those.length);
+  const wide = Math.max(...shown.flatMap(([contrast, g, those]) => data.days.map((_, d) => largest(
+    [...those.map(one => one.betahat[d]), contrast.betahat[g][d]], [...those.map(one => one.se[d]), contrast.se[g][d]]))));
+  return shown.flatMap(([contrast, g, those], k) => [
+    make("h3", `${title}, ${contrast.title}`), k === 0 ? make("p", reading, {class: "reading"}) : null,
+    make("div", data.days.map((label, d) => guideChart(those, [contrast.betahat[g][d], contrast.se[g][d]], d, label,
+      wide, d === 0)), {class: "panels"})]);
+}
+
 function open(at) {
   data = data || JSON.parse(byId("cards").textContent);
   const [c, g] = at.split("-").map(Number);
@@ -224,26 +236,16 @@ function open(at) {
     + "Called from: the effect on that day alone that would have been called in 80 of 100 screens like this one.", {class: "reading"}));
   for (const one of each) parts.push(...contrastPart(...one, limit));
   if (gene.guides.length) {
-    const own = each.find(([one]) => one.own), values = own[0].betahat[own[2]], errors = own[0].se[own[2]];
-    const wide = Math.max(...data.days.map((_, d) => largest([...gene.guides.map(one => one.betahat[d]), values[d]],
-      [...gene.guides.map(one => one.se[d]), errors[d]])));
-    parts.push(make("h3", `Each guide, ${own[0].title}`), make("p",
+    parts.push(...partsOf("Each guide", gene.guides, each,
       "A guide\u2019s own estimate with its 95 % interval, in logits; its number of cells in brackets. Open circle: the gene "
       + "before sharing. The model draws guides towards their gene: one that differs says more than many that agree."
-      + (gene.guides.some(one => one.inactive > 0.5) ? " Grey: the guide probably does nothing." : ""), {class: "reading"}));
-    parts.push(make("div", data.days.map((label, d) =>
-      guideChart(gene.guides, [values[d], errors[d]], d, label, wide, d === 0)), {class: "panels"}));
+      + (gene.guides.some(one => one.inactive > 0.5) ? " Grey: the guide probably does nothing." : "")));
   }
   if (gene.replicates.length) {
-    const own = each.find(([one]) => one.own), values = own[0].betahat[own[2]], errors = own[0].se[own[2]];
-    const wide = Math.max(...data.days.map((_, d) => largest([...gene.replicates.map(one => one.betahat[d]), values[d]],
-      [...gene.replicates.map(one => one.se[d]), errors[d]])));
-    parts.push(make("h3", `Each replicate, ${own[0].title}`), make("p",
+    parts.push(...partsOf("Each replicate", gene.replicates, each,
       "What the labels of one replicate say of the gene, in logits, all other effects held where the fit has them: "
       + "the gene\u2019s estimate and how far this replicate pulls it. Bars: 95 % by the labels alone; in brackets its cells. "
-      + "Open circle: the gene before sharing. Nothing is drawn on a day with fewer than 10 cells of the gene.", {class: "reading"}));
-    parts.push(make("div", data.days.map((label, d) =>
-      guideChart(gene.replicates, [values[d], errors[d]], d, label, wide, d === 0)), {class: "panels"}));
+      + "Open circle: the gene before sharing. Nothing is drawn on a day with fewer than 10 cells of the gene."));
   } else {
     parts.push(make("p", "No estimates by replicate: the screen has one, or the run is of an earlier version.", {class: "reading"}));
   }
