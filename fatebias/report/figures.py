@@ -19,7 +19,7 @@ from fatebias.pl.save import FORMATS, literal, new_figure, save_figure, two_fate
 from fatebias.report.content import Array, ContrastResults
 from fatebias.report.judged import loss_verdict
 from fatebias.report.results import all_contrasts, call_rule_of, day_labels
-from fatebias.report.run_files import RunFiles, table
+from fatebias.report.run_files import RunFiles
 from fatebias.report.text import plain
 from fatebias.report.verdict import preset
 
@@ -89,7 +89,7 @@ def _figures(run: RunFiles) -> Iterator[tuple[str, Callable[[], Figure]]]:
     days, rule = day_labels(run), call_rule_of(run)
     drawn = []
     for each in all_contrasts(run):
-        ranked = table((run.paths if each.own else run.paths.contrast(each.name)).hits)
+        ranked = run.ranking((run.paths if each.own else run.paths.contrast(each.name)).hits)
         assert ranked is not None  # all_contrasts has read it
         drawn.append(_Drawn(each, ranked, days, rule))
     for one in drawn:

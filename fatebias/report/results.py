@@ -14,7 +14,7 @@ from fatebias.contrasts import parse_contrast
 from fatebias.errors import DataError, FatebiasError
 from fatebias.files.paths import RunPaths
 from fatebias.report.content import Array, ContrastResults
-from fatebias.report.run_files import RunFiles, table
+from fatebias.report.run_files import RunFiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def all_contrasts(run: RunFiles) -> list[ContrastResults]:
 def _contrast(
     run: RunFiles, paths: RunPaths, name: str, fate: str, against: str, *, own: bool
 ) -> ContrastResults:
-    ranked, calls = table(paths.hits), table(paths.calls)
+    ranked, calls = run.ranking(paths.hits), run.ranking(paths.calls)
     for path, found in ((paths.hits, ranked), (paths.calls, calls)):
         if found is None:
             raise DataError(

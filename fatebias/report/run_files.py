@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,15 @@ class RunFiles:
     controls: pd.DataFrame | None  # controls.csv
     loss: pd.DataFrame | None  # loss_trace.csv
     shuffles: pd.DataFrame | None = None  # permutation_fdr.csv
+    rankings: dict[Path, pd.DataFrame | None] = field(
+        default_factory=dict
+    )  # of contrasts, as they are asked for
+
+    def ranking(self, path: Path) -> pd.DataFrame | None:
+        """Return a table of a contrast, read when it is first asked for; None where it is absent."""
+        if path not in self.rankings:
+            self.rankings[path] = table(path)
+        return self.rankings[path]
 
     def stage(self, name: str) -> dict[str, Any]:
         """Return run.json's entry of a stage that is done, else empty."""

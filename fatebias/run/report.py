@@ -22,10 +22,13 @@ NEAR = 0.5  # an lfsr below says something of a gene
 SHOWN_MISSES = 3  # of a contrast without hits
 
 
-def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
-    """Return the hits of all fates, what speaks against the run, and the files that it wrote."""
+def closing_lines(paths: RunPaths, record: Mapping[str, Any], run: RunFiles | None = None) -> str:
+    """Return the hits of all fates, what speaks against the run, and the files that it wrote.
+
+    `run` spares reading the tables again.
+    """
     found = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
-    lines = list(_found(read_run(paths.root))) if found else []
+    lines = list(_found(run or read_run(paths.root))) if found else []
     fit = record["stages"].get("fit", {})
     lines += _columns(fit.get("screen", {}).get("day_labels", []))
     lines += [f"NOT CONVERGED: {each}" for each in fit.get("warnings", [])]
