@@ -66,7 +66,13 @@ class ContrastResults:
         return names.versus(self.fate, self.against, most)
 
     def time_course(self, g: int) -> str:
-        """Return a hit's time course; unclear where none has a probability of one half."""
+        """Return a hit's time course; unclear where none has a probability of one half.
+
+        Empty on a screen of one day: there is nothing to last, and gene_calls.csv calls every effect
+        persistent.
+        """
+        if self.lfsr.shape[1] == 1:
+            return ""
         return self.course[g] if self.p_course[g] >= 0.5 else "unclear"
 
 
@@ -154,7 +160,7 @@ class Row:
     up: tuple[bool, ...]  # (D,) towards the contrast's fate
     lfsr: tuple[float, ...]  # (D,)
     called: tuple[bool, ...]  # (D,)
-    course: str
+    course: str  # empty for a gene that is no hit and on a screen of one day
     p_course: float
     cells: int | None
     guides: int | None

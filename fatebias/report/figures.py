@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fatebias import names, pl
+from fatebias.files.paths import safe_name
 from fatebias.names import short
 from fatebias.pl._composition import compositions
 from fatebias.pl._loss import loss_figure
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 CARDS = 6  # genes with a figure of their own
 MOST_ROWS, FEWEST_ROWS = 40, 10  # of the heatmap and of the picture of guides
 FULL_COLOUR = 0.95  # this share of a heatmap's effects has a paler colour than the fullest
-LONGEST_NAME = 120  # bytes of a gene's or fate's name in the name of a file
-SEPARATORS = ' /\\:*?"<>|'  # of paths and words, here or on another system
 KINDS = (
     "hits", "volcano", "heatmap", "guides", "gene", "composition", "controls", "weight", "spike_in", "loss",
 )  # fmt: skip
@@ -53,9 +52,7 @@ def write_figures(run: RunFiles, formats: Sequence[str]) -> list[Path]:
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    taken: set[str] = set()
-    for wanted, draw in _figures(run):
-        name = _free(wanted, taken)
+    for name, draw in _figures(run):
         figure = draw()
         for each in formats:
             save_figure(figure, folder / f"{name}.{each}")
@@ -93,14 +90,14 @@ def _figures(run: RunFiles) -> Iterator[tuple[str, Callable[[], Figure]]]:
         assert ranked is not None  # all_contrasts has read it
         drawn.append(_Drawn(each, ranked, days, rule))
     for one in drawn:
-        name = _file_name(one.results.name)
+        name = safe_name(one.results.name)
         yield f"hits_{name}", partial(_hits, run, one)
         yield f"volcano_{name}", partial(_volcano, run, one)
     yield "heatmap", partial(_heatmap, run, drawn)
     if run.guides is not None:
         yield "guides", partial(_guides, run, drawn[0])
     for rank, gene in enumerate(_surest(drawn)[:CARDS], start=1):
-        yield f"gene_{rank:02d}_{_file_name(gene)}", partial(_gene, run, drawn, gene)
+        yield f"gene_{rank:02d}_{safe_name(gene)}", partial(_gene, run, drawn, gene)
     if run.screen is not None and compositions(run.screen) is not None:
         yield "composition", partial(_composition, run, drawn)
     if run.controls is not None and len(run.controls):
@@ -250,19 +247,3 @@ def _surest(drawn: Sequence[_Drawn]) -> list[str]:
             if called.any():
                 least[gene] = min(least.get(gene, 1.0), float(rates[called].min()))
     return sorted(least, key=lambda gene: least[gene])
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Return the name, numbered where another figure has it already: two fates may become one name."""
-    numbered, number = name, 1
-    while numbered.casefold() in taken:
-        number += 1
-        numbered = f"{name}_{number}"
-    taken.add(numbered.casefold())
-    return numbered
-
-
-def _file_name(name: str) -> str:
-    """Return a name that any file system takes, whatever a gene or fate is called, in its own script."""
-    kept = (letter if letter.isprintable() and letter not in SEPARATORS else "_" for letter in name)
-    return re.sub("_+", "_", "".join(kept)).encode()[:LONGEST_NAME].decode(errors="ignore")

@@ -56,7 +56,7 @@ def _row(
         up=tuple(bool(value > 0) for value in contrast.postmean[g]),
         lfsr=tuple(map(float, contrast.lfsr[g])),
         called=tuple(map(bool, contrast.called[g])),
-        course=contrast.course[g],
+        course=contrast.time_course(g) if contrast.hits[g] else "",
         p_course=float(contrast.p_course[g]),
         cells=gene.cells,
         guides=len(gene.guides) or None,

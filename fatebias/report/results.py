@@ -85,7 +85,7 @@ def _contrast(
             best_day=np.array(
                 [names.day_number(day, labels) for day in ranked[names.BEST_DAY]], dtype=np.int64
             ),
-            peak=_peaks(calls),
+            peak=_peaks(calls) if n_days > 1 else ("",) * len(calls),  # one day is no finding
             p_any=calls[names.P_ANY].to_numpy(dtype=float),
             course=tuple(map(str, calls[names.COURSE])),
             p_course=calls[names.P_COURSE].to_numpy(dtype=float),

@@ -247,3 +247,14 @@ def test_a_large_screen_is_small_and_quick(browser, tmp_path):
     assert browser.ask(CARD_TITLE) == "GENE0"
     assert time.perf_counter() - begun < 2
     print(f"built in {built:.1f} s, {page.stat().st_size / 1e6:.1f} MB, opened in {loaded / 1000:.2f} s")
+
+
+def test_a_screen_of_one_day_is_filtered_and_its_cards_tell_of_no_course(browser, tmp_path):
+    browser.open(fb.write_report(write_run(tmp_path, days=("d3",))))
+    choose(browser, "day", "0")
+    assert browser.shown() == [*"ABC", *"ABC"]
+    browser.one("#row-0-0 .gene").click()
+    said = browser.one("#card-body").text
+    assert "The knockdown pushes cells towards" in said
+    assert "Time course" not in said
+    assert "between days" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import pandas as pd
@@ -17,7 +18,7 @@ from fatebias.report.command import again, changed, discover_again
 from fatebias.report.genes import all_genes
 from fatebias.report.hits import rows
 from fatebias.report.methods import methods
-from fatebias.report.page import page_of
+from fatebias.report.page import page_of, render
 from fatebias.report.results import all_contrasts, day_labels
 from fatebias.report.run_files import read_run
 from fatebias.report.verdict import calls_table, facts, sentence
@@ -88,6 +89,7 @@ def test_facts_tell_the_weight_the_controls_and_convergence(tmp_path):
     run, contrasts, _, _ = gathered(folder)
     found = {fact.label: fact for fact in facts(run, contrasts, "the lfsr is below 0.05")}
     assert found["Weight of soft labels"].value == "1 used, 20 suggested by the data"
+    assert "4 pseudo-genes say little" in found["Negative controls"].words
     assert found["Weight of soft labels"].bad
     assert found["Negative controls"].value == "0 of 4 called"
     assert found["Fit"].value == "not converged"
@@ -273,8 +275,19 @@ def test_a_folder_without_a_fit_is_reported_by_what_it_has(tmp_path):
 
 
 def test_one_day_is_reported(tmp_path):
-    page = page_of(read_run(write_run(tmp_path, days=("d0",))))
+    folder = write_run(tmp_path, days=("d0",))
+    edited(folder, "gene_calls.csv", p_peak=1.0)
+    page = page_of(read_run(folder))
     assert page.calls.columns[2] == "d0"
+    assert (
+        {row.course for row in page.rows} == {row.peak for row in page.rows} == {""}
+    )  # neither is a finding
+    written = render(page)
+    headings = re.findall(r'<button type="button" data-kind="[a-z]+">(.*?)</button>', written)
+    assert headings == [
+        "gene", "contrast", "effect", "points", "lfsr d0", "cells", "guides agree", "look at",
+    ]  # fmt: skip
+    assert "The time course is" not in written
 
 
 def test_what_cannot_be_reported_is_said(tmp_path):

@@ -9,6 +9,9 @@ let data = null;  // parsed when the first card is opened
 
 // ---- the table
 
+// Screens of one day have no column for the peak.
+const firstDay = [...table.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith("lfsr "));
+
 function filter() {
   const wanted = byId("find").value.trim().toLowerCase();
   const contrast = byId("contrast").value, day = byId("day").value, side = byId("side").value;
@@ -16,7 +19,7 @@ function filter() {
   table.classList.toggle("all", all);
   let shown = 0, possible = 0;
   for (const row of rows) {
-    const days = [...row.cells].slice(5, 5 + n);
+    const days = [...row.cells].slice(firstDay, firstDay + n);
     const called = (day === "" ? days : [days[+day]]).some(
       cell => cell.className === "called" && (side === "" || cell.dataset.side === side));
     const fits = row.querySelector(".gene").title.toLowerCase().includes(wanted)
@@ -170,6 +173,7 @@ const largest = (values, errors) => Math.max(0.1, ...values.map((value, k) =>
 // ---- a card
 
 function story(contrast, g) {
+  const overTime = data.days.length > 1;
   const called = contrast.called[g], after = contrast.postmean[g];
   const on = side => data.days.filter((_, d) => called[d] && (after[d] > 0) === side);
   const parts = [];
@@ -177,10 +181,12 @@ function story(contrast, g) {
   if (on(false).length) parts.push(`towards ${contrast.against} on ${on(false).join(", ")}`);
   if (!parts.length) {
     const least = contrast.mdeLasting[g];
+    if (!overTime) return `Not called. Probability of an effect: ${chance(contrast.pAny[g])}.`;
     return `Not called. Probability of an effect on any day: ${chance(contrast.pAny[g])}. `
       + (known(least) ? `An effect of ${least.toFixed(2)} logits on all days would have been called in 80 of 100 screens like this one.`
         : "No effect on all days that was looked at would have been called.");
   }
+  if (!overTime) return `The knockdown pushes cells ${parts.join(" and ")}.`;
   return `The knockdown pushes cells ${parts.join(" and ")}. Time course: ${contrast.pCourse[g] < 0.5 ? "unclear" : `${contrast.course[g]} `
     + `(probability ${chance(contrast.pCourse[g])})`}; probability that the direction changes between two days: ${chance(contrast.pFlip[g])}.`;
 }
@@ -231,7 +237,8 @@ function open(at) {
     parts.push(make("p", `${gene.cells.toLocaleString("en")} cells carry a guide of ${name}`
       + (gene.cellsByDay.length ? `: ${data.days.map((day, d) => `${gene.cellsByDay[d]} on ${day}`).join(", ")}.` : ".")));
   }
-  parts.push(make("p", "Open circles: the gene\u2019s own estimate. Filled: after sharing strength between days, in colour where it is called. "
+  const filled = data.days.length > 1 ? "after sharing strength between days" : "shrunk by what all genes show";
+  parts.push(make("p", `Open circles: the gene\u2019s own estimate. Filled: ${filled}, in colour where it is called. `
     + "Bars: 95 % intervals; the same scale for all contrasts. Points: change of the fate\u2019s probability in percentage points, before sharing. "
     + "Called from: the effect on that day alone that would have been called in 80 of 100 screens like this one.", {class: "reading"}));
   for (const one of each) parts.push(...contrastPart(...one, limit));
