@@ -133,7 +133,7 @@ def convergence(run: RunFiles) -> Section | None:
         for key, name, reading in FIGURES
         if isinstance(diagnostics.get(key), (int, float)) and not isinstance(diagnostics.get(key), bool)
     )
-    table = Table("Figures", ("figure", "value", "how to read it"), rows)
+    table = Table("Diagnostics", ("diagnostic", "value", "how to read it"), rows)
     warnings = [f"Not converged: {each}" for each in run.fit.get("warnings", [])]
     notes = [str(each) for each in [*run.fit.get("notes", []), *run.discovery.get("notes", [])]]
     intro = "No diagnostic speaks against the fit." if not warnings else "Read this before the hits."

@@ -228,6 +228,29 @@ def test_print_leaves_out_what_is_for_clicking_and_a_card_is_printed_alone(brows
     browser.ask("document.querySelector('#row-0-0 .gene').click()")
     assert browser.ask("return document.querySelector('main').getClientRects().length") == 0
     assert browser.ask("return document.getElementById('card').getClientRects().length") == 1
+    browser.size(700, 500)  # a card longer than the page begins at its top
+    assert browser.ask("return document.getElementById('card').getBoundingClientRect().top") == 0
+    tops = (
+        "return [...document.querySelectorAll('#card-body .panels')]"
+        ".map(p => new Set([...p.children].map(c => c.getBoundingClientRect().top)).size)"
+    )
+    assert set(browser.ask(tops)) == {1}  # panels beside each other: the first alone names the rows
+
+
+def test_panels_of_a_card_name_their_rows_where_they_are_below_each_other(browser, page, tmp_path):
+    named = (
+        "const named = c => [...c.querySelectorAll('text')].some(t => t.textContent === 'the gene');"
+        "return [...document.querySelectorAll('#card-body .panels')].map(p => [...p.children].map(named))"
+    )
+    browser.open(page)
+    browser.ask("document.querySelector('#row-0-0 .gene').click()")
+    assert browser.ask(named) == [[True, False, False, False]] * 4
+    browser.open(page, size=real.PHONE)
+    browser.ask("document.querySelector('#row-0-0 .gene').click()")
+    assert browser.ask(named) == [[True] * 4] * 4
+    browser.open(fb.write_report(write_run(tmp_path, days=[f"d{d}" for d in range(7)])))
+    browser.ask("document.querySelector('#row-0-0 .gene').click()")
+    assert browser.ask(named) == [[True] * 7] * 4
 
 
 def test_a_large_screen_is_small_and_quick(browser, tmp_path):

@@ -6,14 +6,17 @@ import json
 import re
 import shlex
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from fatebias.errors import DataError
 from fatebias.files.tables import read_table
+from fatebias.pl._composition import Compositions
 from fatebias.report import text
 from fatebias.report.advice import what_next
 from fatebias.report.cards import cards_json
+from fatebias.report.charts import checks, composition
 from fatebias.report.command import again, changed, discover_again
 from fatebias.report.genes import all_genes
 from fatebias.report.hits import rows
@@ -249,6 +252,21 @@ def test_methods_name_the_settings_of_this_run(run_folder):
     assert any("s41588-018-0268-8" in each for each in found.references)
 
 
+def test_methods_tell_how_errors_were_taken_to_be_correlated(tmp_path):
+    folder = write_run(tmp_path)
+    change(folder, "config.yaml", discovery__null_correlation="simple")
+
+    def told(v):
+        change(folder, "run.json", stages__discover__report__V=v)
+        run, contrasts, _, _ = gathered(folder)
+        return methods(run, contrasts, "the lfsr is below 0.05").paragraph
+
+    assert "error correlation between days estimated from genes without effect" in told(
+        [[1.0, 0.3], [0.3, 1.0]]
+    )
+    assert "errors taken as independent between days" in told([[1.0, 0.0], [0.0, 1.0]])  # too few such genes
+
+
 def test_cards_survive_any_name(hostile_folder):
     _, contrasts, genes, days = gathered(hostile_folder)
     written = cards_json(contrasts, genes, days)
@@ -411,3 +429,22 @@ def test_refits_and_replicates_fitted_apart_are_shown_with_how_to_read_them(tmp_
     apart |= dict.fromkeys(apart)
     change(folder, "run.json", stages__resample__report={"concordance": apart})
     assert "Replicates fitted apart" not in calibration_tables(folder)[0]
+
+
+def test_a_loss_of_few_steps_has_no_running_mean():
+    _, half = checks.loss(np.arange(9.0), np.linspace(200, 100, 9))
+    assert "Second half<" in half
+    _, half = checks.loss(np.arange(500.0), np.linspace(200, 100, 500))
+    assert "Second half, mean over 12 steps" in half
+
+
+@pytest.mark.parametrize(("cross", "side"), [([0.298, 0.402, 0.3], "end"), ([0.302, 0.398, 0.3], "start")])
+def test_a_name_in_the_triangle_is_on_the_side_without_the_cross(cross, side):
+    means = Compositions(
+        fates=("EC", "MES", "NEU"),  # at the left, at the right, at the top
+        genes=("A",),
+        cells=np.array([50]),
+        share=np.array([[0.3, 0.4, 0.3]]),
+        everyone=np.array(cross),
+    )
+    assert f'text-anchor="{side}" class="tag">A<' in composition.triangle(means, ["A"], {})

@@ -50,7 +50,7 @@ def triangle(found: Compositions, hits: Sequence[str], cards: Mapping[str, str])
     )
     far = np.abs(found.share - found.everyone).sum(axis=1)
     named = [int(g) for g in np.argsort(-far) if found.genes[g] in called][:NAMED]
-    parts += _names(named, found.genes, places)
+    parts += _names(named, found.genes, places, (x, y))
     width, height = SIDE + 2 * LEFT, SIDE * CORNERS[2, 1] + 2 * TOP + 10
     return Markup(
         '<svg viewBox="0 0 {0:.0f} {1:.0f}" width="{0:.0f}" height="{1:.0f}" role="img" '
@@ -93,10 +93,12 @@ def _grid(fates: Sequence[str], least: Array, side: float) -> list[Markup]:
     return parts
 
 
-def _names(shown: Sequence[int], genes: Sequence[str], places: Array) -> list[Markup]:
+def _names(
+    shown: Sequence[int], genes: Sequence[str], places: Array, cross: tuple[float, float]
+) -> list[Markup]:
     """Return names beside their dots, left or right, but for those that would be written over others."""
     parts: list[Markup] = []
-    taken = [(x - 7, x + 7, y) for x, y in places[list(shown)]]
+    taken = [(x - 7, x + 7, y) for x, y in [*places[list(shown)], cross]]
     for g in shown:
         x, y = places[g]
         length = LETTER * len(short(genes[g]))

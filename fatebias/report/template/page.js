@@ -219,10 +219,12 @@ function partsOf(title, found, contrasts, reading) {
     .map(one => ({...one, ...one.estimates[c]}))]).filter(([, , those]) => those.length);
   const wide = Math.max(...shown.flatMap(([contrast, g, those]) => data.days.map((_, d) => largest(
     [...those.map(one => one.betahat[d]), contrast.betahat[g][d]], [...those.map(one => one.se[d]), contrast.se[g][d]]))));
+  // Side by side the first panel names the rows of all; many of them, or on a phone, stand below each other.
+  const apart = data.days.length > 5 || matchMedia("(max-width: 40rem)").matches;
   return shown.flatMap(([contrast, g, those], k) => [
     make("h3", `${title}, ${contrast.title}`), k === 0 ? make("p", reading, {class: "reading"}) : null,
     make("div", data.days.map((label, d) => guideChart(those, [contrast.betahat[g][d], contrast.se[g][d]], d, label,
-      wide, d === 0)), {class: "panels"})]);
+      wide, apart || d === 0)), {class: "panels"})]);
 }
 
 function open(at) {
