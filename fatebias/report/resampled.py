@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 FIGURES = (
     ("hits", "hits of the screen"),
-    ("hits_in_shuffles", "hits of a shuffle, mean"),
-    ("most_in_shuffles", "most"),
-    ("fdr", "share that may be false"),
-    ("hits_in_shuffles_held", "hits of a shuffle, by the screen’s mixture"),
-    ("fdr_held", "share that may be false, by the same"),
+    ("hits_in_shuffles", "of a shuffle"),
+    ("most_in_shuffles", "at most"),
+    ("fdr", "share false"),
+    ("hits_in_shuffles_held", "of a shuffle, held"),
+    ("fdr_held", "share false, held"),
 )
+USUAL = 0.05  # lfsr below which most runs call
 SHARES = ("fdr", "fdr_held")
 
 
@@ -42,10 +43,25 @@ def shuffle_table(found: pd.DataFrame | None) -> Table | None:
         (*(["settings"] if apart else []), "lfsr below", *(title for _, title in FIGURES)),
         rows,
         f"Guides were shuffled among the cells of a day and replicate, {times} "
-        f"{'time' if shuffles == [1] else 'times'}: every hit of a shuffle is false, so the share should be "
-        "no larger than the lfsr of its row. The last two columns judge the shuffles as the screen was "
-        "judged, and are the ones to trust: by itself a shuffle calls less.",
+        f"{'time' if shuffles == [1] else 'times'}: every hit of a shuffle is false. Of a shuffle: the mean; "
+        "at most: of any one. Share false: those of a shuffle over those of the screen; it should be no "
+        "larger than the lfsr of its row. Held: the shuffles are judged as the screen was, with the mixture "
+        "fitted to it. Trust these, since by itself a shuffle calls less.",
     )
+
+
+def shuffle_verdict(found: pd.DataFrame | None) -> str | None:
+    """Say how many hits come out of nothing; None without shuffles, or with those of several settings."""
+    rows = [] if found is None else found[found["lfsr"] == USUAL].to_dict("records")
+    if len(rows) != 1:
+        return None
+    (row,) = rows
+    hits, share = int(row["hits"]), row["fdr_held"]
+    said = (
+        f"{hits} {'hit' if hits == 1 else 'hits'} at an lfsr below {USUAL:g}; with its guides shuffled the "
+    )
+    said += f"screen has {plain(row['hits_in_shuffles_held'])} on average"
+    return f"{said}." if share is None or share != share else f"{said}: {share:.0%} of the hits may be false."
 
 
 def _figure(name: str, value: float | None) -> str:
@@ -75,7 +91,8 @@ def refit_table(resampled: Mapping[str, Mapping[str, Any]]) -> Table | None:
         rows,
         "How far estimates move when cells are drawn anew (bootstrap) or left out in turn (jackknife). A "
         "variance near 1 is what standard errors count on; well above 1 they are too small, and calls may be "
-        "false. Genes called: with the errors of the bootstrap in place of those of the fit.",
+        "false; far below they are too large. Genes called: with the errors of the bootstrap in place of "
+        "those of the fit.",
     )
 
 

@@ -88,7 +88,7 @@ def facts(run: RunFiles, contrasts: Sequence[ContrastResults], rule: str) -> tup
     found = [
         Fact(
             "Expected false",
-            f"{expected(false)} of {count(n_calls, 'call')}",
+            f"{expected(false)} of {count(n_calls, 'call')}" if n_calls else "no calls",
             "A call is a gene on a day. The number is the sum over calls of the lfsr (local false sign "
             f"rate), the probability that the direction of the effect is wrong. Called where {rule}.",
         )

@@ -103,7 +103,7 @@ def hit_stability(ranked: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for gene, runs in table.groupby("gene", sort=True):
         days = runs["best_day"].value_counts().sort_index()
-        signs = np.sign(runs["postmean"])
+        signs = np.sign(runs["postmean"][runs["postmean"] != 0])  # no effect at all has no direction
         rows.append(
             {
                 "gene": gene,
@@ -113,7 +113,7 @@ def hit_stability(ranked: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
                 "postmean_highest": runs["postmean"].max(),
                 "lfsr_min_lowest": runs["lfsr_min"].min(),
                 "lfsr_min_highest": runs["lfsr_min"].max(),
-                "sign_agreement": signs.value_counts().max() / len(runs),
+                "sign_agreement": signs.value_counts().max() / len(signs) if len(signs) else 1.0,
                 "best_day": days.idxmax(),
                 "best_day_agreement": days.max() / len(runs),
             }

@@ -19,7 +19,7 @@ from fatebias.pl._sweep import MOST_GENES, reverses, strongest
 from fatebias.report.charts.sweep import hits_by_setting
 from fatebias.report.content import Chart, Fact, Section, Table
 from fatebias.report.html import as_html
-from fatebias.report.resampled import shuffle_table
+from fatebias.report.resampled import shuffle_table, shuffle_verdict
 from fatebias.report.sweep_page import Cell, GeneRow, SweepPage
 from fatebias.report.text import DASH, count, listed, plain
 from fatebias.report.verdict import far
@@ -73,7 +73,7 @@ def page_of(
     rows = _rows(stability, ranked)
     return SweepPage(
         title=f"{sweep.root.name}: sweep",
-        verdict=_verdict(stability, len(done)),
+        verdict=shuffle_verdict(shuffles) or _verdict(stability, len(done)),
         facts=tuple(_facts(settings, stability, rows)),
         settings=_settings_table(sweep, settings),
         labels=tuple(ranked),
@@ -127,14 +127,11 @@ def _facts(settings: Sequence[Setting], stability: pd.DataFrame, rows: Sequence[
         found.append(Fact("Hits that reverse", str(len(reversing)), words))
     hits = stability[(stability["hit_share"] > 0) & ~stability["gene"].isin(reversing)]
     turned = list(hits["gene"][hits["sign_agreement"] < 1])
-    found.append(
-        Fact(
-            "Hits that turn", str(len(turned)),
-            f"{listed(turned)}: the direction on the surest day depends on the setting." if turned
-            else f"Every {'other ' if reversing else ''}hit has the same direction on its surest day.",
-            bad=bool(turned),
-        )
-    )  # fmt: skip
+    if len(hits):
+        words = f"Every {'other ' if reversing else ''}hit has the same direction on its surest day."
+        if turned:
+            words = f"{listed(turned)}: the direction on the surest day depends on the setting."
+        found.append(Fact("Hits that turn", str(len(turned)), words, bad=bool(turned)))
     off = [each for each in settings if _is_off(each)]
     if off:
         suggested = [float(each.figures["suggested_weight"] or 0) for each in off]

@@ -22,6 +22,7 @@ from fatebias.report.genes import all_genes
 from fatebias.report.hits import rows
 from fatebias.report.methods import methods
 from fatebias.report.page import page_of, render
+from fatebias.report.resampled import shuffle_verdict
 from fatebias.report.results import all_contrasts, day_labels
 from fatebias.report.run_files import read_run
 from fatebias.report.verdict import calls_table, facts, sentence
@@ -84,7 +85,11 @@ def test_no_hits_is_said_as_such(tmp_path):
     folder = write_run(tmp_path, contrasts=())
     edited(folder, "gene_calls.csv", active_days=[""] * 6)
     assert sentence(gathered(folder)[1][0]).startswith("None of 6 genes is called")
-    page_of(read_run(folder))
+    page = page_of(read_run(folder))
+    assert page.facts[0].value == "no calls"
+    assert not page.overview.charts[0].folded  # a closed picture would leave its place empty
+    assert "No gene is called." in render(page)
+    assert "No gene is called." not in render(page_of(read_run(write_run(tmp_path / "hits"))))
 
 
 def test_facts_tell_the_weight_the_controls_and_convergence(tmp_path):
@@ -401,6 +406,13 @@ def test_hits_of_shuffled_guides_are_shown_with_how_to_read_them(tmp_path):
         ("0.01", "0", "0", "0", "–", "0", "–"),
     )
     assert "20 times: every hit of a shuffle is false" in found.reading
+    assert shuffle_verdict(shuffles()) == (
+        "10 hits at an lfsr below 0.05; with its guides shuffled the screen has 1.25 on average: 12% of the "
+        "hits may be false."
+    )
+    assert shuffle_verdict(shuffles(fdr_held=[None, None])).endswith("has 1.25 on average.")
+    assert shuffle_verdict(pd.concat([shuffles(), shuffles(settings="priors=weak")])) is None
+    assert shuffle_verdict(None) is None
     shuffles(settings=["priors=default", "priors=weak"]).to_csv(folder / "permutation_fdr.csv", index=False)
     found = calibration_tables(folder)[0]["Hits when guides are shuffled"]
     assert [row[0] for row in found.rows] == ["priors=default", "priors=weak"]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fatebias.app.report import main
+from fatebias.report.charts.sweep import hits_by_weight
 from fatebias.sweep.compare import compare, hit_stability
 from fatebias.sweep.effects import prior_section, weight_section
 from fatebias.sweep.report import page_of
@@ -155,3 +156,9 @@ def three_untracked(written, tmp_path):
     sweep = written.sweep(tmp_path, {"status": "done"}, {"status": "failed", "why": "no R"})
     written.hits(tmp_path / "0", [("A", 0.5, 0.9, 0.04, 0.01)])
     return sweep
+
+
+def test_hits_are_counted_whole_on_the_axis():
+    drawn = hits_by_weight("hits", [(0.5, 0, "#0"), (1.0, 1, "#1")], most=1)
+    assert ">1.0<" not in drawn
+    assert ">5<" in drawn
