@@ -88,6 +88,7 @@ def test_no_hits_is_said_as_such(tmp_path):
     page = page_of(read_run(folder))
     assert page.facts[0].value == "no calls"
     assert not page.overview.charts[0].folded  # a closed picture would leave its place empty
+    assert '<figure class="wide">\n<details>' in render(page)
     assert "No gene is called." in render(page)
     assert "No gene is called." not in render(page_of(read_run(write_run(tmp_path / "hits"))))
 

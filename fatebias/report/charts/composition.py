@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from fatebias.names import short
-from fatebias.pl._composition import CORNERS, Compositions, in_triangle
+from fatebias.pl._composition import CORNERS, Compositions, beside, in_triangle
 from fatebias.report.charts.frame import Axis, Frame, linear, text_at
 from fatebias.report.content import Array, ContrastResults, Estimate, Gene, Guide
 from fatebias.report.text import signed
@@ -97,22 +97,16 @@ def _names(
     shown: Sequence[int], genes: Sequence[str], places: Array, cross: tuple[float, float]
 ) -> list[Markup]:
     """Return names beside their dots, left or right, but for those that would be written over others."""
-    parts: list[Markup] = []
-    taken = [(x - 7, x + 7, y) for x, y in [*places[list(shown)], cross]]
-    for g in shown:
-        x, y = places[g]
-        length = LETTER * len(short(genes[g]))
-        edge = LEFT + SIDE - (TOP + SIDE * CORNERS[2, 1] - y) / 3**0.5  # beyond it are the labels of an edge
-        for start, at, anchor in ((x + 9, x + 9, "start"), (x - 9 - length, x - 9, "end")):
-            free = anchor == "end" or start + length < edge or x > edge - 9
-            free = free and all(
-                abs(y - other) > 11 or start > r or start + length < left for left, r, other in taken
-            )
-            if free:
-                taken.append((start, start + length, y))
-                parts.append(text_at(at, y + 4, genes[g], anchor, "tag"))
-                break
-    return parts
+    x, y = places[list(shown)].T
+    lengths = [LETTER * len(short(genes[g])) for g in shown]
+    edge = LEFT + SIDE - (TOP + SIDE * CORNERS[2, 1] - y) / 3**0.5  # beyond it are the labels of an edge
+    inside = (x + 9 + np.array(lengths) < edge) | (x > edge - 9)
+    sides = beside(places[list(shown)], lengths, 9, 11, [np.array(cross)], inside.tolist())
+    return [
+        text_at(places[g][0] + 9 * side, places[g][1] + 4, genes[g], "start" if side > 0 else "end", "tag")
+        for g, side in zip(shown, sides, strict=True)
+        if side
+    ]
 
 
 def guides(
