@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fatebias.report.content import Table
-from fatebias.report.text import DASH, plain
+from fatebias.report.text import DASH, count, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,11 +57,10 @@ def shuffle_verdict(found: pd.DataFrame | None) -> str | None:
         return None
     (row,) = rows
     hits, share = int(row["hits"]), row["fdr_held"]
-    said = (
-        f"{hits} {'hit' if hits == 1 else 'hits'} at an lfsr below {USUAL:g}; with its guides shuffled the "
-    )
-    said += f"screen has {plain(row['hits_in_shuffles_held'])} on average"
-    return f"{said}." if share is None or share != share else f"{said}: {share:.0%} of the hits may be false."
+    shuffles, have = count(int(row["shuffles"]), "shuffle"), "has" if row["shuffles"] == 1 else "have"
+    said = f"{count(hits, 'hit')} at an lfsr below {USUAL:g}; {shuffles} of the guides {have} "
+    said += f"{plain(row['hits_in_shuffles_held'])} on average"
+    return f"{said}: {share:.0%} of the hits may be false." if share and share > 0 else f"{said}."
 
 
 def _figure(name: str, value: float | None) -> str:

@@ -408,10 +408,14 @@ def test_hits_of_shuffled_guides_are_shown_with_how_to_read_them(tmp_path):
     )
     assert "20 times: every hit of a shuffle is false" in found.reading
     assert shuffle_verdict(shuffles()) == (
-        "10 hits at an lfsr below 0.05; with its guides shuffled the screen has 1.25 on average: 12% of the "
-        "hits may be false."
+        "10 hits at an lfsr below 0.05; 20 shuffles of the guides have 1.25 on average: 12% of the hits "
+        "may be false."
     )
-    assert shuffle_verdict(shuffles(fdr_held=[None, None])).endswith("has 1.25 on average.")
+    assert shuffle_verdict(shuffles(fdr_held=[None, None])).endswith("have 1.25 on average.")
+    none = shuffles(hits_in_shuffles_held=[0.0, 0.0], fdr_held=[0.0, 0.0], shuffles=[1, 1])
+    assert shuffle_verdict(none).endswith(
+        "1 shuffle of the guides has 0 on average."
+    )  # which is not 0 % for sure
     assert shuffle_verdict(pd.concat([shuffles(), shuffles(settings="priors=weak")])) is None
     assert shuffle_verdict(None) is None
     shuffles(settings=["priors=default", "priors=weak"]).to_csv(folder / "permutation_fdr.csv", index=False)
