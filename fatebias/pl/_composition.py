@@ -74,7 +74,7 @@ def beside(
     lengths: Sequence[float],
     gap: float,
     height: float,
-    others: Iterable[Array],
+    others: Iterable[Array | tuple[float, float]],
     right_free: Sequence[bool] | None = None,
 ) -> list[int]:
     """Return where each name is written beside its dot: 1 at the right, -1 at the left, 0 nowhere.
@@ -184,7 +184,13 @@ def _triangle(found: Compositions, order: list[int], named: int, ax: Axes | None
     far = np.abs(found.share - found.everyone).sum(axis=1)
     shown = sorted(order, key=lambda g: -far[g])[:named]
     words = [shown_name(found.genes[g]) for g in shown]
-    sides = beside(places[shown], [LETTER * len(word) for word in words], GAP, HEIGHT, [middle])
+    sides = beside(
+        places[shown],
+        [LETTER * len(word) for word in words],
+        GAP,
+        HEIGHT,
+        [middle, *places[[g for g in order if g not in shown]]],
+    )
     for g, word, side_of in zip(shown, words, sides, strict=True):
         if side_of:
             ax.annotate(

@@ -375,3 +375,22 @@ def test_names_in_the_triangle_are_on_no_dot_no_cross_and_no_other_name():
     assert beside(places[:1], [0.1], 0.02, 0.03, [np.array([0.46, 0.5]), np.array([0.54, 0.5])]) == [0]
     near = np.array([[0.3, 0.5], [0.45, 0.5]])  # between the name of the first and the cross is no room
     assert beside(near, [0.1, 0.1], 0.02, 0.03, [np.array([0.5, 0.5])]) == [1, 0]
+
+
+def test_the_name_of_a_hit_in_the_triangle_is_on_no_other_hit():
+    def gene(*share):
+        return {
+            "cells": 50,
+            "cells_by_day": [50],
+            "mean_probability": dict(zip("EMN", ([p] for p in share), strict=True)),
+        }
+
+    genes = {"guides_and_cells": {"AA": gene(0.3, 0.4, 0.3), "BB": gene(0.298, 0.402, 0.3)}}
+    summary = {
+        "fates": {"mean_probability": dict(zip("EMN", (0.25, 0.45, 0.3), strict=True))},
+        "genes": genes,
+    }
+    for hits, side in ((["AA", "BB"], "right"), (["AA"], "left")):
+        ax = pl.composition(summary, hits, named=1)
+        (name,) = [text for text in ax.texts if text.get_text() == "AA"]
+        assert name.get_ha() == side

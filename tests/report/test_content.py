@@ -465,3 +465,13 @@ def test_a_name_in_the_triangle_is_on_the_side_without_the_cross(cross, side):
         everyone=np.array(cross),
     )
     assert f'text-anchor="{side}" class="tag">A<' in composition.triangle(means, ["A"], {})
+
+
+def test_a_name_in_the_triangle_is_on_no_dot_of_a_hit_without_a_name(monkeypatch):
+    monkeypatch.setattr(composition, "NAMED", 1)
+    share = np.array([[0.3, 0.4, 0.3], [0.299, 0.401, 0.3]])  # B is at the right of A and nearer to the mean
+    means = Compositions(
+        ("EC", "MES", "NEU"), ("A", "B"), np.array([50, 50]), share, np.array([0.25, 0.45, 0.3])
+    )
+    assert 'text-anchor="end" class="tag">A<' in composition.triangle(means, ["A", "B"], {})
+    assert 'text-anchor="start" class="tag">A<' in composition.triangle(means, ["A"], {})

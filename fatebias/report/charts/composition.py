@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
@@ -15,7 +15,7 @@ from fatebias.report.text import signed
 
 SIDE, LEFT, TOP = 400, 70, 40  # of the triangle, pixels
 NAMED = 14
-LETTER = 5.8  # width of a letter in pixels, on average
+LETTER = 6.8  # width of a letter in pixels: most genes are in capitals
 INTERVAL, INACTIVE = 1.96, 0.5
 ROW, NAME_WIDTH = 18, 190
 
@@ -50,7 +50,8 @@ def triangle(found: Compositions, hits: Sequence[str], cards: Mapping[str, str])
     )
     far = np.abs(found.share - found.everyone).sum(axis=1)
     named = [int(g) for g in np.argsort(-far) if found.genes[g] in called][:NAMED]
-    parts += _names(named, found.genes, places, (x, y))
+    dots = [(x, y), *places[[g for g in order if found.genes[g] in called and g not in named]]]
+    parts += _names(named, found.genes, places, dots)
     width, height = SIDE + 2 * LEFT, SIDE * CORNERS[2, 1] + 2 * TOP + 10
     return Markup(
         '<svg viewBox="0 0 {0:.0f} {1:.0f}" width="{0:.0f}" height="{1:.0f}" role="img" '
@@ -94,14 +95,17 @@ def _grid(fates: Sequence[str], least: Array, side: float) -> list[Markup]:
 
 
 def _names(
-    shown: Sequence[int], genes: Sequence[str], places: Array, cross: tuple[float, float]
+    shown: Sequence[int], genes: Sequence[str], places: Array, others: Iterable[tuple[float, float]]
 ) -> list[Markup]:
-    """Return names beside their dots, left or right, but for those that would be written over others."""
+    """Return names beside their dots, left or right, but for those that would be written over others.
+
+    `others` are places besides that are kept free.
+    """
     x, y = places[list(shown)].T
     lengths = [LETTER * len(short(genes[g])) for g in shown]
     edge = LEFT + SIDE - (TOP + SIDE * CORNERS[2, 1] - y) / 3**0.5  # beyond it are the labels of an edge
     inside = (x + 9 + np.array(lengths) < edge) | (x > edge - 9)
-    sides = beside(places[list(shown)], lengths, 9, 11, [np.array(cross)], inside.tolist())
+    sides = beside(places[list(shown)], lengths, 9, 11, others, inside.tolist())
     return [
         text_at(places[g][0] + 9 * side, places[g][1] + 4, genes[g], "start" if side > 0 else "end", "tag")
         for g, side in zip(shown, sides, strict=True)
@@ -123,7 +127,7 @@ def guides(
         (float(-row), f"{short(contrast.genes[g])}, {day_labels[contrast.best_day[g]]}")
         for row, g in enumerate(shown)
     )
-    left = min(16 + int(LETTER * 1.1 * max(len(name) for _, name in names)), NAME_WIDTH)
+    left = min(16 + int(LETTER * max(len(name) for _, name in names)), NAME_WIDTH)
     y = Axis(-len(shown) + 0.4, 0.6, names, "")
     x = linear(-limit, limit, "effect (logit) on the surest day", about=6, tight=True)
     frame = Frame(x, y, title=contrast.title, width=400, height=70 + ROW * len(shown), left=left)
