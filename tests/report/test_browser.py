@@ -225,6 +225,8 @@ def test_print_leaves_out_what_is_for_clicking_and_a_card_is_printed_alone(brows
     assert hidden == [0, 0]
     assert browser.ask("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert len(base64.b64decode(browser.pdf())) > 20_000
+    heading = "return getComputedStyle(document.querySelector('#table thead button')).display"
+    assert browser.ask(heading) == "contents"  # else it is empty on all printed pages but the first
     browser.ask("document.querySelector('#row-0-0 .gene').click()")
     assert browser.ask("return document.querySelector('main').getClientRects().length") == 0
     assert browser.ask("return document.getElementById('card').getClientRects().length") == 1
