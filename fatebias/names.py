@@ -11,6 +11,7 @@ from collections.abc import Sequence
 # Columns of the tables under out_dir (docs/outputs.md).
 GENE = "gene"
 GUIDE = "guide"
+FATE = "fate"
 REPLICATE = "replicate"
 CELLS = "cells"
 DAY = "day"

@@ -119,7 +119,7 @@ def fit_with(
     from fatebias.estimates.from_fit import gene_estimates
     from fatebias.estimates.likelihood_weight import estimate_weight
     from fatebias.estimates.marginal import marginal_effects, marginal_table
-    from fatebias.estimates.tables import gene_table, guide_table, posterior_arrays
+    from fatebias.estimates.tables import gene_table, guide_tables, other_fates, posterior_arrays
     from fatebias.inference.fit import choose_device, fit_screen
     from fatebias.inference.posterior import flat_means, posterior_moments
     from fatebias.model.design_matrix import design_of
@@ -148,11 +148,16 @@ def fit_with(
     notes = (*suggested.notes, *estimates.notes, *([] if lacking is None else [lacking]))
     trace = fitted.trace
     design = design_of(screen, config.model)
+    flat = flat_means(posterior, design)
+    guides = guide_tables(posterior, screen, estimates.guides)
+    replicates = replicate_effects(design, flat, weight, estimates.mean, screen)
     return FitResult(
         effects=gene_table(own.betahat, own.se, screen.gene_names),
-        guides=guide_table(posterior, screen, estimates.guides),
+        guides=guides[screen.contrast],
         marginal=marginal_table(marginal_effects(screen, config, posterior, estimates), screen),
-        replicates=replicate_effects(design, flat_means(posterior, design), weight, own.betahat, screen),
+        replicates=replicates[screen.contrast],
+        guides_other_fates=other_fates(guides, screen.contrast),
+        replicates_other_fates=other_fates(replicates, screen.contrast),
         estimates=estimates,
         posterior=posterior,
         likelihood_weight=weight,

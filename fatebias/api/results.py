@@ -45,6 +45,10 @@ class FitResult:
     replicates
         Each replicate's own estimate of each gene's effects, with its error by the labels alone and its
         cells: ``gene, replicate, betahat_d*, se_d*, cells_d*``; empty with one replicate.
+    guides_other_fates
+        The columns of `guides` for each further fate against the reference, after a column ``fate``.
+    replicates_other_fates
+        The same of `replicates`.
     estimates
         All fates and the covariance of errors, from which any contrast follows.
     posterior
@@ -78,6 +82,8 @@ class FitResult:
     guides: pd.DataFrame
     marginal: pd.DataFrame
     replicates: pd.DataFrame
+    guides_other_fates: pd.DataFrame
+    replicates_other_fates: pd.DataFrame
     estimates: GeneEstimates
     posterior: Posterior
     likelihood_weight: float
@@ -177,6 +183,8 @@ def write_fit(result: FitResult, paths: RunPaths) -> None:
         (paths.gene_summary, result.effects),
         (paths.marginal_effects, result.marginal),
         (paths.replicate_effects, result.replicates),
+        (paths.guides_other_fates, result.guides_other_fates),
+        (paths.replicates_other_fates, result.replicates_other_fates),
     ):
         with atomic_path(path) as draft:
             table.to_csv(draft, index=False)
@@ -229,7 +237,9 @@ def load(folder: str | Path) -> FitResult:
         effects=read_table(paths.gene_summary),
         guides=read_table(paths.guide_summary),
         marginal=read_table(paths.marginal_effects),
-        replicates=read_table(paths.replicate_effects) if paths.replicate_effects.is_file() else _none(),
+        replicates=_read(paths.replicate_effects),
+        guides_other_fates=_read(paths.guides_other_fates),
+        replicates_other_fates=_read(paths.replicates_other_fates),
         estimates=read_fit(paths.posterior, "fatebias.load").estimates,
         posterior=read_posterior(paths.posterior),
         likelihood_weight=float(entry["likelihood_weight"]),
@@ -246,11 +256,13 @@ def load(folder: str | Path) -> FitResult:
     )
 
 
-def _none() -> pd.DataFrame:
-    """Return no replicates, as of a fit by an earlier version."""
+def _read(path: Path) -> pd.DataFrame:
+    """Read a table that fits of an earlier version lack; then it has no rows."""
     import pandas as pd
 
-    return pd.DataFrame(columns=[names.GENE, names.REPLICATE])
+    from fatebias.files.tables import read_table
+
+    return read_table(path) if path.is_file() else pd.DataFrame(columns=[names.GENE])
 
 
 def settings_of_fit(config: Config) -> dict[str, Any]:

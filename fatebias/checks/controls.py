@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.checks.base import FEWEST_NTC_TO_JUDGE, NtcCheck, Report, own_discovery, share_with_interval
+from fatebias.checks.base import NtcCheck, Report, own_discovery, share_with_interval
 from fatebias.config import AUTO, Config
 from fatebias.files.atomic import atomic_path
 from fatebias.files.paths import RunPaths
+from fatebias.report.few_controls import few_controls
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
@@ -83,14 +84,13 @@ class Controls(NtcCheck):
             **spread_with_interval("z_sd", scores, n_draws),
             **spread_with_interval("day_difference_sd", np.concatenate(apart), n_draws),
             "ntc_guides": len(screen.ntc_guide_names),
+            "guides_per_pseudo_gene": len(split.guide_names[screen.G :]) // max(1, split.L - screen.L),
             "weight_from_data": config.likelihood_weight == AUTO,
         }
 
     def summary_line(self, report: Report) -> str:
         """Return how many pseudo-genes are called, and the SD of their z scores."""
-        few = ""
-        if report["ntc_guides"] < FEWEST_NTC_TO_JUDGE:
-            few = f"; fewer than {FEWEST_NTC_TO_JUDGE} NTC guides cannot tell more"
+        few = few_controls(report)
         spreads = [
             f"{what} {report[name]:.2f}{_interval(report, name)}"
             for name, what in (("z_sd", "SD of their z scores"), ("day_difference_sd", "of day differences"))
@@ -99,7 +99,7 @@ class Controls(NtcCheck):
         return (
             f"calibration check: {report['called']} of {report['pseudo_genes']} NTC pseudo-genes called "
             f"(95 % interval {report['rate_low']:.1%} to {report['rate_high']:.1%}); "
-            f"{', '.join(spreads)}{few}{_advice(report)}"
+            f"{', '.join(spreads)}{_advice(report)}" + ("" if few is None else f"\n  {few}")
         )
 
 

@@ -35,7 +35,8 @@ def from_fit(covariance: Array, kind: str) -> NullCorrelation:
     v = (1 - mixed) * v + mixed * np.eye(n_days)
     note = None
     if (mixed > 0).any():
-        note = f"near singular error correlation of {int((mixed > 0).sum())} gene(s) drawn to the identity"
+        of = f"{number} genes" if (number := int((mixed > 0).sum())) > 1 else "1 gene"
+        note = f"near singular error correlation of {of} drawn to the identity"
         if kind == "fit":
             note = "the mean error correlation was near singular and drawn to the identity"
     return NullCorrelation(v[0] if kind == "fit" else v, note)

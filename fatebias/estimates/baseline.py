@@ -61,7 +61,8 @@ def choose_baseline(theta: Array, covariance: ThetaCovariance, asked: str, n_ntc
         why = "the screen has no NTC guides"
         if n_ntc:
             error = f"its error is {ratio:.2g} times a gene's own"
-            why = f"{n_ntc} NTC guide(s) say too little of the level that all genes share ({error})"
+            few = "1 NTC guide says" if n_ntc == 1 else f"{n_ntc} NTC guides say"
+            why = f"{few} too little of the level that all genes share ({error})"
     note = (
         f"effects are against the average of the {like_most.sum()} of {len(theta)} genes that differ least, "
         f"not against NTC cells: {why}"

@@ -21,8 +21,8 @@ TOLERANCE = 1e-6
 
 def replicate_effects(
     design: DesignMatrix, flat: Array, weight: float, betahat: Array, screen: Screen
-) -> pd.DataFrame:
-    """Return ``gene, replicate, betahat_d*, se_d*, cells_d*``, one row a gene and replicate.
+) -> dict[str, pd.DataFrame]:
+    """Return, by fate, ``gene, replicate, betahat_d*, se_d*, cells_d*``, one row a gene and replicate.
 
     Parameters
     ----------
@@ -33,46 +33,48 @@ def replicate_effects(
     weight
         Likelihood weight of the fit.
     betahat
-        The gene estimates that mash is given, (L, D), in logits of the screen's contrast.
+        The gene estimates that mash is given, (L, F*, D), in logits against the reference.
     screen
         For names and numbers of cells.
 
     Returns
     -------
-    pandas.DataFrame
-        Empty with one replicate. An estimate is `betahat` and how far the mode of the replicate's own
-        labels is from that of all replicates together, both with nothing but this gene's effect on this day
-        free; its error is that of the labels alone. NaN with fewer than 10 cells.
+    dict of pandas.DataFrame
+        One for each fate but the reference. Empty with one replicate. An estimate is `betahat` and how far
+        the mode of the replicate's own labels is from that of all replicates together, both with nothing but
+        this gene's effect on this day free; its error is that of the labels alone. NaN with fewer than 10
+        cells.
     """
     n_genes, n_days, n_reps = screen.L, screen.D, screen.R
     labels = names.day_columns(names.BETAHAT, n_days), names.day_columns(names.SE, n_days)
     counts = names.day_columns(names.CELLS_BY_DAY, n_days)
     if n_reps < 2:
-        return pd.DataFrame(columns=[names.GENE, names.REPLICATE, *labels[0], *labels[1], *counts])
+        empty = pd.DataFrame(columns=[names.GENE, names.REPLICATE, *labels[0], *labels[1], *counts])
+        return dict.fromkeys(screen.fates[1:], empty)
     pairs = _Pairs(design, flat, weight)
     day = pairs.gene * n_days + pairs.day
     together, _ = pairs.modes(day, n_genes * n_days)
     apart, covariance = pairs.modes(day * n_reps + pairs.rep, n_genes * n_days * n_reps)
-    f = screen.contrast_index
     shape = (n_genes, n_days, n_reps)
-    moved = apart[:, f].reshape(shape) - together[:, f].reshape(*shape[:2], 1)
     cell, gene = screen.gene_holdings()
     held = np.bincount(
         (gene * n_days + screen.day[cell]) * n_reps + screen.rep[cell], minlength=int(np.prod(shape))
     ).reshape(shape)
     few = held < FEWEST_CELLS
-    estimate = np.where(few, np.nan, betahat[:, :, None] + moved)
-    error = np.where(few, np.nan, np.sqrt(covariance[:, f, f]).reshape(shape))
-    by_row = [np.swapaxes(each, 1, 2).reshape(-1, n_days) for each in (estimate, error, held)]
-    table = pd.DataFrame(
-        {
-            names.GENE: np.repeat(np.asarray(screen.gene_names, dtype=object), n_reps),
-            names.REPLICATE: list(screen.rep_labels) * n_genes,
-        }
-    )
-    for columns, values in zip((*labels, counts), by_row, strict=True):
-        table[columns] = values
-    return table
+    head = {
+        names.GENE: np.repeat(np.asarray(screen.gene_names, dtype=object), n_reps),
+        names.REPLICATE: list(screen.rep_labels) * n_genes,
+    }
+    found = {}
+    for f, fate in enumerate(screen.fates[1:]):
+        moved = apart[:, f].reshape(shape) - together[:, f].reshape(*shape[:2], 1)
+        estimate = np.where(few, np.nan, betahat[:, f, :, None] + moved)
+        error = np.where(few, np.nan, np.sqrt(covariance[:, f, f]).reshape(shape))
+        table = pd.DataFrame(head)
+        for columns, values in zip((*labels, counts), (estimate, error, held), strict=True):
+            table[columns] = np.swapaxes(values, 1, 2).reshape(-1, n_days)
+        found[fate] = table
+    return found
 
 
 class _Pairs:

@@ -24,13 +24,14 @@ def gene_table(betahat: Array, se: Array, genes: Sequence[str]) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({names.GENE: list(genes)}), _by_day(betahat, se)], axis=1)
 
 
-def guide_table(posterior: Posterior, screen: Screen, given: GuideEstimates | None = None) -> pd.DataFrame:
-    """Return ``guide, gene, cells, betahat_d*, se_d*`` of the screen's contrast, one row a guide, in logits.
+def guide_tables(
+    posterior: Posterior, screen: Screen, given: GuideEstimates | None = None
+) -> dict[str, pd.DataFrame]:
+    """Return, by fate, ``guide, gene, cells, betahat_d*, se_d*``, one row a guide, in logits.
 
-    A guide's effect is its gene's plus its own deviation; with ``given``, guides may be inactive and
-    ``p_inactive`` is added.
+    One table for each fate but the reference. A guide's effect is its gene's plus its own deviation; with
+    ``given``, guides may be inactive and ``p_inactive`` is added.
     """
-    contrast = screen.contrast_index
     cells = np.bincount(screen.guide_ids[screen.guide_ids > 0], minlength=len(screen.guide_names) + 1)[1:]
     head = pd.DataFrame(
         {
@@ -40,8 +41,25 @@ def guide_table(posterior: Posterior, screen: Screen, given: GuideEstimates | No
         }
     )
     mean, sd = (posterior.beta_mean, posterior.beta_sd) if given is None else (given.mean, given.sd)
-    table = pd.concat([head, _by_day(mean[:, contrast], sd[:, contrast])], axis=1)
-    return table if given is None else table.assign(**{names.P_INACTIVE: given.inactive})
+    tables = {
+        fate: pd.concat([head, _by_day(mean[:, f], sd[:, f])], axis=1)
+        for f, fate in enumerate(screen.fates[1:])
+    }
+    if given is None:
+        return tables
+    return {fate: table.assign(**{names.P_INACTIVE: given.inactive}) for fate, table in tables.items()}
+
+
+def other_fates(tables: dict[str, pd.DataFrame], contrast: str) -> pd.DataFrame:
+    """Return the tables of all fates but the screen's contrast below each other, with a column ``fate``."""
+    others = [
+        pd.concat([pd.Series(fate, index=table.index, name=names.FATE, dtype=object), table], axis=1)
+        for fate, table in tables.items()
+        if fate != contrast
+    ]
+    if not others:
+        return pd.DataFrame(columns=[names.FATE, *tables[contrast].columns])
+    return pd.concat(others, ignore_index=True)
 
 
 def _by_day(mean: Array, sd: Array) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 NAMED = 12
-TAKEN = np.array([0.14, 0.035])  # width and height of a name, of the triangle's side
+LETTER, HEIGHT, GAP = 0.0152, 0.03, 0.02  # of a name, and between it and its dot, of the triangle's side
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])  # of the triangle, one a fate
 LEVELS = (10, 100, 1000)  # cells in the legend
 MOST_ROWS = 40
@@ -67,6 +67,34 @@ def compositions(summary: Mapping[str, Any]) -> Compositions | None:
 def in_triangle(share: Array, least: Array, side: float) -> Array:
     """Return places of shares of three fates, (n, 2), in the triangle with these least shares."""
     return np.asarray((np.atleast_2d(share) - least) / side @ CORNERS)
+
+
+def beside(
+    places: Array,
+    lengths: Sequence[float],
+    gap: float,
+    height: float,
+    others: Iterable[Array | tuple[float, float]],
+    right_free: Sequence[bool] | None = None,
+) -> list[int]:
+    """Return where each name is written beside its dot: 1 at the right, -1 at the left, 0 nowhere.
+
+    Names stay off the dots of `places` (n, 2), off `others` and off the names before them.
+    """
+    taken = [(x - 0.8 * gap, x + 0.8 * gap, y) for x, y in [*places, *others]]
+    sides = []
+    for k, ((x, y), length) in enumerate(zip(places, lengths, strict=True)):
+        found = 0
+        for side, start in ((1, x + gap), (-1, x - gap - length)):
+            end = start + length
+            if side > 0 and right_free is not None and not right_free[k]:
+                continue
+            if all(abs(y - at) > height or start > right or end < left for left, right, at in taken):
+                taken.append((start, end, y))
+                found = side
+                break
+        sides.append(found)
+    return sides
 
 
 def size(cells: Any) -> Array:
@@ -153,18 +181,22 @@ def _triangle(found: Compositions, order: list[int], named: int, ax: Axes | None
         ax.scatter(x, y, s=size(found.cells[kind]), color=colour, lw=0, alpha=0.75, zorder=order_z)
     [middle] = in_triangle(found.everyone, least, side)
     ax.plot(*middle, "+", color="black", ms=12, mew=1.6, zorder=4)
-    written: list[Array] = []
     far = np.abs(found.share - found.everyone).sum(axis=1)
-    for g in sorted(order, key=lambda g: -far[g])[:named]:
-        if any(
-            np.abs(places[g] - other)[0] < 0.14 and np.abs(places[g] - other)[1] < 0.035 for other in written
-        ):
-            continue
-        written.append(places[g])
-        ax.annotate(
-            shown_name(found.genes[g]), places[g], xytext=(5, 0), textcoords="offset points", fontsize=7,
-            va="center", zorder=5,
-        )  # fmt: skip
+    shown = sorted(order, key=lambda g: -far[g])[:named]
+    words = [shown_name(found.genes[g]) for g in shown]
+    sides = beside(
+        places[shown],
+        [LETTER * len(word) for word in words],
+        GAP,
+        HEIGHT,
+        [middle, *places[[g for g in order if g not in shown]]],
+    )
+    for g, word, side_of in zip(shown, words, sides, strict=True):
+        if side_of:
+            ax.annotate(
+                word, places[g], xytext=(5 * side_of, 0), textcoords="offset points", fontsize=7,
+                va="center", ha="left" if side_of > 0 else "right", zorder=5,
+            )  # fmt: skip
     for level in (each for each in LEVELS if each <= 3 * found.cells.max()):
         ax.scatter([], [], s=float(size(level)), color=MISS, label=f"{level:,}")
     ax.legend(title="cells", frameon=False, fontsize=7, title_fontsize=7, loc="upper right")

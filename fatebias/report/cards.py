@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fatebias.report.content import ContrastResults, Gene
+from fatebias.report.content import ContrastResults, Gene, Part
 
 DIGITS = 4  # that count
 
@@ -19,7 +19,7 @@ def cards_json(
     content = {
         "days": list(day_labels),
         "contrasts": [_contrast(each) for each in contrasts],
-        "genes": {name: _gene(gene) for name, gene in genes.items()},
+        "genes": {name: _gene(gene, contrasts) for name, gene in genes.items()},
     }
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # "</script>" and "<!--" would end or change the element whatever JSON says of strings.
@@ -53,33 +53,25 @@ def _contrast(each: ContrastResults) -> dict[str, Any]:
     }
 
 
-def _gene(gene: Gene) -> dict[str, Any]:
+def _gene(gene: Gene, contrasts: Sequence[ContrastResults]) -> dict[str, Any]:
     return {
         "cells": gene.cells,
         "cellsByDay": list(gene.cells_by_day),
         "guides": [
-            {
-                "name": guide.name,
-                "cells": guide.cells,
-                "betahat": _numbers(guide.betahat),
-                "se": _numbers(guide.se),
-                "inactive": _number(guide.p_inactive),
-            }
-            for guide in gene.guides
+            {**_part(guide, contrasts), "inactive": _number(guide.p_inactive)} for guide in gene.guides
         ],
         "fates": {fate: _numbers(values) for fate, values in gene.fates.items()},
         "kHat": _number(gene.k_hat),
-        "replicates": [
-            {
-                "name": each.name,
-                "cells": each.cells,
-                "betahat": _numbers(each.betahat),
-                "se": _numbers(each.se),
-            }
-            for each in gene.replicates
-        ],
+        "replicates": [_part(each, contrasts) for each in gene.replicates],
         "mean": {fate: _rows(values) for fate, values in gene.mean.items()},
     }
+
+
+def _part(part: Part, contrasts: Sequence[ContrastResults]) -> dict[str, Any]:
+    """Return a guide or a replicate with its estimates in the order of the contrasts, null for none."""
+    found = [part.of(contrast) for contrast in contrasts]
+    estimates = [each and {"betahat": _numbers(each.betahat), "se": _numbers(each.se)} for each in found]
+    return {"name": part.name, "cells": part.cells, "estimates": estimates}
 
 
 def _rows(values: Iterable[Iterable[float]]) -> list[list[float | None]]:

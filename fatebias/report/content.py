@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -65,29 +66,47 @@ class ContrastResults:
         return names.versus(self.fate, self.against, most)
 
     def time_course(self, g: int) -> str:
-        """Return a hit's time course; unclear where none has a probability of one half."""
+        """Return a hit's time course; unclear where none has a probability of one half.
+
+        Empty on a screen of one day: there is nothing to last, and gene_calls.csv calls every effect
+        persistent.
+        """
+        if self.lfsr.shape[1] == 1:
+            return ""
         return self.course[g] if self.p_course[g] >= 0.5 else "unclear"
 
 
 @dataclass(frozen=True)
-class Guide:
-    """A CRISPR guide's own estimate, its deviation from the gene included."""
+class Estimate:
+    """An estimate on each day, in logits; NaN where there are hardly any cells."""
 
-    name: str
-    cells: int
-    betahat: tuple[float, ...]  # (D,) logits, the screen's own contrast
+    betahat: tuple[float, ...]  # (D,)
     se: tuple[float, ...]  # (D,)
-    p_inactive: float | None  # probability that it does nothing, where the model allows that
 
 
 @dataclass(frozen=True)
-class Replicate:
-    """What one replicate alone says of a gene's effects, all else held where the fit has it."""
+class Part:
+    """What one guide or one replicate says of its gene, by fate and against which."""
 
     name: str
     cells: int
-    betahat: tuple[float, ...]  # (D,) logits, the screen's own contrast; NaN where it has hardly any cells
-    se: tuple[float, ...]  # (D,)
+    estimates: Mapping[tuple[str, str], Estimate]
+
+    def of(self, contrast: ContrastResults) -> Estimate | None:
+        """Return its estimate of a contrast; None where the run has none."""
+        return self.estimates.get((contrast.fate, contrast.against))
+
+
+@dataclass(frozen=True)
+class Guide(Part):
+    """A CRISPR guide's own estimates, its deviation from the gene included."""
+
+    p_inactive: float | None = None  # probability that it does nothing, where the model allows that
+
+
+@dataclass(frozen=True)
+class Replicate(Part):
+    """What one replicate alone says of a gene's effects, all else held where the fit has it."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +160,7 @@ class Row:
     up: tuple[bool, ...]  # (D,) towards the contrast's fate
     lfsr: tuple[float, ...]  # (D,)
     called: tuple[bool, ...]  # (D,)
-    course: str
+    course: str  # empty for a gene that is no hit and on a screen of one day
     p_course: float
     cells: int | None
     guides: int | None

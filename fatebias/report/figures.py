@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fatebias import names, pl
+from fatebias.files.paths import safe_name
 from fatebias.names import short
 from fatebias.pl._composition import compositions
 from fatebias.pl._loss import loss_figure
@@ -19,7 +20,7 @@ from fatebias.pl.save import FORMATS, literal, new_figure, save_figure, two_fate
 from fatebias.report.content import Array, ContrastResults
 from fatebias.report.judged import loss_verdict
 from fatebias.report.results import all_contrasts, call_rule_of, day_labels
-from fatebias.report.run_files import RunFiles, table
+from fatebias.report.run_files import RunFiles
 from fatebias.report.text import plain
 from fatebias.report.verdict import preset
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 CARDS = 6  # genes with a figure of their own
 MOST_ROWS, FEWEST_ROWS = 40, 10  # of the heatmap and of the picture of guides
 FULL_COLOUR = 0.95  # this share of a heatmap's effects has a paler colour than the fullest
-LONGEST_NAME = 120  # bytes of a gene's or fate's name in the name of a file
-SEPARATORS = ' /\\:*?"<>|'  # of paths and words, here or on another system
 KINDS = (
     "hits", "volcano", "heatmap", "guides", "gene", "composition", "controls", "weight", "spike_in", "loss",
 )  # fmt: skip
@@ -53,9 +52,7 @@ def write_figures(run: RunFiles, formats: Sequence[str]) -> list[Path]:
             path.unlink()
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    taken: set[str] = set()
-    for wanted, draw in _figures(run):
-        name = _free(wanted, taken)
+    for name, draw in _figures(run):
         figure = draw()
         for each in formats:
             save_figure(figure, folder / f"{name}.{each}")
@@ -89,18 +86,18 @@ def _figures(run: RunFiles) -> Iterator[tuple[str, Callable[[], Figure]]]:
     days, rule = day_labels(run), call_rule_of(run)
     drawn = []
     for each in all_contrasts(run):
-        ranked = table((run.paths if each.own else run.paths.contrast(each.name)).hits)
+        ranked = run.ranking((run.paths if each.own else run.paths.contrast(each.name)).hits)
         assert ranked is not None  # all_contrasts has read it
         drawn.append(_Drawn(each, ranked, days, rule))
     for one in drawn:
-        name = _file_name(one.results.name)
+        name = safe_name(one.results.name)
         yield f"hits_{name}", partial(_hits, run, one)
         yield f"volcano_{name}", partial(_volcano, run, one)
     yield "heatmap", partial(_heatmap, run, drawn)
     if run.guides is not None:
         yield "guides", partial(_guides, run, drawn[0])
     for rank, gene in enumerate(_surest(drawn)[:CARDS], start=1):
-        yield f"gene_{rank:02d}_{_file_name(gene)}", partial(_gene, run, drawn, gene)
+        yield f"gene_{rank:02d}_{safe_name(gene)}", partial(_gene, run, drawn, gene)
     if run.screen is not None and compositions(run.screen) is not None:
         yield "composition", partial(_composition, run, drawn)
     if run.controls is not None and len(run.controls):
@@ -187,19 +184,32 @@ def _guides(run: RunFiles, own: _Drawn) -> Figure:
 
 
 def _gene(run: RunFiles, drawn: Sequence[_Drawn], gene: str) -> Figure:
-    """Draw a gene's effects, a panel a contrast on the same scale; guides and replicates are of the first."""
+    """Draw a gene's effects, a panel a contrast on the same scale, with guides and replicates where known."""
     panel = max(1.5 + 0.75 * len(drawn[0].day_labels), 0.4 + max(_room(one, 10) for one in drawn))
     figure = new_figure(0.6 + panel * len(drawn), 3.8)
     panels = np.atleast_1d(figure.subplots(1, len(drawn), sharey=True))
     for ax, one in zip(panels, drawn, strict=True):
-        more = {"guides": run.guides, "replicates": run.replicates} if one.results.own else {}
-        pl.gene(one.ranked, gene, ax=ax, **one.labels, **more)
+        guides = _of(one.results, run.guides, run.guides_other_fates, drawn[0].results.against)
+        replicates = _of(one.results, run.replicates, run.replicates_other_fates, drawn[0].results.against)
+        pl.gene(one.ranked, gene, ax=ax, guides=guides, replicates=replicates, **one.labels)
         ax.get_legend().remove()
         ax.set_title(two_fates(one.results.fate, one.results.against), fontsize=10, loc="left")
         ax.set_ylabel("effect, logit" if one is drawn[0] else "")
     marks, words = panels[0].get_legend_handles_labels()
     figure.legend(marks, words, loc="outside lower left", ncols=len(marks), frameon=False, fontsize=7)
     return _titled(run, figure, short(gene))
+
+
+def _of(
+    contrast: ContrastResults, own: pd.DataFrame | None, others: pd.DataFrame | None, reference: str
+) -> pd.DataFrame | None:
+    """Return the rows of guides or replicates for a contrast; None where the run has none."""
+    if contrast.own:
+        return own
+    if others is None or contrast.against != reference:
+        return None
+    found = others[others[names.FATE].astype(str) == contrast.fate]
+    return found if len(found) else None
 
 
 def _composition(run: RunFiles, drawn: Sequence[_Drawn]) -> Figure:
@@ -237,19 +247,3 @@ def _surest(drawn: Sequence[_Drawn]) -> list[str]:
             if called.any():
                 least[gene] = min(least.get(gene, 1.0), float(rates[called].min()))
     return sorted(least, key=lambda gene: least[gene])
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Return the name, numbered where another figure has it already: two fates may become one name."""
-    numbered, number = name, 1
-    while numbered.casefold() in taken:
-        number += 1
-        numbered = f"{name}_{number}"
-    taken.add(numbered.casefold())
-    return numbered
-
-
-def _file_name(name: str) -> str:
-    """Return a name that any file system takes, whatever a gene or fate is called, in its own script."""
-    kept = (letter if letter.isprintable() and letter not in SEPARATORS else "_" for letter in name)
-    return re.sub("_+", "_", "".join(kept)).encode()[:LONGEST_NAME].decode(errors="ignore")

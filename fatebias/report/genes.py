@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fatebias import names
-from fatebias.report.content import ContrastResults, Gene, Guide, Replicate
+from fatebias.report.content import ContrastResults, Estimate, Gene, Guide, Replicate
 from fatebias.report.results import by_day, numbers
 from fatebias.report.run_files import RunFiles
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def all_genes(run: RunFiles, contrasts: list[ContrastResults]) -> dict[str, Gene]:
@@ -20,12 +22,10 @@ def all_genes(run: RunFiles, contrasts: list[ContrastResults]) -> dict[str, Gene
     counted: dict[str, Any] = {}
     if run.screen is not None:
         counted = run.screen["genes"]["guides_and_cells"]
-    guides: dict[str, list[Guide]] = {}
-    for gene, guide in _guides(run, n_days):
-        guides.setdefault(gene, []).append(guide)
+    guides = _guides(run, contrasts[0], n_days)
     fates = _fates(run, contrasts[0].fate, n_days)
     k_hat = _k_hat(run)
-    replicates = _replicates(run, n_days)
+    replicates = _replicates(run, contrasts[0], n_days)
     found = {}
     for name in contrasts[0].genes:
         entry = counted.get(name, {})
@@ -33,7 +33,7 @@ def all_genes(run: RunFiles, contrasts: list[ContrastResults]) -> dict[str, Gene
             name=name,
             cells=entry.get("cells"),
             cells_by_day=tuple(entry.get("cells_by_day", ())),
-            guides=tuple(guides.get(name, ())),
+            guides=guides.get(name, ()),
             fates={fate: tuple(values[name]) for fate, values in fates.items() if name in values},
             k_hat=k_hat.get(name),
             replicates=replicates.get(name, ()),
@@ -42,33 +42,53 @@ def all_genes(run: RunFiles, contrasts: list[ContrastResults]) -> dict[str, Gene
     return found
 
 
-def _guides(run: RunFiles, n_days: int) -> Iterator[tuple[str, Guide]]:
-    """Yield each guide with its gene."""
+def _guides(run: RunFiles, own: ContrastResults, n_days: int) -> dict[str, tuple[Guide, ...]]:
+    """Return the guides of each gene."""
     if run.guides is None:
-        return
-    betahat, se = (by_day(run.guides, prefix, n_days) for prefix in (names.BETAHAT, names.SE))
+        return {}
+    estimates = _estimates(names.GUIDE, run.guides, run.guides_other_fates, own, n_days)
     inactive = numbers(run.guides[names.P_INACTIVE]) if names.P_INACTIVE in run.guides else None
+    found: dict[str, list[Guide]] = {}
     for row, (guide, gene, cells) in enumerate(
         zip(run.guides[names.GUIDE], run.guides[names.GENE], run.guides[names.CELLS], strict=True)
     ):
         share = None if inactive is None or np.isnan(inactive[row]) else float(inactive[row])
-        yield gene, Guide(guide, int(cells), tuple(betahat[row]), tuple(se[row]), share)
+        one = Guide(str(guide), int(cells), estimates[gene, str(guide)], share)
+        found.setdefault(gene, []).append(one)
+    return {gene: tuple(each) for gene, each in found.items()}
 
 
-def _replicates(run: RunFiles, n_days: int) -> dict[str, tuple[Replicate, ...]]:
+def _replicates(run: RunFiles, own: ContrastResults, n_days: int) -> dict[str, tuple[Replicate, ...]]:
     """Return what each replicate alone says of each gene."""
     if run.replicates is None or not len(run.replicates):
         return {}
-    betahat, se, cells = (
-        by_day(run.replicates, prefix, n_days) for prefix in (names.BETAHAT, names.SE, names.CELLS_BY_DAY)
-    )
+    estimates = _estimates(names.REPLICATE, run.replicates, run.replicates_other_fates, own, n_days)
+    cells = by_day(run.replicates, names.CELLS_BY_DAY, n_days)
     found: dict[str, list[Replicate]] = {}
     for row, (gene, name) in enumerate(
         zip(run.replicates[names.GENE], run.replicates[names.REPLICATE], strict=True)
     ):
-        one = Replicate(str(name), int(cells[row].sum()), tuple(betahat[row]), tuple(se[row]))
+        one = Replicate(str(name), int(cells[row].sum()), estimates[gene, str(name)])
         found.setdefault(gene, []).append(one)
     return {gene: tuple(each) for gene, each in found.items()}
+
+
+def _estimates(
+    part: str, table: pd.DataFrame, others: pd.DataFrame | None, own: ContrastResults, n_days: int
+) -> dict[tuple[str, str], dict[tuple[str, str], Estimate]]:
+    """Return estimates by gene and name of a guide or replicate (the column `part`), then by contrast.
+
+    `others` has those of further fates against the reference, which is what the own contrast is against.
+    """
+    found: dict[tuple[str, str], dict[tuple[str, str], Estimate]] = {}
+    tables = [table] if others is None or not len(others) else [table, others]
+    for each in tables:
+        fates = each[names.FATE] if names.FATE in each else [own.fate] * len(each)
+        betahat, se = (by_day(each, prefix, n_days) for prefix in (names.BETAHAT, names.SE))
+        for row, (gene, name, fate) in enumerate(zip(each[names.GENE], each[part], fates, strict=True)):
+            one = Estimate(tuple(betahat[row]), tuple(se[row]))
+            found.setdefault((gene, str(name)), {})[str(fate), own.against] = one
+    return found
 
 
 def _means(run: RunFiles, entry: dict[str, Any]) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:

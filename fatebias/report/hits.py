@@ -8,7 +8,7 @@ import numpy as np
 
 from fatebias.names import LONGEST, short
 from fatebias.report.advice import FEWEST_CELLS
-from fatebias.report.content import ContrastResults, Gene, Row
+from fatebias.report.content import ContrastResults, Estimate, Gene, Row
 from fatebias.report.text import chance, plain
 
 K_HAT_LIMIT = 0.7  # above it a posterior is not normal
@@ -56,18 +56,28 @@ def _row(
         up=tuple(bool(value > 0) for value in contrast.postmean[g]),
         lfsr=tuple(map(float, contrast.lfsr[g])),
         called=tuple(map(bool, contrast.called[g])),
-        course=contrast.course[g],
+        course=contrast.time_course(g) if contrast.hits[g] else "",
         p_course=float(contrast.p_course[g]),
         cells=gene.cells,
         guides=len(gene.guides) or None,
-        agree=_agreeing(gene, effect, best) if contrast.own and gene.guides else None,
+        agree=_agreeing(contrast, gene, effect, best),
         flags=tuple(_flags(contrast, g, gene, best, day_labels)),
     )
 
 
-def _agreeing(gene: Gene, effect: float, day: int) -> int:
-    """Count the guides whose estimate has the sign of the gene's effect."""
-    return sum(bool(guide.betahat[day] * effect > 0) for guide in gene.guides)
+def _agreeing(contrast: ContrastResults, gene: Gene, effect: float, day: int) -> int | None:
+    """Count the guides whose estimate has the sign of the gene's effect; None without such estimates."""
+    found = [guide.of(contrast) for guide in gene.guides]
+    known = [each for each in found if each is not None]
+    return sum(bool(each.betahat[day] * effect > 0) for each in known) if known else None
+
+
+def _surely_against(found: Estimate | None, effect: float, day: int) -> bool:
+    """Return whether an estimate's interval is on the other side of zero than the gene's effect."""
+    if found is None:
+        return False
+    value, error = found.betahat[day], found.se[day]
+    return bool(value * effect < 0 and abs(value) > SURE_INTERVAL * error)
 
 
 def _flags(
@@ -83,14 +93,9 @@ def _flags(
             ),
         )
     effect = contrast.postmean[g, best]
-    if contrast.own:
-        against = [
-            guide.name
-            for guide in gene.guides
-            if guide.betahat[best] * effect < 0 and abs(guide.betahat[best]) > SURE_INTERVAL * guide.se[best]
-        ]
-        if against:
-            yield "guides disagree", f"surely the other way: {', '.join(against)}"
+    against = [guide.name for guide in gene.guides if _surely_against(guide.of(contrast), effect, best)]
+    if against:
+        yield "guides disagree", f"surely the other way: {', '.join(against)}"
     if contrast.no_data[g]:
         yield "no data", f"no cells on {contrast.no_data[g].replace(';', ', ')}: not called there"
     if len(gene.guides) == 1:

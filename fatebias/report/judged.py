@@ -10,12 +10,13 @@ import numpy as np
 from fatebias import names
 from fatebias.report.charts import checks
 from fatebias.report.content import Chart, Section, Table
+from fatebias.report.resampled import apart_table, refit_table, shuffle_table
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import DASH, plain
 
 SETTLED_NATS = 1.0  # as fatebias.inference.diagnostics has it, which needs torch
 
-CHECKS = ("controls", "spike_in", "heldout", "resample", "commitment")
+CHECKS = ("controls", "spike_in", "heldout", "commitment")  # whose closing lines are notes
 FIGURES = (
     (
         "loss_drift",
@@ -41,11 +42,12 @@ FIGURES = (
 def calibration(run: RunFiles, n_days: int) -> Section | None:
     """Return what the checks say of the errors; None where nothing was checked."""
     charts = [chart for chart in (_controls(run, n_days), _weight(run), _power(run)) if chart is not None]
-    tables: tuple[Table, ...] = ()
-    if run.calibration and run.calibration.get("scatter"):
-        tables = (_scatter(run.calibration["scatter"]),)
+    resampled = run.stage("resample").get("report") or {}
+    wanted = (_scatter(run), refit_table(resampled), apart_table(resampled), shuffle_table(run.shuffles))
+    tables = tuple(table for table in wanted if table is not None)
     words = [str(run.stage(stage).get("words", "")).splitlines() for stage in CHECKS]
     notes = tuple(line.strip() for lines in words for line in lines)
+    notes += tuple(f"{name}: {found['note']}" for name, found in resampled.items() if found.get("note"))
     if not (charts or tables or notes):
         return None
     intro = "Whether standard errors and calls can be believed."
@@ -93,7 +95,10 @@ def _power(run: RunFiles) -> Chart | None:
     )
 
 
-def _scatter(scatter: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+def _scatter(run: RunFiles) -> Table | None:
+    scatter: Mapping[str, Mapping[str, Mapping[str, float]]] = (run.calibration or {}).get("scatter") or {}
+    if not scatter:
+        return None
     fates = list(next(iter(scatter.values())))
     rows = tuple(
         (str(day), *(_interval(found[fate]) if fate in found else DASH for fate in fates))
@@ -128,7 +133,7 @@ def convergence(run: RunFiles) -> Section | None:
         for key, name, reading in FIGURES
         if isinstance(diagnostics.get(key), (int, float)) and not isinstance(diagnostics.get(key), bool)
     )
-    table = Table("Figures", ("figure", "value", "how to read it"), rows)
+    table = Table("Diagnostics", ("diagnostic", "value", "how to read it"), rows)
     warnings = [f"Not converged: {each}" for each in run.fit.get("warnings", [])]
     notes = [str(each) for each in [*run.fit.get("notes", []), *run.discovery.get("notes", [])]]
     intro = "No diagnostic speaks against the fit." if not warnings else "Read this before the hits."

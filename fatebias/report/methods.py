@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fatebias.report.content import ContrastResults, Methods
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import count, listed, plain
@@ -125,6 +127,14 @@ def _export(run: RunFiles) -> str:
     return told + baseline
 
 
+def _correlation(run: RunFiles) -> str:
+    """Return how errors were taken to be correlated; too few genes without effect leave the identity."""
+    found = run.discovery.get("V")
+    if found is not None and np.array_equal(found, np.eye(len(found))):
+        return "identity"
+    return str(run.config.get("discovery", {}).get("null_correlation", ""))
+
+
 def _discovery(run: RunFiles, contrasts: list[ContrastResults], rule: str) -> str:
     settings = run.config.get("discovery", {})
     engine = "R package mashr" if run.discovery.get("engine") == "rscript" else "fatebias' own implementation"
@@ -134,7 +144,7 @@ def _discovery(run: RunFiles, contrasts: list[ContrastResults], rule: str) -> st
         )
     else:
         patterns = PATTERNS.get(settings.get("covariances", ""), "")
-        correlation = CORRELATION.get(settings.get("null_correlation", ""), "")
+        correlation = CORRELATION.get(_correlation(run), "")
         shared = (
             "Effects were shared between days by multivariate adaptive shrinkage (mash; Urbut et al. 2019; "
             f"{engine}) with {patterns} prior covariances{' and ' if correlation else ''}{correlation}"

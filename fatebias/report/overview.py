@@ -40,8 +40,8 @@ def overview(
         )
         for contrast, panels in zip(contrasts, effects.volcano(contrasts, day_labels), strict=True)
     ]
-    top, *rest = _heatmaps(contrasts, day_labels)
-    charts = [top]
+    heatmaps = _heatmaps(contrasts, day_labels)
+    charts = [each for each in heatmaps if not each.folded]
     if (drawn := effects.evidence(contrasts[0], genes)) is not None:
         charts.append(
             Chart(
@@ -60,7 +60,7 @@ def overview(
     elif means is not None:
         tables = (_mean_table(means, hits),)
     charts += _guides(contrasts[0], genes, day_labels)
-    charts += [*rest, *volcanoes]
+    charts += [*(each for each in heatmaps if each.folded), *volcanoes]
     return Section("genes", "All genes", "", tuple(charts), tables)
 
 

@@ -56,7 +56,11 @@ def write_report(folder: str | Path) -> Path:
     >>> fb.write_report("results")  # doctest: +SKIP
     PosixPath('results/report.html')
     """
-    run = read_run(Path(folder))
+    return write_page(read_run(Path(folder)))
+
+
+def write_page(run: RunFiles) -> Path:
+    """Write ``report.html`` of a run whose files are read already, and return its path."""
     atomic_text(run.paths.report, render(page_of(run)))
     return run.paths.report
 

@@ -14,7 +14,7 @@ from fatebias.contrasts import parse_contrast
 from fatebias.errors import DataError, FatebiasError
 from fatebias.files.paths import RunPaths
 from fatebias.report.content import Array, ContrastResults
-from fatebias.report.run_files import RunFiles, table
+from fatebias.report.run_files import RunFiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ def all_contrasts(run: RunFiles) -> list[ContrastResults]:
 def _contrast(
     run: RunFiles, paths: RunPaths, name: str, fate: str, against: str, *, own: bool
 ) -> ContrastResults:
-    ranked, calls = table(paths.hits), table(paths.calls)
+    ranked, calls = run.ranking(paths.hits), run.ranking(paths.calls)
     for path, found in ((paths.hits, ranked), (paths.calls, calls)):
         if found is None:
             raise DataError(
@@ -85,7 +85,7 @@ def _contrast(
             best_day=np.array(
                 [names.day_number(day, labels) for day in ranked[names.BEST_DAY]], dtype=np.int64
             ),
-            peak=_peaks(calls),
+            peak=_peaks(calls) if n_days > 1 else ("",) * len(calls),  # one day is no finding
             p_any=calls[names.P_ANY].to_numpy(dtype=float),
             course=tuple(map(str, calls[names.COURSE])),
             p_course=calls[names.P_COURSE].to_numpy(dtype=float),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,20 @@ class RunFiles:
     guides: pd.DataFrame | None  # guide_summary.csv
     marginal: pd.DataFrame | None  # marginal_effects.csv
     replicates: pd.DataFrame | None  # replicate_effects.csv
+    guides_other_fates: pd.DataFrame | None  # guides_other_fates.csv
+    replicates_other_fates: pd.DataFrame | None  # replicates_other_fates.csv
     controls: pd.DataFrame | None  # controls.csv
     loss: pd.DataFrame | None  # loss_trace.csv
+    shuffles: pd.DataFrame | None = None  # permutation_fdr.csv
+    rankings: dict[Path, pd.DataFrame | None] = field(
+        default_factory=dict
+    )  # of contrasts, as they are asked for
+
+    def ranking(self, path: Path) -> pd.DataFrame | None:
+        """Return a table of a contrast, read when it is first asked for; None where it is absent."""
+        if path not in self.rankings:
+            self.rankings[path] = table(path)
+        return self.rankings[path]
 
     def stage(self, name: str) -> dict[str, Any]:
         """Return run.json's entry of a stage that is done, else empty."""
@@ -84,8 +96,11 @@ def read_run(folder: Path) -> RunFiles:
         guides=table(paths.guide_summary),
         marginal=table(paths.marginal_effects),
         replicates=table(paths.replicate_effects),
+        guides_other_fates=table(paths.guides_other_fates),
+        replicates_other_fates=table(paths.replicates_other_fates),
         controls=table(paths.controls) if "controls" in stages else None,
         loss=table(paths.loss),
+        shuffles=table(paths.permutation),
     )
 
 

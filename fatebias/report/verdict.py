@@ -12,6 +12,7 @@ from fatebias.config import AUTO
 from fatebias.estimates.estimates import AVERAGE_GENE
 from fatebias.names import short
 from fatebias.report.content import ContrastResults, Fact, Table
+from fatebias.report.few_controls import few_controls
 from fatebias.report.run_files import RunFiles
 from fatebias.report.text import DASH, count, expected, listed, plain
 
@@ -87,7 +88,7 @@ def facts(run: RunFiles, contrasts: Sequence[ContrastResults], rule: str) -> tup
     found = [
         Fact(
             "Expected false",
-            f"{expected(false)} of {count(n_calls, 'call')}",
+            f"{expected(false)} of {count(n_calls, 'call')}" if n_calls else "no calls",
             "A call is a gene on a day. The number is the sum over calls of the lfsr (local false sign "
             f"rate), the probability that the direction of the effect is wrong. Called where {rule}.",
         )
@@ -107,12 +108,14 @@ def _controls(run: RunFiles) -> Fact | None:
             "that target nothing (NTC).",
         )
     called, n = int(report["called"]), int(report["pseudo_genes"])
+    found = few_controls(report) or (
+        f"The true rate lies between {report['rate_low']:.0%} and {report['rate_high']:.0%} (95 % interval)."
+    )
     return Fact(
         "Negative controls",
         f"{called} of {n} called",
         "Guides that target nothing (NTC), grouped into pseudo-genes and treated like genes. None should be "
-        f"called; the true share of false calls lies between {report['rate_low']:.0%} and "
-        f"{report['rate_high']:.0%} (95 % interval, wide where there are few NTC guides).",
+        f"called. {found}",
         bad=called > 0,
     )
 

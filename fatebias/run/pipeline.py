@@ -37,6 +37,7 @@ from fatebias.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
     from fatebias.data.screen import Screen
+    from fatebias.report.run_files import RunFiles
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class _Run:
             self._set_outdated_checks_aside()
             for check in CHECKS:
                 self._check(check)
-            self._report()
+            found = self._report()
         except BaseException as error:
             why = str(error) or type(error).__name__
             if not isinstance(error, Exception):
@@ -120,7 +121,7 @@ class _Run:
         self.record.finish()
         self.tracker.send()
         log.info("done in %.1f s", time.perf_counter() - self.begun)
-        log.info("%s", closing_lines(self.paths, self.record.content))
+        log.info("%s", closing_lines(self.paths, self.record.content, found))
         return self.paths
 
     def _write_config(self) -> None:
@@ -254,8 +255,8 @@ class _Run:
         if self.config.resume and self.record.is_current("discover", key):
             log.info(KEPT, "discover")
             return
-        if not self.config.plots:
-            set_aside(self.paths, [self.paths.figures])  # of other results
+        other = [self.paths.permutation, *([] if self.config.plots else [self.paths.figures])]
+        set_aside(self.paths, other)  # of other results
         with self._stage("discover", key, discover_stage.outputs(config, self.paths)) as entry:
             entry["summary"] = summary
             entry["own_key"] = of_own
@@ -276,26 +277,34 @@ class _Run:
         parts += [f"likelihood_weight {weight:.3g}"] if weight is not None else []
         return ", ".join(parts)
 
-    def _report(self) -> None:
-        """Write report and figures, or set those of an earlier run aside; failures cost nothing else."""
+    def _report(self) -> RunFiles | None:
+        """Write report and figures, or set those of an earlier run aside; failures cost nothing else.
+
+        Return the files that they show, for the closing lines; None where there are none or they are torn.
+        """
+        found = None
         if not self._noted("discover"):
             set_aside(self.paths, [self.paths.report, self.paths.figures])
-            return
+            return None
         try:
-            from fatebias.report.page import write_report
+            from fatebias.report.page import write_page
+            from fatebias.report.run_files import read_run
 
-            write_report(self.paths.root)
+            found = read_run(self.paths.root)
+            write_page(found)
         except Exception as error:  # whatever it is: hours of fitting must not end in it
             with contextlib.suppress(OSError):
                 set_aside(self.paths, [self.paths.report])
             log.warning("no %s, all other results are there: %s", self.paths.report.name, error)
+        if found is None:
+            return None
         try:
             from fatebias.report.figures import write_figures
-            from fatebias.report.run_files import read_run
 
-            write_figures(read_run(self.paths.root), self.config.plots)
+            write_figures(found, self.config.plots)
         except Exception as error:  # as above
             log.warning("not all of %s/, all other results are there: %s", self.paths.figures.name, error)
+        return found
 
     def _gene_summary_hash(self) -> str:
         try:

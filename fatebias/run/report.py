@@ -22,10 +22,13 @@ NEAR = 0.5  # an lfsr below says something of a gene
 SHOWN_MISSES = 3  # of a contrast without hits
 
 
-def closing_lines(paths: RunPaths, record: Mapping[str, Any]) -> str:
-    """Return the hits of all fates, what speaks against the run, and the files that it wrote."""
+def closing_lines(paths: RunPaths, record: Mapping[str, Any], run: RunFiles | None = None) -> str:
+    """Return the hits of all fates, what speaks against the run, and the files that it wrote.
+
+    `run` spares reading the tables again.
+    """
     found = record["stages"].get("discover", {}).get("status") == "done" and paths.hits.is_file()
-    lines = list(_found(read_run(paths.root))) if found else []
+    lines = list(_found(run or read_run(paths.root))) if found else []
     fit = record["stages"].get("fit", {})
     lines += _columns(fit.get("screen", {}).get("day_labels", []))
     lines += [f"NOT CONVERGED: {each}" for each in fit.get("warnings", [])]
@@ -88,16 +91,18 @@ def _hits(contrast: ContrastResults, day_labels: Sequence[str]) -> Iterator[str]
         max(least, *map(len, words))
         for least, words in ((4, genes.values()), (3, day_labels), (4, (contrast.peak[g] for g in shown)))
     )
-    heading = f"  {'gene':<{gene}}  {'day':>{day}}   effect      sd     lfsr  {'peak':>{peak}}"
-    yield f"{heading}  time course" if hits else heading
+    over_time = len(day_labels) > 1  # with one day there is neither peak nor course
+    heading = f"  {'gene':<{gene}}  {'day':>{day}}   effect      sd     lfsr"
+    heading += f"  {'peak':>{peak}}" if over_time else ""
+    yield f"{heading}  time course" if hits and over_time else heading
     for g in shown:
         d = contrast.best_day[g]
         figures = (
             f"{contrast.postmean[g, d]:>+8.3f} {contrast.postsd[g, d]:>7.3f} {contrast.lfsr[g, d]:>8.2g}"
         )
         course = contrast.time_course(g) if hits else ""
-        when = f"{day_labels[d]:>{day}} {figures}  {contrast.peak[g] or '-':>{peak}}"
-        yield f"  {genes[g]:<{gene}}  {when}  {course}".rstrip()
+        when = f"  {contrast.peak[g] or '-':>{peak}}  {course}" if over_time else ""
+        yield f"  {genes[g]:<{gene}}  {day_labels[d]:>{day}} {figures}{when}".rstrip()
     if hits > len(shown):
         yield f"  and {hits - len(shown):,} more"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import numpy as np
 import pandas as pd
 
 from fatebias import names
+from fatebias.errors import FatebiasError
 from fatebias.files.atomic import atomic_path
-from fatebias.sweep.permutation import permutation_table
+from fatebias.files.outputs import PLACES
+from fatebias.files.paths import RunPaths
+from fatebias.report.page import write_report
+from fatebias.sweep.permutation import permutation_tables
 from fatebias.sweep.report import write_sweep_report
 from fatebias.sweep.search import score_of
 from fatebias.sweep.settled import settings_of
@@ -18,10 +23,12 @@ from fatebias.sweep.snapshot import Sweep
 from fatebias.sweep.status import DONE, MemberStatus, read_record, statuses
 from fatebias.sweep.summary import write_summary_run
 
+log = logging.getLogger(__name__)
+
 SUMMARY_CSV = "sweep_summary.csv"
 STABILITY_CSV = "hit_stability.csv"
 PICTURE = "sweep_hits.png"
-PERMUTATION_CSV = "permutation_fdr.csv"
+PERMUTATION_CSV = PLACES["permutation"]
 
 
 def compare(sweep: Sweep) -> list[Path]:
@@ -29,7 +36,8 @@ def compare(sweep: Sweep) -> list[Path]:
 
     ``sweep_summary.csv`` always; ``sweep_report.html``, ``hit_stability.csv`` and ``sweep_hits.png`` when a
     run is done;
-    ``permutation_fdr.csv`` when a screen has runs with its guides shuffled.
+    ``permutation_fdr.csv`` when a screen has runs with its guides shuffled: the run of the screen itself gets
+    its rows too, and a new report that shows them.
     """
     found = statuses(sweep)
     written = [_write(summary_table(found), sweep.root / SUMMARY_CSV)]
@@ -46,10 +54,12 @@ def compare(sweep: Sweep) -> list[Path]:
         by_label = {sweep.label(number): table for number, table in ranked.items()}
         save_png(pl.sweep(stability, by_label), picture)
         written.append(picture)
-        shuffles = permutation_table(found, ranked)
-        if shuffles is not None:
-            written.append(_write(shuffles, sweep.root / PERMUTATION_CSV))
-        written.insert(0, write_sweep_report(sweep, settings, stability))
+        shuffles = permutation_tables(found, ranked)
+        together = pd.concat(shuffles.values(), ignore_index=True) if shuffles else None
+        if together is not None:
+            written.append(_write(together, sweep.root / PERMUTATION_CSV))
+            _tell_screens(shuffles)
+        written.insert(0, write_sweep_report(sweep, settings, stability, together))
     write_summary_run(sweep, found, written)
     return written
 
@@ -93,7 +103,7 @@ def hit_stability(ranked: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for gene, runs in table.groupby("gene", sort=True):
         days = runs["best_day"].value_counts().sort_index()
-        signs = np.sign(runs["postmean"])
+        signs = np.sign(runs["postmean"][runs["postmean"] != 0])  # no effect at all has no direction
         rows.append(
             {
                 "gene": gene,
@@ -103,7 +113,7 @@ def hit_stability(ranked: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
                 "postmean_highest": runs["postmean"].max(),
                 "lfsr_min_lowest": runs["lfsr_min"].min(),
                 "lfsr_min_highest": runs["lfsr_min"].max(),
-                "sign_agreement": signs.value_counts().max() / len(runs),
+                "sign_agreement": signs.value_counts().max() / len(signs) if len(signs) else 1.0,
                 "best_day": days.idxmax(),
                 "best_day_agreement": days.max() / len(runs),
             }
@@ -134,6 +144,16 @@ def _at_best_day(ranking: pd.DataFrame) -> pd.DataFrame:
             "best_day": best,
         }
     )
+
+
+def _tell_screens(shuffles: Mapping[Path, pd.DataFrame]) -> None:
+    """Put the hits of its shuffles into the folder and the report of each screen."""
+    for folder, table in shuffles.items():
+        _write(table, RunPaths(folder).permutation)
+        try:
+            write_report(folder)
+        except FatebiasError as error:
+            log.warning("the report of %s lacks the hits of its shuffles: %s", folder, error)
 
 
 def _write(table: pd.DataFrame, final: Path) -> Path:

@@ -30,13 +30,13 @@ PERMUTATION = "data.permutation"
 THRESHOLDS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.001)  # of lfsr_min
 
 
-def permutation_table(
+def permutation_tables(
     found: Sequence[MemberStatus], ranked: Mapping[int, pd.DataFrame]
-) -> pd.DataFrame | None:
-    """Return hits of a screen beside those of its shuffles, by lfsr threshold.
+) -> dict[Path, pd.DataFrame]:
+    """Return hits of a screen beside those of its shuffles, by lfsr threshold, under the screen's folder.
 
     ``fdr`` is the mean of the shuffles' hits over the screen's, at most 1; ``fdr_held`` the same with the
-    shuffles judged by the screen's own mixture. None without screen and shuffle.
+    shuffles judged by the screen's own mixture. Empty without screen and shuffle.
     """
     sets: dict[str, dict[int, list[MemberStatus]]] = {}
     for each in found:
@@ -47,13 +47,14 @@ def permutation_table(
         others = " ".join(f"{key}={value}" for key, value in words.items())
         kind = 0 if int(number) == 0 else 1
         sets.setdefault(others, {0: [], 1: []})[kind].append(each)
-    rows = []
+    tables = {}
     for others, runs in sets.items():
         if not runs[0] or not runs[1]:
             continue
         screen = runs[0][0]
         least = [ranked[each.member.number][names.LFSR_MIN].to_numpy(dtype=float) for each in runs[1]]
         held = least_lfsr_held(screen.member.folder, [each.member.folder for each in runs[1]])
+        rows = []
         for threshold in THRESHOLDS:
             real = int((ranked[screen.member.number][names.LFSR_MIN].astype(float) < threshold).sum())
             own, by_screen = (np.array([(lfsr < threshold).sum() for lfsr in one]) for one in (least, held))
@@ -70,7 +71,8 @@ def permutation_table(
                     "fdr_held": _share(by_screen, real),
                 }
             )
-    return pd.DataFrame(rows) if rows else None
+        tables[screen.member.folder] = pd.DataFrame(rows)
+    return tables
 
 
 def _share(hits: NDArray[np.integer], real: int) -> float | None:

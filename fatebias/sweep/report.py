@@ -17,8 +17,9 @@ from fatebias.files.atomic import atomic_text
 from fatebias.files.paths import RunPaths
 from fatebias.pl._sweep import MOST_GENES, reverses, strongest
 from fatebias.report.charts.sweep import hits_by_setting
-from fatebias.report.content import Chart, Fact, Table
+from fatebias.report.content import Chart, Fact, Section, Table
 from fatebias.report.html import as_html
+from fatebias.report.resampled import shuffle_table, shuffle_verdict
 from fatebias.report.sweep_page import Cell, GeneRow, SweepPage
 from fatebias.report.text import DASH, count, listed, plain
 from fatebias.report.verdict import far
@@ -41,15 +42,22 @@ FIGURES = (
 )
 
 
-def write_sweep_report(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) -> Path:
+def write_sweep_report(
+    sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame, shuffles: pd.DataFrame | None = None
+) -> Path:
     """Write the page of a sweep of which a run is done, and return its path."""
     final = sweep.root / REPORT
-    atomic_text(final, as_html("sweep", page=page_of(sweep, settings, stability)))
+    atomic_text(final, as_html("sweep", page=page_of(sweep, settings, stability, shuffles)))
     return final
 
 
-def page_of(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) -> SweepPage:
-    """Return everything that the page says; `stability` is the table of hit_stability.csv."""
+def page_of(
+    sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame, shuffles: pd.DataFrame | None = None
+) -> SweepPage:
+    """Return everything that the page says.
+
+    `stability` is the table of hit_stability.csv, `shuffles` that of permutation_fdr.csv.
+    """
     done = [each for each in settings if each.ranking is not None]
     hits = list(stability["gene"][stability["hit_share"] > 0])
     ranked = {each.label: each.ranking for each in done if each.ranking is not None}
@@ -61,11 +69,11 @@ def page_of(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) 
         f"cell is split where the gene is sure of both directions, on different days.{more}",
         (hits_by_setting(hits[:MOST_GENES], ranked),),
     )
-    found = (prior_section(done), weight_section(done))
+    found = (prior_section(done), weight_section(done), _shuffles(shuffles))
     rows = _rows(stability, ranked)
     return SweepPage(
         title=f"{sweep.root.name}: sweep",
-        verdict=_verdict(stability, len(done)),
+        verdict=shuffle_verdict(shuffles) or _verdict(stability, len(done)),
         facts=tuple(_facts(settings, stability, rows)),
         settings=_settings_table(sweep, settings),
         labels=tuple(ranked),
@@ -75,6 +83,14 @@ def page_of(sweep: Sweep, settings: Sequence[Setting], stability: pd.DataFrame) 
         sections=tuple(section for section in found if section is not None),
         command=_command(sweep),
     )
+
+
+def _shuffles(found: pd.DataFrame | None) -> Section | None:
+    table = shuffle_table(found)
+    if table is None:
+        return None
+    intro = "How many hits come out of nothing."
+    return Section("calibration", "Controls and calibration", intro, tables=(table,))
 
 
 def _verdict(stability: pd.DataFrame, n_settings: int) -> str:
@@ -111,14 +127,11 @@ def _facts(settings: Sequence[Setting], stability: pd.DataFrame, rows: Sequence[
         found.append(Fact("Hits that reverse", str(len(reversing)), words))
     hits = stability[(stability["hit_share"] > 0) & ~stability["gene"].isin(reversing)]
     turned = list(hits["gene"][hits["sign_agreement"] < 1])
-    found.append(
-        Fact(
-            "Hits that turn", str(len(turned)),
-            f"{listed(turned)}: the direction on the surest day depends on the setting." if turned
-            else f"Every {'other ' if reversing else ''}hit has the same direction on its surest day.",
-            bad=bool(turned),
-        )
-    )  # fmt: skip
+    if len(hits):
+        words = f"Every {'other ' if reversing else ''}hit has the same direction on its surest day."
+        if turned:
+            words = f"{listed(turned)}: the direction on the surest day depends on the setting."
+        found.append(Fact("Hits that turn", str(len(turned)), words, bad=bool(turned)))
     off = [each for each in settings if _is_off(each)]
     if off:
         suggested = [float(each.figures["suggested_weight"] or 0) for each in off]

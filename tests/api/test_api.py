@@ -63,6 +63,8 @@ def test_the_command_line_and_python_give_the_same_tables(
         (fit.guides, "guide_summary.csv"),
         (fit.marginal, "marginal_effects.csv"),
         (fit.replicates, "replicate_effects.csv"),
+        (fit.guides_other_fates, "guides_other_fates.csv"),
+        (fit.replicates_other_fates, "replicates_other_fates.csv"),
         (hits.table, "hits_ranked.csv"),
         (hits.calls, "gene_calls.csv"),
     ):

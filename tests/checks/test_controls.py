@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fatebias.checks.base import share_with_interval
 from fatebias.checks.controls import Controls, day_differences, spread_with_interval
 from fatebias.config import (
     CalibrationConfig,
@@ -192,12 +193,41 @@ def test_the_fits_correlation_reaches_mash_and_its_file_is_asked_for(whole, tmp_
 )
 def test_a_spread_far_from_one_says_what_to_do(z_sd, day_sd, from_data, advice):
     report = {
-        "called": 0, "pseudo_genes": 4, "rate_low": 0.0, "rate_high": 0.6, "ntc_guides": 20,
+        "called": 0, "pseudo_genes": 40, "rate_low": 0.0, "rate_high": 0.09, "ntc_guides": 160,
         "weight_from_data": from_data,
         "z_sd": 1.0, "z_sd_low": z_sd[0], "z_sd_high": z_sd[1],
         "day_difference_sd": 1.0, "day_difference_sd_low": day_sd[0], "day_difference_sd_high": day_sd[1],
     }  # fmt: skip
     first, *more = Controls().summary_line(report).splitlines()
-    assert first.startswith("calibration check: 0 of 4")
+    assert first.startswith("calibration check: 0 of 40")
     assert len(more) == (advice is not None)
     assert advice is None or re.search(advice, more[0])
+
+
+def test_few_pseudo_genes_are_said_to_say_little_and_how_many_would_say_more():
+    def told(called, n, draws=1, **more):
+        rate = share_with_interval("rate", called, n, draws)
+        spread = dict.fromkeys(f"{name}{end}" for name in ("z_sd", "day_difference_sd")
+                               for end in ("", "_low", "_high"))  # fmt: skip
+        report = {
+            "called": called,
+            "pseudo_genes": n,
+            "draws": draws,
+            "ntc_guides": 20,
+            **rate,
+            **spread,
+            **more,
+        }
+        return Controls().summary_line(report | {"weight_from_data": True}).splitlines()[1:]
+
+    assert told(0, 4, guides_per_pseudo_gene=4) == [
+        "  4 pseudo-genes say little: with none called, the true rate may be anything from 0% to 60%. It "
+        "takes 36 of them, here 144 NTC guides, and none called, to show that it is below 10%."
+    ]
+    (line,) = told(0, 12, draws=3)
+    assert line.startswith("  12 pseudo-genes of the same guides, grouped 3 times, say as little as 4: with")
+    assert "36 of them, and none called" in line
+    assert "2 called, the true rate may be anything from 7% to 93%" in told(2, 4)[0]
+    assert told(0, 36) == []
+    high = [share_with_interval("rate", 0, n)["rate_high"] for n in (36, 35)]
+    assert high[0] < 0.1 < high[1]

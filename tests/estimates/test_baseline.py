@@ -78,7 +78,7 @@ def test_nothing_changes_where_it_is_not_asked_for_or_makes_no_sense(asked, n_ge
     ("n_ntc", "why"),
     [
         (0, "the screen has no NTC guides"),
-        (2, "2 NTC guide(s) say too little of the level that all genes share"),
+        (2, "2 NTC guides say too little of the level that all genes share"),
     ],
 )
 def test_the_note_says_whether_there_are_ntc_guides(n_ntc, why):

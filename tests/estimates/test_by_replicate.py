@@ -20,7 +20,9 @@ def estimates(screen, flat=None, weight=1.0):
     design = design_of(screen, ModelConfig())
     flat = np.zeros(design.size) if flat is None else flat
     betahat = np.arange(screen.L * screen.D, dtype=float).reshape(screen.L, screen.D)
-    return replicate_effects(design, flat, weight, betahat, screen), betahat
+    given = np.zeros((screen.L, screen.n_fates_star, screen.D))
+    given[:, screen.contrast_index] = betahat
+    return replicate_effects(design, flat, weight, given, screen)[screen.contrast], betahat
 
 
 def by_replicate(table, prefix, screen):
@@ -87,3 +89,19 @@ def test_few_cells_are_no_estimate_and_one_replicate_is_none(screen):
     table, _ = estimates(single)
     assert len(table) == 0
     assert {"gene", "replicate", "betahat_d0", "se_d2", "cells_d1"} <= set(table)
+
+
+def test_each_fate_has_its_own_table_and_that_of_the_contrast_is_none_of_the_others(screen):
+    design = design_of(screen, ModelConfig())
+    flat, given = np.zeros(design.size), np.zeros((screen.L, screen.n_fates_star, screen.D))
+    found = replicate_effects(design, flat, 2.0, given, screen)
+    assert list(found) == list(screen.fates[1:])
+    turned = dataclasses.replace(
+        screen, p=screen.p[:, [0, 2, 1]], fates=(screen.fates[0], screen.fates[2], screen.fates[1])
+    )
+    again = replicate_effects(design_of(turned, ModelConfig()), flat, 2.0, given, turned)
+    for fate in screen.fates[1:]:
+        one, other = (by_replicate(each[fate], "betahat_d", screen) for each in (found, again))
+        np.testing.assert_allclose(one, other, atol=1e-8)
+    mes, neu = (by_replicate(found[fate], "betahat_d", screen) for fate in screen.fates[1:])
+    assert np.abs(mes - neu).max() > 0.01

@@ -3,7 +3,7 @@ import pytest
 
 from fatebias.errors import FitError
 from fatebias.estimates.estimates import GeneEstimates
-from fatebias.estimates.tables import gene_table, guide_table, posterior_arrays
+from fatebias.estimates.tables import gene_table, guide_tables, other_fates, posterior_arrays
 from fatebias.inference.posterior import Moments, posterior_moments
 from fatebias.inference.result import Draws
 from tests.screens import small_screen
@@ -82,11 +82,27 @@ def test_the_contrast_is_looked_up_by_name(screen):
 
 
 def test_the_guide_table_counts_cells(screen):
-    table = guide_table(posterior_moments(Stored(screen), 500, screen.guide_gene), screen)
+    tables = guide_tables(posterior_moments(Stored(screen), 500, screen.guide_gene), screen)
+    table = tables[screen.contrast]
     assert table.columns.tolist()[:3] == ["guide", "gene", "cells"]
     for g in (0, 5, screen.G - 1):
         assert table["cells"][g] == (screen.guide_ids == g + 1).any(axis=1).sum()
         assert table["gene"][g] == screen.gene_names[screen.gene_of_guide[g + 1] - 1]
+
+
+def test_guides_on_other_fates_are_below_each_other_with_their_fate(screen):
+    posterior = posterior_moments(Stored(screen), 500, screen.guide_gene)
+    tables = guide_tables(posterior, screen)
+    assert list(tables) == list(screen.fates[1:])
+    for f, table in enumerate(tables.values()):
+        np.testing.assert_array_equal(table["betahat_d0"], posterior.beta_mean[:, f, 0])
+    others = other_fates(tables, screen.contrast)
+    assert set(others["fate"]) == set(screen.fates[1:]) - {screen.contrast}
+    assert others.columns.tolist() == ["fate", *tables[screen.contrast].columns]
+    assert len(others) == screen.G * (screen.n_fates_star - 1)
+    alone = other_fates({screen.contrast: tables[screen.contrast]}, screen.contrast)
+    assert len(alone) == 0
+    assert alone.columns.tolist() == others.columns.tolist()
 
 
 def test_the_file_of_arrays_holds_the_posterior_with_names(screen, tmp_path):

@@ -22,7 +22,7 @@ from PIL import Image
 from fatebias import pl
 from fatebias.discovery.ranking import CallRule
 from fatebias.names import short, versus
-from fatebias.pl._composition import CORNERS, compositions, in_triangle
+from fatebias.pl._composition import CORNERS, beside, compositions, in_triangle
 from fatebias.pl._ranking import DOWN
 from fatebias.pl.save import FORMATS, _installed, save_figure, save_png
 
@@ -364,3 +364,33 @@ def test_a_gene_is_drawn_before_and_after_with_its_guides():
         pl.gene(FULL, "Z")
     with pytest.raises(TypeError, match="gene takes a ranking, not int"):
         pl.gene(3, "B")
+
+
+def test_names_in_the_triangle_are_on_no_dot_no_cross_and_no_other_name():
+    places = np.array([[0.5, 0.5], [0.54, 0.5], [0.2, 0.2], [0.8, 0.2]])
+    lengths = [0.1] * 4
+    cross = np.array([0.83, 0.2])
+    assert beside(places, lengths, 0.02, 0.03, [cross]) == [-1, 1, 1, -1]
+    assert beside(places, lengths, 0.02, 0.03, [cross], [True, False, True, True]) == [-1, 0, 1, -1]
+    assert beside(places[:1], [0.1], 0.02, 0.03, [np.array([0.46, 0.5]), np.array([0.54, 0.5])]) == [0]
+    near = np.array([[0.3, 0.5], [0.45, 0.5]])  # between the name of the first and the cross is no room
+    assert beside(near, [0.1, 0.1], 0.02, 0.03, [np.array([0.5, 0.5])]) == [1, 0]
+
+
+def test_the_name_of_a_hit_in_the_triangle_is_on_no_other_hit():
+    def gene(*share):
+        return {
+            "cells": 50,
+            "cells_by_day": [50],
+            "mean_probability": dict(zip("EMN", ([p] for p in share), strict=True)),
+        }
+
+    genes = {"guides_and_cells": {"AA": gene(0.3, 0.4, 0.3), "BB": gene(0.298, 0.402, 0.3)}}
+    summary = {
+        "fates": {"mean_probability": dict(zip("EMN", (0.25, 0.45, 0.3), strict=True))},
+        "genes": genes,
+    }
+    for hits, side in ((["AA", "BB"], "right"), (["AA"], "left")):
+        ax = pl.composition(summary, hits, named=1)
+        (name,) = [text for text in ax.texts if text.get_text() == "AA"]
+        assert name.get_ha() == side

@@ -48,6 +48,7 @@ def write_run(
         below.mkdir(parents=True, exist_ok=True)
         reports[name] = _discovery(below, genes, days, rng)
     _fit_tables(root, genes, days, fates, guides_per_gene, rng)
+    _other_fates(root, fates)
     _json(root / "screen_summary.json", _screen(genes, days, fates, guides_per_gene, ntc, rng))
     _json(root / "calibration.json", _calibration(days, suggested))
     settings = _settings(weight, contrasts)
@@ -177,6 +178,16 @@ def _fit_tables(
     steps = np.arange(200)
     loss = 1000 + 50 * np.exp(-steps / 20) + rng.normal(size=200)
     _table(root / "loss_trace.csv", {"step": steps, "loss": loss, "timestamp_ms": steps})
+
+
+def _other_fates(root: Path, fates: Sequence[str]) -> None:
+    """Write guides and replicates on further fates: on each half of what they are on the contrast."""
+    for name, other in (("guide_summary", "guides"), ("replicate_effects", "replicates")):
+        table = pd.read_csv(root / f"{name}.csv", keep_default_na=False, na_values={"betahat_d0": [""]})
+        effects = [column for column in table if column.startswith("betahat_d")]
+        halves = table.assign(**{column: table[column].astype(float) / 2 for column in effects})
+        found = [halves.assign(fate=fate)[["fate", *table]] for fate in fates[2:]]
+        pd.concat(found).to_csv(root / f"{other}_other_fates.csv", index=False)
 
 
 def _screen(

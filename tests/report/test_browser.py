@@ -131,11 +131,12 @@ def test_a_card_shows_every_contrast_the_guides_and_what_would_have_been_called(
     assert said.count("≥ 0.60") == 8  # days of two contrasts
     titles = browser.ask("return [...document.querySelectorAll('#card-body h3')].map(h => h.textContent)")
     assert titles == [
-        "MES against EC", "NEU against EC", "Each guide, MES against EC", "Each replicate, MES against EC",
+        "MES against EC", "NEU against EC", "Each guide, MES against EC", "Each guide, NEU against EC",
+        "Each replicate, MES against EC", "Each replicate, NEU against EC",
         "Mean fate probabilities, percent", "All fates",
     ]  # fmt: skip
     charts = browser.ask("return document.querySelectorAll('#card-body svg').length")
-    assert charts == 2 + 4 + 4  # an effect by contrast, guides and replicates by day
+    assert charts == 2 * (1 + 4 + 4)  # for each contrast the effect, guides and replicates by day
     assert "D_sg1" in said
 
 
@@ -224,9 +225,34 @@ def test_print_leaves_out_what_is_for_clicking_and_a_card_is_printed_alone(brows
     assert hidden == [0, 0]
     assert browser.ask("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert len(base64.b64decode(browser.pdf())) > 20_000
+    heading = "return getComputedStyle(document.querySelector('#table thead button')).display"
+    assert browser.ask(heading) == "contents"  # else it is empty on all printed pages but the first
     browser.ask("document.querySelector('#row-0-0 .gene').click()")
     assert browser.ask("return document.querySelector('main').getClientRects().length") == 0
     assert browser.ask("return document.getElementById('card').getClientRects().length") == 1
+    browser.size(700, 500)  # a card longer than the page begins at its top
+    assert browser.ask("return document.getElementById('card').getBoundingClientRect().top") == 0
+    tops = (
+        "return [...document.querySelectorAll('#card-body .panels')]"
+        ".map(p => new Set([...p.children].map(c => c.getBoundingClientRect().top)).size)"
+    )
+    assert set(browser.ask(tops)) == {1}  # panels beside each other: the first alone names the rows
+
+
+def test_panels_of_a_card_name_their_rows_where_they_are_below_each_other(browser, page, tmp_path):
+    named = (
+        "const named = c => [...c.querySelectorAll('text')].some(t => t.textContent === 'the gene');"
+        "return [...document.querySelectorAll('#card-body .panels')].map(p => [...p.children].map(named))"
+    )
+    browser.open(page)
+    browser.ask("document.querySelector('#row-0-0 .gene').click()")
+    assert browser.ask(named) == [[True, False, False, False]] * 4
+    browser.open(page, size=real.PHONE)
+    browser.ask("document.querySelector('#row-0-0 .gene').click()")
+    assert browser.ask(named) == [[True] * 4] * 4
+    browser.open(fb.write_report(write_run(tmp_path, days=[f"d{d}" for d in range(7)])))
+    browser.ask("document.querySelector('#row-0-0 .gene').click()")
+    assert browser.ask(named) == [[True] * 7] * 4
 
 
 def test_a_large_screen_is_small_and_quick(browser, tmp_path):
@@ -246,3 +272,14 @@ def test_a_large_screen_is_small_and_quick(browser, tmp_path):
     assert browser.ask(CARD_TITLE) == "GENE0"
     assert time.perf_counter() - begun < 2
     print(f"built in {built:.1f} s, {page.stat().st_size / 1e6:.1f} MB, opened in {loaded / 1000:.2f} s")
+
+
+def test_a_screen_of_one_day_is_filtered_and_its_cards_tell_of_no_course(browser, tmp_path):
+    browser.open(fb.write_report(write_run(tmp_path, days=("d3",))))
+    choose(browser, "day", "0")
+    assert browser.shown() == [*"ABC", *"ABC"]
+    browser.one("#row-0-0 .gene").click()
+    said = browser.one("#card-body").text
+    assert "The knockdown pushes cells towards" in said
+    assert "Time course" not in said
+    assert "between days" not in said

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from fatebias.errors import DataError
 from fatebias.files.tables import read_table
+from fatebias.pl._composition import Compositions
 from fatebias.report import text
 from fatebias.report.advice import what_next
 from fatebias.report.cards import cards_json
+from fatebias.report.charts import checks, composition
 from fatebias.report.command import again, changed, discover_again
 from fatebias.report.genes import all_genes
 from fatebias.report.hits import rows
 from fatebias.report.methods import methods
-from fatebias.report.page import page_of
+from fatebias.report.page import page_of, render
+from fatebias.report.resampled import shuffle_verdict
 from fatebias.report.results import all_contrasts, day_labels
 from fatebias.report.run_files import read_run
 from fatebias.report.verdict import calls_table, facts, sentence
@@ -80,7 +85,12 @@ def test_no_hits_is_said_as_such(tmp_path):
     folder = write_run(tmp_path, contrasts=())
     edited(folder, "gene_calls.csv", active_days=[""] * 6)
     assert sentence(gathered(folder)[1][0]).startswith("None of 6 genes is called")
-    page_of(read_run(folder))
+    page = page_of(read_run(folder))
+    assert page.facts[0].value == "no calls"
+    assert not page.overview.charts[0].folded  # a closed picture would leave its place empty
+    assert '<figure class="wide">\n<details>' in render(page)
+    assert "No gene is called." in render(page)
+    assert "No gene is called." not in render(page_of(read_run(write_run(tmp_path / "hits"))))
 
 
 def test_facts_tell_the_weight_the_controls_and_convergence(tmp_path):
@@ -88,6 +98,7 @@ def test_facts_tell_the_weight_the_controls_and_convergence(tmp_path):
     run, contrasts, _, _ = gathered(folder)
     found = {fact.label: fact for fact in facts(run, contrasts, "the lfsr is below 0.05")}
     assert found["Weight of soft labels"].value == "1 used, 20 suggested by the data"
+    assert "4 pseudo-genes say little" in found["Negative controls"].words
     assert found["Weight of soft labels"].bad
     assert found["Negative controls"].value == "0 of 4 called"
     assert found["Fit"].value == "not converged"
@@ -166,6 +177,30 @@ def test_rows_have_the_surest_day_its_points_and_what_to_look_at(tmp_path):
     assert "k-hat 0.9" in flags["not normal"]
 
 
+def test_guides_and_replicates_are_told_for_every_fate_and_for_pairs_not(tmp_path):
+    folder = write_run(tmp_path, contrasts=("NEU", "MES-NEU"))
+    _, contrasts, genes, days = gathered(folder)
+    assert [each.title for each in contrasts] == ["MES against EC", "NEU against EC", "MES against NEU"]
+    for kind in ("guides", "replicates"):
+        for part in json.loads(cards_json(contrasts, genes, days))["genes"]["B"][kind]:
+            own, further, pair = part["estimates"]
+            assert further["betahat"] == pytest.approx([value / 2 for value in own["betahat"]], rel=1e-3)
+            assert further["se"] == own["se"]
+            assert pair is None
+    found = {row.contrast: row for row in rows(contrasts, genes, days) if row.gene == "B"}
+    signs = [
+        guide.of(contrasts[1]).betahat[0] * found["NEU against EC"].effect for guide in genes["B"].guides
+    ]
+    assert found["NEU against EC"].agree == sum(each > 0 for each in signs)
+    assert found["MES against NEU"].agree is None
+    for name in ("guides_other_fates.csv", "replicates_other_fates.csv"):
+        (folder / name).unlink()  # a run of an earlier version
+    _, contrasts, genes, days = gathered(folder)
+    assert genes["B"].guides[0].of(contrasts[0]) is not None
+    assert genes["B"].guides[0].of(contrasts[1]) is None
+    page_of(read_run(folder))
+
+
 def test_cards_have_each_replicate_and_means_with_and_without_the_gene(tmp_path):
     folder = write_run(tmp_path)
     summary = json.loads((folder / "screen_summary.json").read_text())
@@ -176,7 +211,7 @@ def test_cards_have_each_replicate_and_means_with_and_without_the_gene(tmp_path)
     _, contrasts, genes, days = gathered(folder)
     gene = json.loads(cards_json(contrasts, genes, days))["genes"]["A"]
     assert [each["name"] for each in gene["replicates"]] == ["rep1", "rep2"]
-    assert gene["replicates"][0]["betahat"][0] is None
+    assert gene["replicates"][0]["estimates"][0]["betahat"][0] is None
     own, rest = gene["mean"]["MES"]
     assert own == [0.5, None, 0.4, 0.4]
     # of 2,000 cells a day with a third on average: what is left without those of the gene
@@ -223,6 +258,21 @@ def test_methods_name_the_settings_of_this_run(run_folder):
     assert any("s41588-018-0268-8" in each for each in found.references)
 
 
+def test_methods_tell_how_errors_were_taken_to_be_correlated(tmp_path):
+    folder = write_run(tmp_path)
+    change(folder, "config.yaml", discovery__null_correlation="simple")
+
+    def told(v):
+        change(folder, "run.json", stages__discover__report__V=v)
+        run, contrasts, _, _ = gathered(folder)
+        return methods(run, contrasts, "the lfsr is below 0.05").paragraph
+
+    assert "error correlation between days estimated from genes without effect" in told(
+        [[1.0, 0.3], [0.3, 1.0]]
+    )
+    assert "errors taken as independent between days" in told([[1.0, 0.0], [0.0, 1.0]])  # too few such genes
+
+
 def test_cards_survive_any_name(hostile_folder):
     _, contrasts, genes, days = gathered(hostile_folder)
     written = cards_json(contrasts, genes, days)
@@ -249,8 +299,19 @@ def test_a_folder_without_a_fit_is_reported_by_what_it_has(tmp_path):
 
 
 def test_one_day_is_reported(tmp_path):
-    page = page_of(read_run(write_run(tmp_path, days=("d0",))))
+    folder = write_run(tmp_path, days=("d0",))
+    edited(folder, "gene_calls.csv", p_peak=1.0)
+    page = page_of(read_run(folder))
     assert page.calls.columns[2] == "d0"
+    assert (
+        {row.course for row in page.rows} == {row.peak for row in page.rows} == {""}
+    )  # neither is a finding
+    written = render(page)
+    headings = re.findall(r'<button type="button" data-kind="[a-z]+">(.*?)</button>', written)
+    assert headings == [
+        "gene", "contrast", "effect", "points", "lfsr d0", "cells", "guides agree", "look at",
+    ]  # fmt: skip
+    assert "The time course is" not in written
 
 
 def test_what_cannot_be_reported_is_said(tmp_path):
@@ -320,3 +381,97 @@ def test_what_effects_are_counted_from_is_told(tmp_path):
     assert fact.value == "the average gene"
     assert "Effects are against the average gene." in page.methods.paragraph
     assert note in next(each for each in page.sections if each.anchor == "convergence").notes
+
+
+def shuffles(**columns):
+    rows = {
+        "settings": ["", ""], "lfsr": [0.05, 0.01], "hits": [10, 0], "shuffles": [20, 20],
+        "hits_in_shuffles": [0.5, 0.0], "most_in_shuffles": [2, 0], "fdr": [0.05, None],
+        "hits_in_shuffles_held": [1.25, 0.0], "fdr_held": [0.125, None],
+    }  # fmt: skip
+    return pd.DataFrame(rows | columns)
+
+
+def calibration_tables(folder):
+    section = next(each for each in page_of(read_run(folder)).sections if each.anchor == "calibration")
+    return {table.title: table for table in section.tables}, section.notes
+
+
+def test_hits_of_shuffled_guides_are_shown_with_how_to_read_them(tmp_path):
+    folder = write_run(tmp_path)
+    assert "Hits when guides are shuffled" not in calibration_tables(folder)[0]
+    shuffles().to_csv(folder / "permutation_fdr.csv", index=False)
+    found = calibration_tables(folder)[0]["Hits when guides are shuffled"]
+    assert found.rows == (
+        ("0.05", "10", "0.5", "2", "5.0%", "1.25", "12.5%"),
+        ("0.01", "0", "0", "0", "–", "0", "–"),
+    )
+    assert "20 times: every hit of a shuffle is false" in found.reading
+    assert shuffle_verdict(shuffles()) == (
+        "10 hits at an lfsr below 0.05; 20 shuffles of the guides have 1.25 on average: 12% of the hits "
+        "may be false."
+    )
+    assert shuffle_verdict(shuffles(fdr_held=[None, None])).endswith("have 1.25 on average.")
+    none = shuffles(hits_in_shuffles_held=[0.0, 0.0], fdr_held=[0.0, 0.0], shuffles=[1, 1])
+    assert shuffle_verdict(none).endswith(
+        "1 shuffle of the guides has 0 on average."
+    )  # which is not 0 % for sure
+    assert shuffle_verdict(pd.concat([shuffles(), shuffles(settings="priors=weak")])) is None
+    assert shuffle_verdict(None) is None
+    shuffles(settings=["priors=default", "priors=weak"]).to_csv(folder / "permutation_fdr.csv", index=False)
+    found = calibration_tables(folder)[0]["Hits when guides are shuffled"]
+    assert [row[0] for row in found.rows] == ["priors=default", "priors=weak"]
+
+
+def test_refits_and_replicates_fitted_apart_are_shown_with_how_to_read_them(tmp_path):
+    folder = write_run(tmp_path)
+    refits = {"unit": "cells", "units": 8000, "refits": 200, "variance_ratio": 1.234, "note": "", "called": 3}
+    left_out = {"unit": "replicates", "units": 2, "refits": 2, "variance_ratio": 0.9, "note": "2 are few"}
+    apart = {
+        "correlation": 0.8, "sign_agreement": 0.75, "sign_agreement_clear": 1.0, "n_clear": 12.0,
+        "difference_ratio": 1.1,
+    }  # fmt: skip
+    report = {"bootstrap": refits, "jackknife": left_out, "concordance": apart}
+    change(
+        folder, "run.json", stages__resample={"status": "done", "report": report, "words": "bootstrap ..."}
+    )
+    tables, notes = calibration_tables(folder)
+    assert tables["Refits with other cells"].rows == (
+        ("bootstrap", "8,000 cells", "200", "1.2", "3"),
+        ("jackknife", "2 replicates", "2", "0.9", "–"),
+    )
+    assert tables["Replicates fitted apart"].rows == (("0.80", "75%", "100% of 12", "1.1"),)
+    assert "jackknife: 2 are few" in notes
+    assert "bootstrap ..." not in notes  # the table has it
+    apart |= dict.fromkeys(apart)
+    change(folder, "run.json", stages__resample__report={"concordance": apart})
+    assert "Replicates fitted apart" not in calibration_tables(folder)[0]
+
+
+def test_a_loss_of_few_steps_has_no_running_mean():
+    _, half = checks.loss(np.arange(9.0), np.linspace(200, 100, 9))
+    assert "Second half<" in half
+    _, half = checks.loss(np.arange(500.0), np.linspace(200, 100, 500))
+    assert "Second half, mean over 12 steps" in half
+
+
+@pytest.mark.parametrize(("cross", "side"), [([0.298, 0.402, 0.3], "end"), ([0.302, 0.398, 0.3], "start")])
+def test_a_name_in_the_triangle_is_on_the_side_without_the_cross(cross, side):
+    means = Compositions(
+        fates=("EC", "MES", "NEU"),  # at the left, at the right, at the top
+        genes=("A",),
+        cells=np.array([50]),
+        share=np.array([[0.3, 0.4, 0.3]]),
+        everyone=np.array(cross),
+    )
+    assert f'text-anchor="{side}" class="tag">A<' in composition.triangle(means, ["A"], {})
+
+
+def test_a_name_in_the_triangle_is_on_no_dot_of_a_hit_without_a_name(monkeypatch):
+    monkeypatch.setattr(composition, "NAMED", 1)
+    share = np.array([[0.3, 0.4, 0.3], [0.299, 0.401, 0.3]])  # B is at the right of A and nearer to the mean
+    means = Compositions(
+        ("EC", "MES", "NEU"), ("A", "B"), np.array([50, 50]), share, np.array([0.25, 0.45, 0.3])
+    )
+    assert 'text-anchor="end" class="tag">A<' in composition.triangle(means, ["A", "B"], {})
+    assert 'text-anchor="start" class="tag">A<' in composition.triangle(means, ["A"], {})

@@ -1,11 +1,14 @@
 """The figures of a run, from its files alone."""
 
+import shutil
+
 import pytest
 from matplotlib.text import Text
 
 from fatebias.config import Config
 from fatebias.errors import ConfigError
-from fatebias.report.figures import _file_name, _free, settings_line, write_figures
+from fatebias.files.paths import RunPaths, safe_name
+from fatebias.report.figures import settings_line, write_figures
 from fatebias.report.judged import loss_verdict
 from fatebias.report.run_files import read_run
 from tests.report.folders import change, write_run
@@ -53,7 +56,8 @@ def test_names_from_files_are_no_paths_and_nothing_but_hits_is_needed(tmp_path):
     written = write_figures(read_run(folder), ["svg"])
     assert {path.parent for path in written} == {folder / "figures"}
     assert sorted(path.name for path in written) == [
-        "gene_01_.._.._x_y.svg", "gene_02_b.svg", "heatmap.svg", "hits_MES.svg", "volcano_MES.svg",
+        f"gene_01_{safe_name('../../x y')}.svg", "gene_02_b.svg", "heatmap.svg", "hits_MES.svg",
+        "volcano_MES.svg",
     ]  # fmt: skip
 
 
@@ -89,12 +93,6 @@ def test_long_names_are_neither_cut_nor_written_over_each_other(tmp_path, monkey
         assert not any("L" * 25 in words for words, _ in found), name
 
 
-def test_files_have_names_in_any_script_and_none_is_a_path():
-    assert _file_name("基因 (Überα)+") == "基因_(Überα)+"
-    assert _file_name("../a\\b:c\n\x00d") == ".._a_b_c_d"
-    assert len(f"gene_01_{_file_name('基' * 300)}.png".encode()) < 200
-
-
 def test_the_loss_says_when_and_why_it_was_judged(tmp_path):
     folder = write_run(tmp_path)
     change(folder, "run.json", stages__fit__diagnostics={"loss_drift": 0.4, "loss_drift_error": 0.12})
@@ -120,11 +118,16 @@ def test_other_formats_are_refused(given):
         Config(plots=given)
 
 
-def test_fates_that_become_one_name_have_figures_of_their_own():
-    taken: set[str] = set()
-    assert [_free(name, taken) for name in ("hits_F_1", "hits_F_1", "hits_f_1", "hits_G")] == [
-        "hits_F_1",
-        "hits_F_1_2",
-        "hits_f_1_3",
-        "hits_G",
-    ]
+@pytest.mark.slow
+def test_fates_that_would_become_one_name_have_figures_named_as_their_folders_are(tmp_path):
+    fates = ("EC", "MES", "F/1", "F:1")
+    folder = write_run(tmp_path, genes=list("ABCD"), days=("d0",), fates=fates, contrasts=())
+    for fate in fates[2:]:
+        shutil.copytree(
+            write_run(tmp_path / "other", genes=list("ABCD"), days=("d0",)),
+            RunPaths(folder).contrast(fate).root,
+        )
+    change(folder, "run.json", stages__discover__report__contrasts={fate: {} for fate in fates[2:]})
+    written = {path.stem for path in write_figures(read_run(folder), ["svg"])}
+    assert {f"hits_{safe_name(fate)}" for fate in fates[1:]} <= written
+    assert len({safe_name(fate) for fate in fates}) == 4

@@ -10,7 +10,7 @@ import pytest
 
 import fatebias as fb
 from fatebias.pl._ranking import sureness
-from fatebias.report.charts.frame import linear, logarithmic
+from fatebias.report.charts.frame import Frame, linear, logarithmic
 from tests.report.folders import HOSTILE, write_run
 
 OWN_SCRIPTS = 2  # the cards' JSON and page.js
@@ -111,9 +111,16 @@ def test_axes_cover_their_values_with_a_handful_of_ticks(low, high):
     assert len({text for _, text in axis.ticks}) == len(axis.ticks)
 
 
-@pytest.mark.parametrize(("low", "high"), [(150, 340), (1, 2), (3, 90_000), (20, 20)])
+@pytest.mark.parametrize(("low", "high"), [(150, 340), (1, 2), (3, 90_000), (20, 20), (20, 23)])
 def test_logarithmic_axes_have_ticks_even_over_a_narrow_range(low, high):
     axis = logarithmic(low, high, "")
-    assert 1 <= len(axis.ticks) <= 10
+    assert 2 <= len(axis.ticks) <= 10
     assert axis.share(low) > 0
     assert axis.share(high) < 1
+
+
+def test_a_name_in_capitals_goes_to_the_left_where_the_right_has_no_room_for_it():
+    frame = Frame(linear(0, 100, "", tight=True), linear(0, 1, ""), title="")
+    at = next(x for x in range(100) if frame.px(x) + 5 + 6.2 * 8 > frame.width)
+    frame.label(at, 0.5, "MMMGENE1")
+    assert 'text-anchor="end"' in frame.svg().split("MMMGENE1")[0].rpartition("<text")[2]

@@ -23,6 +23,7 @@ from fatebias.config import (
     TrackingConfig,
 )
 from fatebias.errors import DataError, DiscoveryError, FitError, OutputError
+from fatebias.files.tables import read_table
 from fatebias.run import discover_stage, fit_stage, pipeline
 
 
@@ -391,7 +392,7 @@ def test_a_report_that_fails_costs_nothing_else(finished, tmp_path, monkeypatch,
     def fail(_):
         raise ValueError("no such axis")
 
-    monkeypatch.setattr("fatebias.report.page.write_report", fail)
+    monkeypatch.setattr("fatebias.report.page.write_page", fail)
     pipeline.run(config(folder))
     assert record(folder)["status"] == "done"
     assert not (folder / "report.html").exists()  # that of the earlier run is not taken for this one's
@@ -399,6 +400,25 @@ def test_a_report_that_fails_costs_nothing_else(finished, tmp_path, monkeypatch,
         each for each in caplog.records if "report.html" in each.getMessage() and each.levelname == "WARNING"
     ]
     assert told.getMessage() == "no report.html, all other results are there: no such axis"
+
+
+def test_tables_are_read_once_for_page_figures_and_closing_lines(finished, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "permutation_fdr.csv").touch()  # of the hits that are kept
+    read = []
+
+    def counted(path):
+        read.append(path.relative_to(folder).as_posix())
+        return pd.DataFrame() if path.name == "permutation_fdr.csv" else read_table(path)
+
+    monkeypatch.setattr("fatebias.report.run_files.read_table", counted)
+    pipeline.run(config(folder, plots=["svg"]))
+    assert {"hits_ranked.csv", "gene_calls.csv", "contrasts/NEU/hits_ranked.csv"} <= set(read)
+    assert len(read) == len(set(read))
+    other = DiscoveryConfig(engine="native", mash_lfsr_thresh=0.01)
+    pipeline.run(config(folder, stages=["discover"], discovery=other, plots=False))
+    assert not (folder / "permutation_fdr.csv").exists()  # other hits, which these shuffles do not judge
 
 
 def test_figures_are_drawn_in_the_formats_asked_for_and_their_failure_costs_nothing_else(

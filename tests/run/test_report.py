@@ -94,6 +94,14 @@ def test_a_peak_is_told_where_one_day_is_clearly_above_the_others(tmp_path):
     assert [rows[gene][-1] for gene in "ABC"] == ["reversing", "unclear", "persistent"]
 
 
+def test_one_day_has_neither_peak_nor_time_course(tmp_path):
+    folder = write_run(tmp_path, days=("d3",), contrasts=())
+    heading, first = closing(folder)[3:5]
+    assert heading.split() == ["gene", "day", "effect", "sd", "lfsr"]
+    assert first.split()[:2] == ["A", "d3"]
+    assert len(first.split()) == 5
+
+
 def test_each_effect_comes_with_its_day_and_a_long_name_widens_no_row(tmp_path):
     folder = write_run(tmp_path, genes=["L" * 200, "B", "C", "D"], contrasts=())
     hits = pd.read_csv(folder / "hits_ranked.csv")

@@ -66,6 +66,14 @@ def test_the_same_run_three_times_agrees_with_itself(written, tmp_path):
     assert (table["postmean_lowest"] == table["postmean_highest"]).all()
 
 
+def test_an_effect_of_zero_has_no_direction(written, tmp_path):
+    for name, effect, lfsr in (("a", 0.5, 0.01), ("b", 0.0, 1.0)):
+        (tmp_path / name).mkdir()
+        written.hits(tmp_path / name, [("A", effect, effect, lfsr, lfsr), ("B", 0.0, 0.0, 1.0, 1.0)])
+    ranked = {n: pd.read_csv(tmp_path / name / "hits_ranked.csv") for n, name in enumerate("ab")}
+    assert list(hit_stability(ranked)["sign_agreement"]) == [1.0, 1.0]
+
+
 def test_a_gene_that_some_settings_do_not_judge_counts_where_it_is_judged(written, tmp_path):
     for name, rows in (
         ("a", [("A", 1, 1, 0.01, 0.01), ("B", 1, 1, 0.01, 0.01)]),
@@ -113,6 +121,13 @@ def test_hits_stand_beside_those_of_shuffles(written, tmp_path):
         table[["se_d0", "se_d1"]] = 0.6
         table.to_csv(tmp_path / str(number) / "gene_summary_for_mash.csv", index=False)
     assert tmp_path / "permutation_fdr.csv" in compare(sweep)
+    page = (tmp_path / "sweep_report.html").read_text()
+    assert "Hits when guides are shuffled" in page
+    assert "2 hits at an lfsr below 0.05; 2 shuffles of the guides have" in page
+    assert (tmp_path / "0" / "permutation_fdr.csv").read_bytes() == (
+        tmp_path / "permutation_fdr.csv"
+    ).read_bytes()
+    assert not (tmp_path / "1" / "permutation_fdr.csv").exists()
     row = pd.read_csv(tmp_path / "permutation_fdr.csv").set_index("lfsr").loc[0.05]
     assert (row["hits"], row["shuffles"], row["hits_in_shuffles"], row["most_in_shuffles"]) == (2, 2, 0.5, 1)
     assert row["fdr"] == 0.25

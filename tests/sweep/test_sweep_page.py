@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from fatebias.app.report import main
+from fatebias.report.charts.sweep import hits_by_weight
 from fatebias.sweep.compare import compare, hit_stability
 from fatebias.sweep.effects import prior_section, weight_section
 from fatebias.sweep.report import page_of
@@ -107,6 +108,17 @@ def test_report_writes_the_page_of_a_sweep_again_from_its_files(swept, capsys):
     assert not re.search(r"https?://(?!www\.w3\.org)", content)
 
 
+def test_the_report_of_the_screen_itself_tells_the_hits_of_its_shuffles(swept, monkeypatch):
+    table = pd.DataFrame({"settings": [""], "lfsr": [0.05], "hits": [3], "shuffles": [2],
+                          **dict.fromkeys(("hits_in_shuffles", "most_in_shuffles", "fdr"), [0.0]),
+                          **dict.fromkeys(("hits_in_shuffles_held", "fdr_held"), [0.0])})  # fmt: skip
+    screen = swept.root / "1"
+    monkeypatch.setattr("fatebias.sweep.compare.permutation_tables", lambda *_: {screen: table})
+    compare(swept)
+    assert "Hits when guides are shuffled" in (screen / "report.html").read_text()
+    assert "Hits when guides are shuffled" not in (swept.root / "0" / "report.html").read_text()
+
+
 def test_names_from_files_are_text(swept):
     hostile = dict(zip("ABCDEF", (*HOSTILE[:5], HOSTILE[7]), strict=True))  # of a font that pictures have
     for number in range(4):
@@ -144,3 +156,9 @@ def three_untracked(written, tmp_path):
     sweep = written.sweep(tmp_path, {"status": "done"}, {"status": "failed", "why": "no R"})
     written.hits(tmp_path / "0", [("A", 0.5, 0.9, 0.04, 0.01)])
     return sweep
+
+
+def test_hits_are_counted_whole_on_the_axis():
+    drawn = hits_by_weight("hits", [(0.5, 0, "#0"), (1.0, 1, "#1")], most=1)
+    assert ">1.0<" not in drawn
+    assert ">5<" in drawn

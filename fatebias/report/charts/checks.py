@@ -97,7 +97,7 @@ def loss(steps: Array, values: Array) -> list[Markup]:
         _line(
             steps[half:],
             [(steps[half:], values[half:], "faint"), (steps[half + window - 1 :], mean, "own")],
-            f"Second half, mean over {window} steps",
+            f"Second half, mean over {window} steps" if window > 1 else "Second half",
         ),
     ]
 

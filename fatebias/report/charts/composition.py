@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
 
 from fatebias.names import short
-from fatebias.pl._composition import CORNERS, Compositions, in_triangle
+from fatebias.pl._composition import CORNERS, Compositions, beside, in_triangle
 from fatebias.report.charts.frame import Axis, Frame, linear, text_at
-from fatebias.report.content import Array, ContrastResults, Gene
+from fatebias.report.content import Array, ContrastResults, Estimate, Gene, Guide
 from fatebias.report.text import signed
 
 SIDE, LEFT, TOP = 400, 70, 40  # of the triangle, pixels
 NAMED = 14
-LETTER = 5.8  # width of a letter in pixels, on average
+LETTER = 6.8  # width of a letter in pixels: most genes are in capitals
 INTERVAL, INACTIVE = 1.96, 0.5
 ROW, NAME_WIDTH = 18, 190
 
@@ -50,7 +50,8 @@ def triangle(found: Compositions, hits: Sequence[str], cards: Mapping[str, str])
     )
     far = np.abs(found.share - found.everyone).sum(axis=1)
     named = [int(g) for g in np.argsort(-far) if found.genes[g] in called][:NAMED]
-    parts += _names(named, found.genes, places)
+    dots = [(x, y), *places[[g for g in order if found.genes[g] in called and g not in named]]]
+    parts += _names(named, found.genes, places, dots)
     width, height = SIDE + 2 * LEFT, SIDE * CORNERS[2, 1] + 2 * TOP + 10
     return Markup(
         '<svg viewBox="0 0 {0:.0f} {1:.0f}" width="{0:.0f}" height="{1:.0f}" role="img" '
@@ -93,24 +94,23 @@ def _grid(fates: Sequence[str], least: Array, side: float) -> list[Markup]:
     return parts
 
 
-def _names(shown: Sequence[int], genes: Sequence[str], places: Array) -> list[Markup]:
-    """Return names beside their dots, left or right, but for those that would be written over others."""
-    parts: list[Markup] = []
-    taken = [(x - 7, x + 7, y) for x, y in places[list(shown)]]
-    for g in shown:
-        x, y = places[g]
-        length = LETTER * len(short(genes[g]))
-        edge = LEFT + SIDE - (TOP + SIDE * CORNERS[2, 1] - y) / 3**0.5  # beyond it are the labels of an edge
-        for start, at, anchor in ((x + 9, x + 9, "start"), (x - 9 - length, x - 9, "end")):
-            free = anchor == "end" or start + length < edge or x > edge - 9
-            free = free and all(
-                abs(y - other) > 11 or start > r or start + length < left for left, r, other in taken
-            )
-            if free:
-                taken.append((start, start + length, y))
-                parts.append(text_at(at, y + 4, genes[g], anchor, "tag"))
-                break
-    return parts
+def _names(
+    shown: Sequence[int], genes: Sequence[str], places: Array, others: Iterable[tuple[float, float]]
+) -> list[Markup]:
+    """Return names beside their dots, left or right, but for those that would be written over others.
+
+    `others` are places besides that are kept free.
+    """
+    x, y = places[list(shown)].T
+    lengths = [LETTER * len(short(genes[g])) for g in shown]
+    edge = LEFT + SIDE - (TOP + SIDE * CORNERS[2, 1] - y) / 3**0.5  # beyond it are the labels of an edge
+    inside = (x + 9 + np.array(lengths) < edge) | (x > edge - 9)
+    sides = beside(places[list(shown)], lengths, 9, 11, others, inside.tolist())
+    return [
+        text_at(places[g][0] + 9 * side, places[g][1] + 4, genes[g], "start" if side > 0 else "end", "tag")
+        for g, side in zip(shown, sides, strict=True)
+        if side
+    ]
 
 
 def guides(
@@ -121,13 +121,13 @@ def guides(
     for g in shown:
         d = contrast.best_day[g]
         ends.append(abs(contrast.betahat[g, d]) + INTERVAL * contrast.se[g, d])
-        ends += [abs(guide.betahat[d]) for guide in genes[contrast.genes[g]].guides]
+        ends += [abs(found.betahat[d]) for _, found in _of(contrast, genes[contrast.genes[g]])]
     limit = 1.05 * max(ends)
     names = tuple(
         (float(-row), f"{short(contrast.genes[g])}, {day_labels[contrast.best_day[g]]}")
         for row, g in enumerate(shown)
     )
-    left = min(16 + int(LETTER * 1.1 * max(len(name) for _, name in names)), NAME_WIDTH)
+    left = min(16 + int(LETTER * max(len(name) for _, name in names)), NAME_WIDTH)
     y = Axis(-len(shown) + 0.4, 0.6, names, "")
     x = linear(-limit, limit, "effect (logit) on the surest day", about=6, tight=True)
     frame = Frame(x, y, title=contrast.title, width=400, height=70 + ROW * len(shown), left=left)
@@ -136,10 +136,16 @@ def guides(
         name, d = contrast.genes[g], contrast.best_day[g]
         own, error = float(contrast.betahat[g, d]), INTERVAL * float(contrast.se[g, d])
         frame.segment((max(own - error, -limit), -row), (min(own + error, limit), -row), "range")
-        for guide in genes[name].guides:
-            effect = guide.betahat[d]
+        for guide, found in _of(contrast, genes[name]):
+            effect = found.betahat[d]
             idle = guide.p_inactive is not None and guide.p_inactive > INACTIVE
             kind = "before" if idle else "up" if effect * own < 0 else "own"
             tip = f"{guide.name}: {signed(effect)}, {guide.cells:,} cells"
             frame.point(effect, -row, kind, tip=tip, radius=4, gene=f"0-{g}")
     return frame.svg()
+
+
+def _of(contrast: ContrastResults, gene: Gene) -> list[tuple[Guide, Estimate]]:
+    """Return a gene's guides with their estimates of a contrast."""
+    found = [(guide, guide.of(contrast)) for guide in gene.guides]
+    return [(guide, each) for guide, each in found if each is not None]

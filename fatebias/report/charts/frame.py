@@ -11,7 +11,7 @@ from markupsafe import Markup
 from fatebias.names import LONGEST, short, versus
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 10, 24, 38
-LETTER = 5.6  # width of a letter of a label in pixels, on average
+LETTER = 6.8  # width of a letter of a label in pixels: most genes are in capitals
 BOLD = 7.4  # and of a title
 Tick = tuple[float, str]
 
@@ -57,7 +57,9 @@ def logarithmic(low: float, high: float, label: str) -> Axis:
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) >= 3:
             break
-    return Axis(low, high, tuple((tick, f"{tick:,.12g}") for tick in ticks), label, math.log)
+    if len(ticks) < 2:  # a narrow range has no two round ratios
+        ticks = [value for value, _ in linear(low, high, "", about=3, tight=True).ticks]
+    return Axis(low, high, tuple((tick, f"{tick:,.6g}") for tick in ticks), label, math.log)
 
 
 class Frame:

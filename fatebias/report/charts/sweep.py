@@ -57,6 +57,9 @@ def hits_by_setting(genes: Sequence[str], ranked: Mapping[str, pd.DataFrame]) ->
     ).format(width, height, Markup("").join(parts))
 
 
+FEWEST_HITS = 5  # on the axis: with fewer its ticks would be parts of a hit
+
+
 def _cell(at: tuple[float, float], up: float, down: float, both: bool, tip: str) -> Markup:
     x, y = at
     right, bottom = x + CELL - 2, y + ROW - 2
@@ -110,7 +113,7 @@ def hits_by_weight(title: str, points: Sequence[tuple[float, int, str]], *, most
     """Return hits against the likelihood weight, from (weight, hits, what run), up to `most` hits."""
     weights = [each[0] for each in points]
     x = logarithmic(min(weights), max(weights), "likelihood weight")
-    frame = Frame(x, linear(0, max(most, 1) * 1.05, "hits"), title=title)
+    frame = Frame(x, linear(0, max(most * 1.05, FEWEST_HITS), "hits"), title=title)
     frame.line(weights, [each[1] for each in points], "faint")
     for weight, hits, tip in points:
         frame.point(weight, hits, "own", tip=f"{tip}: {hits}", radius=4)

@@ -9,6 +9,9 @@ let data = null;  // parsed when the first card is opened
 
 // ---- the table
 
+// Screens of one day have no column for the peak.
+const firstDay = [...table.tHead.rows[0].cells].findIndex(cell => cell.textContent.startsWith("lfsr "));
+
 function filter() {
   const wanted = byId("find").value.trim().toLowerCase();
   const contrast = byId("contrast").value, day = byId("day").value, side = byId("side").value;
@@ -16,7 +19,7 @@ function filter() {
   table.classList.toggle("all", all);
   let shown = 0, possible = 0;
   for (const row of rows) {
-    const days = [...row.cells].slice(5, 5 + n);
+    const days = [...row.cells].slice(firstDay, firstDay + n);
     const called = (day === "" ? days : [days[+day]]).some(
       cell => cell.className === "called" && (side === "" || cell.dataset.side === side));
     const fits = row.querySelector(".gene").title.toLowerCase().includes(wanted)
@@ -170,6 +173,7 @@ const largest = (values, errors) => Math.max(0.1, ...values.map((value, k) =>
 // ---- a card
 
 function story(contrast, g) {
+  const overTime = data.days.length > 1;
   const called = contrast.called[g], after = contrast.postmean[g];
   const on = side => data.days.filter((_, d) => called[d] && (after[d] > 0) === side);
   const parts = [];
@@ -177,10 +181,12 @@ function story(contrast, g) {
   if (on(false).length) parts.push(`towards ${contrast.against} on ${on(false).join(", ")}`);
   if (!parts.length) {
     const least = contrast.mdeLasting[g];
+    if (!overTime) return `Not called. Probability of an effect: ${chance(contrast.pAny[g])}.`;
     return `Not called. Probability of an effect on any day: ${chance(contrast.pAny[g])}. `
       + (known(least) ? `An effect of ${least.toFixed(2)} logits on all days would have been called in 80 of 100 screens like this one.`
         : "No effect on all days that was looked at would have been called.");
   }
+  if (!overTime) return `The knockdown pushes cells ${parts.join(" and ")}.`;
   return `The knockdown pushes cells ${parts.join(" and ")}. Time course: ${contrast.pCourse[g] < 0.5 ? "unclear" : `${contrast.course[g]} `
     + `(probability ${chance(contrast.pCourse[g])})`}; probability that the direction changes between two days: ${chance(contrast.pFlip[g])}.`;
 }
@@ -207,6 +213,20 @@ function contrastPart(contrast, c, g, limit) {
   ];
 }
 
+// Guides or replicates of a gene under each contrast that they have estimates of, all panels on one scale.
+function partsOf(title, found, contrasts, reading) {
+  const shown = contrasts.map(([contrast, c, g]) => [contrast, g, found.filter(one => one.estimates[c])
+    .map(one => ({...one, ...one.estimates[c]}))]).filter(([, , those]) => those.length);
+  const wide = Math.max(...shown.flatMap(([contrast, g, those]) => data.days.map((_, d) => largest(
+    [...those.map(one => one.betahat[d]), contrast.betahat[g][d]], [...those.map(one => one.se[d]), contrast.se[g][d]]))));
+  // Side by side the first panel names the rows of all; many of them, or on a phone, stand below each other.
+  const apart = data.days.length > 5 || matchMedia("(max-width: 40rem)").matches;
+  return shown.flatMap(([contrast, g, those], k) => [
+    make("h3", `${title}, ${contrast.title}`), k === 0 ? make("p", reading, {class: "reading"}) : null,
+    make("div", data.days.map((label, d) => guideChart(those, [contrast.betahat[g][d], contrast.se[g][d]], d, label,
+      wide, apart || d === 0)), {class: "panels"})]);
+}
+
 function open(at) {
   data = data || JSON.parse(byId("cards").textContent);
   const [c, g] = at.split("-").map(Number);
@@ -219,31 +239,22 @@ function open(at) {
     parts.push(make("p", `${gene.cells.toLocaleString("en")} cells carry a guide of ${name}`
       + (gene.cellsByDay.length ? `: ${data.days.map((day, d) => `${gene.cellsByDay[d]} on ${day}`).join(", ")}.` : ".")));
   }
-  parts.push(make("p", "Open circles: the gene\u2019s own estimate. Filled: after sharing strength between days, in colour where it is called. "
+  const filled = data.days.length > 1 ? "after sharing strength between days" : "shrunk by what all genes show";
+  parts.push(make("p", `Open circles: the gene\u2019s own estimate. Filled: ${filled}, in colour where it is called. `
     + "Bars: 95 % intervals; the same scale for all contrasts. Points: change of the fate\u2019s probability in percentage points, before sharing. "
     + "Called from: the effect on that day alone that would have been called in 80 of 100 screens like this one.", {class: "reading"}));
   for (const one of each) parts.push(...contrastPart(...one, limit));
   if (gene.guides.length) {
-    const own = each.find(([one]) => one.own), values = own[0].betahat[own[2]], errors = own[0].se[own[2]];
-    const wide = Math.max(...data.days.map((_, d) => largest([...gene.guides.map(one => one.betahat[d]), values[d]],
-      [...gene.guides.map(one => one.se[d]), errors[d]])));
-    parts.push(make("h3", `Each guide, ${own[0].title}`), make("p",
+    parts.push(...partsOf("Each guide", gene.guides, each,
       "A guide\u2019s own estimate with its 95 % interval, in logits; its number of cells in brackets. Open circle: the gene "
       + "before sharing. The model draws guides towards their gene: one that differs says more than many that agree."
-      + (gene.guides.some(one => one.inactive > 0.5) ? " Grey: the guide probably does nothing." : ""), {class: "reading"}));
-    parts.push(make("div", data.days.map((label, d) =>
-      guideChart(gene.guides, [values[d], errors[d]], d, label, wide, d === 0)), {class: "panels"}));
+      + (gene.guides.some(one => one.inactive > 0.5) ? " Grey: the guide probably does nothing." : "")));
   }
   if (gene.replicates.length) {
-    const own = each.find(([one]) => one.own), values = own[0].betahat[own[2]], errors = own[0].se[own[2]];
-    const wide = Math.max(...data.days.map((_, d) => largest([...gene.replicates.map(one => one.betahat[d]), values[d]],
-      [...gene.replicates.map(one => one.se[d]), errors[d]])));
-    parts.push(make("h3", `Each replicate, ${own[0].title}`), make("p",
+    parts.push(...partsOf("Each replicate", gene.replicates, each,
       "What the labels of one replicate say of the gene, in logits, all other effects held where the fit has them: "
       + "the gene\u2019s estimate and how far this replicate pulls it. Bars: 95 % by the labels alone; in brackets its cells. "
-      + "Open circle: the gene before sharing. Nothing is drawn on a day with fewer than 10 cells of the gene.", {class: "reading"}));
-    parts.push(make("div", data.days.map((label, d) =>
-      guideChart(gene.replicates, [values[d], errors[d]], d, label, wide, d === 0)), {class: "panels"}));
+      + "Open circle: the gene before sharing. Nothing is drawn on a day with fewer than 10 cells of the gene."));
   } else {
     parts.push(make("p", "No estimates by replicate: the screen has one, or the run is of an earlier version.", {class: "reading"}));
   }
