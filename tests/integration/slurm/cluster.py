@@ -146,7 +146,10 @@ class Cluster:
     def python_of(self, job: str) -> int:
         """Find the process that runs our code in a task of an array."""
         array, _, task = job.partition("_")
-        wanted = {f"SLURM_ARRAY_JOB_ID={array}".encode(), f"SLURM_ARRAY_TASK_ID={task}".encode()}
+        # another cluster on this machine counts its jobs from 1, too
+        own = {"SLURM_CONF": self.environment["SLURM_CONF"]}
+        named = {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": task, **own}
+        wanted = {f"{name}={value}".encode() for name, value in named.items()}
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if wanted <= set((entry / "environ").read_bytes().split(b"\0")):

@@ -1,0 +1,112 @@
+"""What a user waits for: whole commands, ``OMP_NUM_THREADS=2 python -m benchmarks.command``.
+
+Each command is a process of its own, measured by the operating system: CPU-seconds of it and of what it
+starts, and its largest resident memory. Seconds by stage are those of run.json. ``--against FOLDER`` runs
+each command by turns with the run.py of another checkout too and adds the ratio; ``--only NAME ...`` chooses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import machine
+
+HERE = Path(__file__).parents[1]
+
+
+def simulated(n_cells: int, n_genes: int, guides_per_gene: int, moi: float, *more: str) -> list[str]:
+    """Return the words of a command on a simulated screen."""
+    sizes = {"n_cells": n_cells, "n_genes": n_genes, "guides_per_gene": guides_per_gene, "moi": moi}
+    words = [f"data.simulate.{name}={value}" for name, value in {**sizes, "n_ntc_guides": 60}.items()]
+    return ["data=simulated", *words, *more]
+
+
+COMMANDS = {
+    "help": ["--help"],
+    "check": ["stages=[check]"],
+    "demo": [],
+    "demo, calibrated": ["experiment=calibrated"],
+    "100,000 cells, 300 genes, 1,200 guides, MOI 2.5": simulated(100_000, 300, 4, 2.5),
+    "the same, calibrated": simulated(100_000, 300, 4, 2.5, "experiment=calibrated"),
+    "1,000,000 cells, 300 genes, 2,100 guides, MOI 3": simulated(1_000_000, 300, 7, 3.0),
+}
+BY_DEFAULT = list(COMMANDS)[:-1]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one process took."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+    stages: dict[str, float]  # seconds by stage of run.json
+
+    @classmethod
+    def of(cls, checkout: Path, words: list[str]) -> Cost:
+        """Run a checkout's command in an empty folder."""
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "out"
+            plain = words in (COMMANDS["help"], COMMANDS["check"])
+            command = [sys.executable, str(checkout / "run.py"), *words]
+            command += [] if plain else [f"out_dir={out}", "tracking=off"]
+            begun = time.perf_counter()
+            with open(Path(folder) / "log", "wb") as log:
+                process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    stdout=log,
+                    stderr=log,
+                    env=os.environ | {"PYTHONPATH": str(checkout)},
+                )
+                _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                sys.exit(f"{' '.join(command)}\n{(Path(folder) / 'log').read_text()}")
+            wall = time.perf_counter() - begun
+            record: dict[str, Any] = {} if plain else json.loads((out / "run.json").read_text())["stages"]
+        stages = {name: round(each["seconds"], 1) for name, each in record.items() if "seconds" in each}
+        return cls(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1e3, stages)
+
+
+def main() -> None:
+    """Print a table, a row a command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--only", nargs="+", choices=COMMANDS, default=BY_DEFAULT)
+    parser.add_argument("--rounds", type=int, default=1)
+    asked = parser.parse_args()
+    print(machine())
+    columns = ["command", "CPU-s", "wall s", "peak MB", "stages, s", "CPU / before"]
+    print("", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}", sep="\n")
+    for name in asked.only:
+        ours, theirs = [], []
+        for _ in range(asked.rounds):
+            ours.append(Cost.of(HERE, COMMANDS[name]))
+            if asked.against is not None:
+                theirs.append(Cost.of(asked.against.resolve(), COMMANDS[name]))
+        cost = sorted(ours, key=lambda each: each.cpu_s)[len(ours) // 2]
+        stages = ", ".join(f"{stage} {seconds:g}" for stage, seconds in cost.stages.items())
+        ratio = ""
+        if theirs:
+            before = float(np.median([each.cpu_s for each in theirs]))
+            ratio = f"{cost.cpu_s / before:.2f} of {before:.3g}"
+        print(
+            f"| {name} | {cost.cpu_s:.3g} | {cost.wall_s:.3g} | {cost.peak_mb:.0f} | {stages} | {ratio} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
