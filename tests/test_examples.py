@@ -94,7 +94,9 @@ def _parsed(monkeypatch: pytest.MonkeyPatch, module: str, words: list[str]) -> N
             patched.setattr(argparse.ArgumentParser, name, ending(getattr(argparse.ArgumentParser, name)))
         patched.setattr(sys, "argv", [module, *words])
         for name in (module, f"{module}.__main__"):  # run as if it were the first time
-            patched.delitem(sys.modules, name, raising=False)
+            # a package imported twice would leave its parent with one that lacks its modules
+            if not hasattr(sys.modules.get(name), "__path__"):
+                patched.delitem(sys.modules, name, raising=False)
         with pytest.raises(Parsed):
             runpy.run_module(module, run_name="__main__", alter_sys=True)
 
