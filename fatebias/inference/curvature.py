@@ -45,6 +45,8 @@ MOST_LEVEL = 0.3  # share by which the precision of the genes' common level may 
 class Curvature(Protocol):
     """A precision, (size, size)."""
 
+    words: str  # how it is kept, for the log
+
     @property
     def device(self) -> torch.device:
         """Where the factor is."""
@@ -144,6 +146,8 @@ def ran_away(found: str) -> FitError:
 class Dense:
     """The precision by its factor."""
 
+    words = "all effects in one dense matrix"
+
     def __init__(self, design: DesignMatrix, factor: Tensor, noise: Tensor, prior: Any) -> None:
         self.design, self.factor, self.noise, self.prior = design, factor, noise, prior
 
@@ -213,6 +217,8 @@ class _MakeByGene:
 
 class ByGene:
     """The precision by its sparse parts and the approximation with independent genes."""
+
+    words = "by conjugate gradients, genes nearly independent"
 
     def __init__(
         self,

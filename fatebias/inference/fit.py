@@ -98,7 +98,8 @@ def fit_screen(
             start=start,
         )
         seconds["laplace"] = laplace.seconds
-        log.info("Laplace: %d rounds in %.1f s", len(laplace.log_evidence), laplace.seconds)
+        rounds = len(laplace.log_evidence)
+        log.info("Laplace: %d rounds in %.1f s, %s", rounds, laplace.seconds, laplace.curvature.words)
     if cfg.inference.method == "laplace":
         assert laplace is not None
         return _laplace_only(design, laplace, cfg, weight, device, seconds, on_step, judge)
