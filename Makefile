@@ -10,8 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 demo: .venv/.runs
 	$(BIN)/python run.py
 
-# Each worker has one thread; two more than there are cores, since tests of Slurm and of MLflow mostly wait.
-WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 2)
+# Each worker has one thread; one more than there are cores, since tests of Slurm and MLflow mostly wait.
+WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1)
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 test: .venv/.tests
