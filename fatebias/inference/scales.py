@@ -37,8 +37,9 @@ class ScaleSearch:
     """Finds the scales: variational Bayes updates, sped up by Anderson mixing, checked by the evidence.
 
     The fixed point of the updates is where the log evidence in log s is highest. Mixing may overshoot, most
-    of all towards zero, where an update hardly moves a scale although it is far from its best: a point at
-    which the evidence has fallen is dropped, and the search continues from the best one with a plain update.
+    of all towards zero, where an update hardly moves a scale although it is far from its best: a mixed point
+    at which the evidence has fallen is dropped, and the search continues from the best one with a plain
+    update.
     """
 
     def __init__(self, n_effects: int, n_scales: int) -> None:
@@ -62,7 +63,9 @@ class ScaleSearch:
         """Take in what a round found at `point`: its log evidence and its update."""
         self.image = image = np.where(self.held, self.point, image)
         self.gain = evidence - self.best[0]
-        if self.gain > 0:
+        # Where a plain update lowers the evidence, to go back would only repeat it: the updates' fixed point
+        # is not quite the highest point of an evidence that is itself approximate.
+        if self.gain > 0 or self.plain:
             self.best = (evidence, self.point, image)
 
     @property
