@@ -31,10 +31,10 @@ class BlockInformation:
         row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
         ones = sparse.csr_matrix((np.ones(len(row)), (row, rows.guides - 1)), (rows.n_rows, self.n_guides))
         self.delta = ones.tocoo()
-        self.order = np.argsort(rows.guide_gene, kind="stable")
-        first = np.searchsorted(rows.guide_gene[self.order], np.arange(self.n_genes))
+        order = np.argsort(rows.guide_gene, kind="stable")
+        first = np.searchsorted(rows.guide_gene[order], np.arange(self.n_genes))
         self.slot = np.empty(self.n_guides, dtype=np.int64)  # of each guide within its gene
-        self.slot[self.order] = np.arange(self.n_guides) - first[rows.guide_gene[self.order]]
+        self.slot[order] = np.arange(self.n_guides) - first[rows.guide_gene[order]]
         self.most = int(self.slot.max()) + 1
         self.width = self.n_days + self.most  # of one fate's block
 

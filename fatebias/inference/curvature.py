@@ -9,7 +9,7 @@ term with white noise (`ByGene`). The dense factor is then made once, where draw
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -109,15 +109,13 @@ def curvature_of(design: DesignMatrix, device: Any, *, draws: bool) -> Curve:
 
 def _white_noise(design: DesignMatrix, device: Any, few: bool) -> Callable[[], Tensor]:
     """Return standard normals, (size, draws), the same in every round so that the rounds converge."""
-    made: list[Tensor] = []
 
+    @cache
     def noise() -> Tensor:
-        if not made:
-            draws = LEAST_DRAWS if few else max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // design.rows.n_genes))
-            generator = torch.Generator().manual_seed(0)
-            normal = torch.randn(design.size, draws, generator=generator, dtype=torch.float64)
-            made.append(normal.to(device))
-        return made[0]
+        draws = LEAST_DRAWS if few else max(LEAST_DRAWS, -(-DRAWS_BEHIND_A_SCALE // design.rows.n_genes))
+        generator = torch.Generator().manual_seed(0)
+        normal = torch.randn(design.size, draws, generator=generator, dtype=torch.float64)
+        return normal.to(device)
 
     return noise
 

@@ -15,7 +15,7 @@ importance weights in place of a grid.
 
 Of few effects each point has its own factor (`_Dense`). Of many, a point's precision differs from that of the
 Laplace solution in the prior of each gene's block alone, and blocks are nearly independent (`bordered`): one
-factor serves all points (`_ByGene`).
+factor serves all points (`scale_by_gene`).
 """
 
 from __future__ import annotations
@@ -32,19 +32,18 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from fatebias.config import PriorsConfig
-from fatebias.inference.bordered import Times, conjugate_gradients, coupling
 from fatebias.inference.curvature import ByGene
 from fatebias.inference.laplace import LaplaceFit
-from fatebias.inference.scale_proposal import Proposal, Scale, propose, scales_of
-from fatebias.inference.scales import log_hyperprior
-from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths
+from fatebias.inference.scale_by_gene import QuadraticByGene
+from fatebias.inference.scale_proposal import Proposal, Scale, propose
+from fatebias.inference.scale_quadratic import Quadratic
+from fatebias.model.design_matrix import DesignMatrix
 
 Array = NDArray[np.float64]
 
 MOST_POINTS, LEAST_POINTS = 64, 16  # powers of two, as Sobol's sequence asks
 DRAWS_A_POINT = 16  # few draws are no better for many points
 KEPT_BYTES = 400e6  # as many points as have their factors in this
-MOVE_TOLERANCE = 1e-3  # of a move from mode to mode, in posterior SDs
 
 
 @dataclass(frozen=True)
@@ -120,30 +119,11 @@ def _normals(
     design: DesignMatrix, laplace: LaplaceFit, priors: PriorsConfig, weight: float, rough: bool
 ) -> _Normals:
     if isinstance(laplace.curvature, ByGene):
-        return _ByGene(design, laplace, laplace.curvature, priors, weight, rough)
+        return QuadraticByGene(design, laplace, laplace.curvature, priors, weight, rough)
     return _Dense(design, laplace, priors, weight)
 
 
-class _Quadratic:
-    """The likelihood as a quadratic around the Laplace mode."""
-
-    def __init__(
-        self, design: DesignMatrix, laplace: LaplaceFit, priors: PriorsConfig, weight: float
-    ) -> None:
-        self.design, self.laplace, self.priors = design, laplace, priors
-        self.widths = scale_prior_widths(priors, design.rows.n_days)
-        self.counts = design.scale_counts()
-        self.scales = scales_of(design, laplace, priors)
-        self.likelihood = design.regression(weight)
-        self.pi = self.likelihood.probabilities(self.likelihood.logits(laplace.mean))
-        self.gradient = self.likelihood.gradient(self.pi)
-
-    def prior_density(self, log_scale: Array) -> float:
-        """Return the log density of effects at zero and of scales (F*, D + 1) themselves."""
-        return log_hyperprior(-2 * log_scale, self.widths) - float((log_scale * self.counts).sum())
-
-
-class _Dense(_Quadratic):
+class _Dense(Quadratic):
     """A Cholesky factor for each point."""
 
     def __init__(
@@ -245,112 +225,3 @@ class _Normal:
         normal = torch.randn(len(self.factor), n_draws, generator=generator, **kind)
         noise = torch.linalg.solve_triangular(self.factor.T, normal, upper=True)
         return (self.move.unsqueeze(1) + noise).T.cpu().numpy()
-
-
-class _ByGene(_Quadratic):
-    """The curvature of the Laplace solution for all points.
-
-    A point's mode is found by conjugate gradients with the exact precision. Its log-determinant is that of
-    independent blocks and, for what links them, the second term of the series of log det(I + F). Its draws
-    are those of the Laplace solution, whitened by the blocks there and coloured by the blocks at the point.
-    """
-
-    def __init__(
-        self,
-        design: DesignMatrix,
-        laplace: LaplaceFit,
-        curvature: ByGene,
-        priors: PriorsConfig,
-        weight: float,
-        rough: bool,
-    ) -> None:
-        super().__init__(design, laplace, priors, weight)
-        self.curvature, self.rough = curvature, rough
-        self.places, self.start = curvature.places, curvature.approximation
-        self.bytes_a_point = 8.0 * 3 * self.places.gene.shape[1] * self.places.gene.numel()
-        self.mean, _ = self.places.split(self._put(laplace.mean)[:, None])
-
-    def _put(self, values: Array) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.places.taken)
-
-    def log_evidence(self, log_scale: Array) -> Array:
-        """Return that of scales (J, F*, D + 1), (J,), up to a constant."""
-        more = self._more(log_scale)
-        self.at = self.start.plus(more)
-        times = self._times(more)
-        prior = [self.design.prior_precision(self.priors, np.exp(-2 * each)) for each in log_scale]
-        pull = np.stack([each @ self.laplace.mean for each in prior], axis=1)
-        slope = self._put(self.gradient[:, None] - pull)
-        parts = self.places.by_point(slope)
-        self.moves = self.places.together(*conjugate_gradients(times, self.at, parts, MOVE_TOLERANCE))
-        height = 0.5 * (slope * self.moves).sum(dim=0) - 0.5 * self._put(self.laplace.mean) @ self._put(pull)
-        linked = coupling(self.at, times, self.places)
-        found = (height - self.at.log_volume + linked * self.design.size / 4).cpu().numpy()
-        return np.asarray(found + [self.prior_density(each) for each in log_scale])
-
-    def draw(self, j: int, n_draws: int, generator: torch.Generator) -> Array:
-        """Return effects less the Laplace mode under the j-th of these scales, (S, size)."""
-        kind: dict[str, Any] = {"dtype": self.mean.dtype, "device": self.mean.device}
-        normal = torch.randn(self.design.size, n_draws, generator=generator, **kind)
-        if self.rough:
-            gene, shared = self.places.split(normal)
-            white = gene[None], shared[None]
-        else:
-            factor = self.laplace.factor
-            gene, shared = self.places.split(torch.linalg.solve_triangular(factor.T, normal, upper=True))
-            white = self.start.whiten(gene[None], shared[None])
-        gene, shared = self.at.only(j).colour(*white)
-        noise = self.places.join(gene[0], shared[0])
-        return (self.moves[:, j, None] + noise).T.cpu().numpy()
-
-    def proposal(self) -> Proposal:
-        """Return the proposal of the scales, in the order of ``scale_precision`` laid flat."""
-        profiles = []
-        for scale in self.scales:
-            share, vectors = torch.linalg.eigh(self._covariance(scale, scale))
-            along = (vectors.mT @ (self._basis(scale).T @ self.mean)) ** 2
-            profiles.append(scale.profile(share.flatten().cpu().numpy(), along.flatten().cpu().numpy()))
-        return propose(self.scales, profiles, self._mixed)
-
-    @cached_property
-    def covariance(self) -> Tensor:
-        """Blocks of C, (L, w, w), zero where a gene has fewer guides."""
-        return self.start.covariances()[0] * self.places.both
-
-    def _basis(self, scale: Scale) -> Tensor:
-        """Return B of a gene's block, (w, n)."""
-        rows = self.design.rows
-        n_fates, n_days = rows.n_effects, rows.n_days
-        eye = torch.eye(self.places.gene.shape[1], dtype=self.mean.dtype, device=self.mean.device)
-        if scale.number == n_days:
-            return eye[:, n_fates * n_days + scale.fate :: n_fates]
-        now = scale.fate * n_days + scale.number
-        basis = eye[:, now : now + 1]
-        return basis - eye[:, now - 1 : now] if scale.number else basis
-
-    def _covariance(self, one: Scale, other: Scale) -> Tensor:
-        """B_one' C B_other of each gene, (L, n, n')."""
-        return self._basis(one).T @ self.covariance @ self._basis(other)
-
-    def _mixed(self, j: int, k: int) -> float:
-        """Return the evidence's mixed derivative in two precisions."""
-        one, other = self.scales[j], self.scales[k]
-        between = self._covariance(one, other)
-        ends = (self._basis(each).T @ self.mean for each in (one, other))
-        left, right = ends
-        return float(0.5 * (between**2).sum() + (left.mT @ between @ right).sum())
-
-    def _more(self, log_scale: Array) -> Tensor:
-        """Return the precision that scales add to that of the Laplace solution by gene, (J, L, w, w)."""
-        here = self.design.block_prior(self.laplace.scale_precision)
-        there = np.stack([self.design.block_prior(np.exp(-2 * each)) for each in log_scale])
-        return self._put(there - here)[:, None] * self.places.both
-
-    def _times(self, more: Tensor) -> Times:
-        """Return what multiplies vectors, (J, L, w, n) and (J, q, n), by the precisions at J points."""
-
-        def times(gene: Tensor, shared: Tensor) -> tuple[Tensor, Tensor]:
-            own, common = self.curvature.times(gene, shared)
-            return own + more @ gene, common
-
-        return times
