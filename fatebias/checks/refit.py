@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.checks.centre import Centre
+from fatebias.model.regression import logits_of, slopes_of
 from fatebias.model.softmax import probabilities
 
 Array = NDArray[np.float64]
@@ -148,7 +149,7 @@ def _start(full: Centre, p: Array) -> _State:
 
 def _advance(full: Centre, at: _State, rise: Array) -> None:
     """Move along each direction by Newton's rule, half as far where that leads over the top."""
-    along = _logits(full, at.direction)
+    along = logits_of(full.design.matrix, at.direction, full.design.rows.n_effects)
     pi = probabilities(at.logits)
     mean = (pi * along).sum(axis=1)
     bend = full.weight * (at.count * ((pi * along**2).sum(axis=1) - mean**2)).sum(axis=0)
@@ -165,19 +166,10 @@ def _advance(full: Centre, at: _State, rise: Array) -> None:
     at.flat, at.logits, at.slope = flat, logits, slope
 
 
-def _logits(full: Centre, flat: Array) -> Array:
-    """Return Z c for b refits, (M, F*, b)."""
-    n_fates, b = full.design.rows.n_effects, flat.shape[1]
-    stacked = flat.reshape(n_fates, -1, b).transpose(1, 0, 2).reshape(-1, n_fates * b)
-    return np.asarray(full.design.matrix @ stacked).reshape(-1, n_fates, b)
-
-
 def _slope(full: Centre, at: _State, logits: Array, flat: Array) -> Array:
     """Return the derivative of the penalised log-likelihood, (size, b)."""
     surplus = at.labels - at.count[:, None] * probabilities(logits)
-    n_fates, b = surplus.shape[1:]
-    pulled = full.weight * np.asarray(full.design.transposed @ surplus.reshape(-1, n_fates * b))
-    return pulled.reshape(-1, n_fates, b).transpose(1, 0, 2).reshape(-1, b) - full.precision @ flat
+    return full.weight * slopes_of(full.design.transposed, surplus) - full.precision @ flat
 
 
 def _dot(one: Array, other: Array) -> Array:

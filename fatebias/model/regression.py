@@ -77,15 +77,13 @@ class SoftRegression:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def _squares_times(self, bend: Array, flat: Array) -> Array:
-        n_fates, n = self.labels.shape[1], flat.shape[1]
-        stacked = flat.reshape(n_fates, -1, n).transpose(1, 0, 2).reshape(-1, n_fates * n)
-        along = (self.matrix @ stacked).reshape(-1, n_fates, n)
+        n_fates = self.labels.shape[1]
+        along = logits_of(self.matrix, flat, n_fates)
         bent = np.zeros_like(along)
         for one in range(n_fates):
             for other in range(n_fates):
                 bent[:, one] += bend[one, other, :, None] * along[:, other]
-        back = self.transposed @ bent.reshape(-1, n_fates * n)
-        return np.asarray(back.reshape(-1, n_fates, n).transpose(1, 0, 2).reshape(-1, n))
+        return slopes_of(self.transposed, bent)
 
     def cluster_scores(self, pi: Array, cluster: NDArray[np.integer]) -> Array:
         """Return the scores of the rows summed by cluster, (C, F* x P), clusters of shape (M,) from 0."""
@@ -111,3 +109,17 @@ class SoftRegression:
                 if other > one:
                     dense[other, :, one] = dense[one, :, other].T
         return dense.reshape(n_fates * width, n_fates * width)
+
+
+def logits_of(matrix: Any, flat: Array, n_fates: int) -> Array:
+    """Return Z c, (M, F*, n), for n vectors of coefficients, (F* x P, n)."""
+    n = flat.shape[1]
+    stacked = flat.reshape(n_fates, -1, n).transpose(1, 0, 2).reshape(-1, n_fates * n)
+    return np.asarray(matrix @ stacked).reshape(-1, n_fates, n)
+
+
+def slopes_of(transposed: Any, by_row: Array) -> Array:
+    """Return Z' times n values of each row and fate, (M, F*, n), as coefficients, (F* x P, n)."""
+    n_fates, n = by_row.shape[1:]
+    pulled = np.asarray(transposed @ by_row.reshape(-1, n_fates * n))
+    return pulled.reshape(-1, n_fates, n).transpose(1, 0, 2).reshape(-1, n)
