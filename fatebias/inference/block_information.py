@@ -122,9 +122,8 @@ class BlockInformation:
 
     def _by_place(self, blocks: Array, border: Array, shared: Array) -> tuple[Array, Array, Array]:
         """Put theta of all fates before the deviations, those slot by slot; shared effects fate last."""
-        n_fates, d = blocks.shape[1], self.n_days
-        fate, place = np.divmod(np.arange(n_fates * self.width), self.width)
-        rank = np.where(place < d, fate * d + place, n_fates * d + (place - d) * n_fates + fate)
+        n_fates = blocks.shape[1]
+        rank = np.concatenate([np.concatenate(self.design.in_block(fate)) for fate in range(n_fates)])
         order = np.argsort(rank)
         n_shared = shared.shape[1]
         of_shared = np.arange(n_fates * n_shared).reshape(n_fates, n_shared).T.ravel()

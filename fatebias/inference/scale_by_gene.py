@@ -95,14 +95,12 @@ class QuadraticByGene(Quadratic):
 
     def _basis(self, scale: Scale) -> Tensor:
         """Return B of a gene's block, (w, n)."""
-        rows = self.design.rows
-        n_fates, n_days = rows.n_effects, rows.n_days
+        theta, deltas = self.design.in_block(scale.fate)
         eye = torch.eye(self.places.gene.shape[1], dtype=self.mean.dtype, device=self.mean.device)
-        if scale.number == n_days:
-            return eye[:, n_fates * n_days + scale.fate :: n_fates]
-        now = scale.fate * n_days + scale.number
-        basis = eye[:, now : now + 1]
-        return basis - eye[:, now - 1 : now] if scale.number else basis
+        if scale.number == len(theta):
+            return eye[:, deltas]
+        basis = eye[:, theta[scale.number, None]]
+        return basis - eye[:, theta[scale.number - 1, None]] if scale.number else basis
 
     def _covariance(self, one: Scale, other: Scale) -> Tensor:
         """B_one' C B_other of each gene, (L, n, n')."""

@@ -147,16 +147,20 @@ class DesignMatrix:
             by_fate.append(sparse.block_diag(parts, format="csr"))
         return sparse.block_diag(by_fate, format="csr")
 
+    def in_block(self, fate: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where theta (D,) and deviations (n,) of a fate are in a row of `block_index`."""
+        n_fates, n_days = self.rows.n_effects, self.rows.n_days
+        theta = fate * n_days + np.arange(n_days)
+        return theta, np.arange(n_fates * n_days + fate, self.block_index.shape[1], n_fates)
+
     def block_prior(self, scale_precision: Array) -> Array:
         """Return the prior's precision of a gene's block, (w, w), in the order of `block_index`."""
-        n_fates, n_days = self.rows.n_effects, self.rows.n_days
-        walk = walk_steps(n_days)
+        walk = walk_steps(self.rows.n_days)
         width = self.block_index.shape[1]
         found = np.zeros((width, width))
         for fate, by_scale in enumerate(scale_precision):
-            own = slice(fate * n_days, (fate + 1) * n_days)
-            found[own, own] = walk.T @ np.diag(by_scale[:-1]) @ walk
-            deltas = np.arange(n_fates * n_days + fate, width, n_fates)
+            theta, deltas = self.in_block(fate)
+            found[np.ix_(theta, theta)] = walk.T @ np.diag(by_scale[:-1]) @ walk
             found[deltas, deltas] = by_scale[-1]
         return found
 
@@ -181,9 +185,9 @@ class DesignMatrix:
         found = np.empty((n_fates, n_days + 1))
         diagonal = second_moment.diagonal()
         for fate in range(n_fates):
-            own = slice(fate * n_days, (fate + 1) * n_days)
-            found[fate, :-1] = (walk @ second_moment[own, own] @ walk.T).diagonal()
-            found[fate, -1] = diagonal[n_fates * n_days + fate :: n_fates].sum()
+            theta, deltas = self.in_block(fate)
+            found[fate, :-1] = (walk @ second_moment[np.ix_(theta, theta)] @ walk.T).diagonal()
+            found[fate, -1] = diagonal[deltas].sum()
         return found
 
 
