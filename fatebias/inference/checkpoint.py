@@ -23,7 +23,7 @@ from fatebias.files.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 TERMINATED = 143  # what a shell reports for SIGTERM; Slurm then requeues the job
 
 
@@ -86,10 +86,11 @@ class StopSignals:
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        """Install the handlers; only a process's main thread can."""
+        """Install the handlers; only a process's main thread can. A signal that nohup ignores stays so."""
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGUSR2, signal.SIGINT):
-                self.before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self.before[number] = signal.signal(number, self._note)
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -18,14 +18,16 @@ from fatebias.model.variational import VariationalInit
 
 
 def mean_field_family(
-    model: Callable[..., None], design: DesignMatrix, init: VariationalInit | None
+    model: Callable[..., None], design: DesignMatrix, init: VariationalInit | None, device: torch.device
 ) -> AutoNormal:
     """Return an independent normal for every latent; None starts it at Pyro's default."""
-    where = init_to_feasible() if init is None else init_to_value(values=_site_values(design, init))
+    where = init_to_feasible() if init is None else init_to_value(values=_site_values(design, init, device))
     return AutoNormal(model, init_loc_fn=where, init_scale=0.05)
 
 
-def _site_values(design: DesignMatrix, init: VariationalInit) -> dict[str, torch.Tensor]:
+def _site_values(
+    design: DesignMatrix, init: VariationalInit, device: torch.device
+) -> dict[str, torch.Tensor]:
     theta, delta, shared = design.split(init.mean)
     scale = init.scale_precision**-0.5  # (F*, D + 1)
     d, burden = design.rows.n_days, design.rows.n_days + design.rows.n_reps
@@ -43,7 +45,7 @@ def _site_values(design: DesignMatrix, init: VariationalInit) -> dict[str, torch
         values["covar"] = shared[burden + 1 :].T
     if d > 1:
         values |= {"sigma_time": scale[:, 1:d], "eps": steps[..., 1:] / scale[:, 1:d]}
-    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in values.items()}
+    return {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in values.items()}
 
 
 @torch.no_grad()

@@ -124,9 +124,18 @@ class _State:
             "optimiser": dict(self.optimiser.get_state()),
             "average": {"count": self.average.count, "mean": self.average.mean},
             "batches": {"order": self.batches.order, "random": self.batches.generator.get_state()},
-            "random": torch.get_rng_state(),
+            "random": [torch.get_rng_state(), *self._of_gpu()],
             "noise": None if noise is None else noise.state(),
         }
+
+    @property
+    def device(self) -> torch.device:
+        """Where the rows are."""
+        return self.batches.tensors.n.device
+
+    def _of_gpu(self) -> list[torch.Tensor]:
+        """Return the state of the GPU's own random numbers, which Pyro draws there."""
+        return [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
 
     @torch.no_grad()
     def restore(self, saved: dict[str, Any]) -> None:
@@ -144,7 +153,9 @@ class _State:
         }
         self.batches.order = saved["batches"]["order"]
         self.batches.generator.set_state(saved["batches"]["random"])
-        torch.set_rng_state(saved["random"])
+        torch.set_rng_state(saved["random"][0])
+        if self._of_gpu():
+            torch.cuda.set_rng_state(saved["random"][-1], self.device)
         if saved["noise"] is not None:
             self.family.noise.restore(saved["noise"])
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fatebias.config import Config, DataConfig, InferenceConfig
-from fatebias.inference.checkpoint import Checkpoint, StopSignals
+from fatebias.inference.checkpoint import FORMAT, Checkpoint, StopSignals
 from fatebias.inference.fit import fit_screen
 from fatebias.inference.posterior import posterior_moments
 from tests.screens import NARROW, small_screen
@@ -33,7 +33,9 @@ class Killed(BaseException):
 
 def fitted(screen, *, checkpoint=None, on_step=None, **inference):
     settings = {"num_steps": 160, "progress": False, "num_posterior_draws": 100} | inference
-    cfg = Config(data=DataConfig(), priors=NARROW, inference=InferenceConfig(**settings), seed=3)
+    inference_config = InferenceConfig(**settings)
+    # A GPU adds in no fixed order: test_gpu has its own bound.
+    cfg = Config(data=DataConfig(), priors=NARROW, inference=inference_config, seed=3, device="cpu")
     fit = fit_screen(screen, cfg, on_step=on_step, checkpoint=checkpoint)
     posterior = posterior_moments(fit.draw, settings["num_posterior_draws"], screen.guide_gene)
     return fit.trace.loss.tobytes(), posterior.theta_mean.tobytes(), posterior.theta_sd.tobytes()
@@ -86,7 +88,7 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "executed"),))
 
-    torch.save({"format": 1, "key": "key", "state": Payload()}, tmp_path / "checkpoint.pt")
+    torch.save({"format": FORMAT, "key": "key", "state": Payload()}, tmp_path / "checkpoint.pt")
     assert Checkpoint(tmp_path / "checkpoint.pt", "key", 60).load() is None
     assert not (tmp_path / "executed").exists()
 
@@ -101,6 +103,16 @@ def test_ctrl_c_waits_for_the_state_and_a_second_one_does_not(caplog):
             signals.leave(saved=True)
     assert "stopping on SIGINT; the state is saved" in caplog.text
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signals.pending is None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_sigusr2_is_passed_on_to_the_handler_that_was_there_before():
