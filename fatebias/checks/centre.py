@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,15 @@ from numpy.typing import NDArray
 from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.estimates.sandwich import broad_scales
+from fatebias.inference.curvature import Curvature
 from fatebias.inference.laplace import InitialValues, fit_laplace
 from fatebias.inference.posterior import Posterior, flat_means
 from fatebias.model.design_matrix import DesignMatrix, design_of
 
 Array = NDArray[np.float64]
+
+# Refits solve for many vectors again and again: up to so many effects one factor is the quicker way.
+MOST_DENSE = 12_000
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,17 @@ class Centre:
     precision: Any  # (size, size) sparse, Q: that of the normal prior given the scales
     weight: float  # likelihood weight
     mean: Array  # (size,) the mode
-    factor: torch.Tensor  # (size, size) lower Cholesky factor of the Hessian H there
+    curvature: Curvature  # the Hessian H there
+
+    @cached_property
+    def factor(self) -> torch.Tensor:
+        """Lower Cholesky factor of H, (size, size)."""
+        return self.curvature.factor.cpu()
 
     def solve(self, right: Array) -> Array:
         """Return ``H^-1`` times the right-hand sides, (size, n)."""
+        if len(self.mean) > MOST_DENSE:
+            return self.curvature.solve_all(right)
         return torch.cholesky_solve(torch.from_numpy(np.ascontiguousarray(right)), self.factor).numpy()
 
     def covariances(self, index: NDArray[np.integer]) -> tuple[Array, Array]:
@@ -64,7 +76,7 @@ def find_centre(
         precision=design.prior_precision(cfg.priors, scale_precision),
         weight=weight,
         mean=fit.mean,
-        factor=fit.factor.cpu(),
+        curvature=fit.curvature,
     )
 
 

@@ -141,7 +141,7 @@ def _score(train: Screen, test: Screen, cfg: Config, weight: float, model: str) 
     noise = torch.randn(
         len(fit.mean), DRAWS, generator=torch.Generator().manual_seed(cfg.seed), dtype=torch.float64
     )
-    spread = torch.linalg.solve_triangular(fit.factor.cpu().T, noise, upper=True).numpy()
+    spread = fit.curvature.noise.colour(noise).numpy()
     cells = cell_design_of(test, cfg.model)
     draws = (fit.mean[:, None] + spread).reshape(cells.rows.n_effects, cells.per_fate, DRAWS)
     logits = np.stack([cells.matrix @ each for each in draws], axis=1)  # (N, F*, S)

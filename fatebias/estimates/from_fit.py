@@ -14,12 +14,7 @@ from fatebias.estimates.estimates import AVERAGE_GENE, NTC_CELLS, ContrastEstima
 from fatebias.estimates.few_clusters import robust_theta
 from fatebias.estimates.guide_mixture import fit_guide_mixture
 from fatebias.estimates.sandwich import BROAD_ROUNDS, FEWEST_CLUSTERS, fit_broad, linearise, linearise_at
-from fatebias.estimates.theta_covariance import (
-    ThetaCovariance,
-    rough_theta_covariance,
-    theta_covariance,
-)
-from fatebias.inference.curvature import ByGene
+from fatebias.estimates.theta_covariance import theta_covariance
 from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, laplace_figures
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.posterior import Posterior, flat_means
@@ -100,13 +95,7 @@ def _of_broad_fit(
     """Return unshrunken estimates with the fit's own errors, guides as ``export.guides`` has them."""
     design = design_of(screen, cfg.model)
     cells = linearise(screen, cfg, fit, weight) if cfg.likelihood_weight == AUTO else None
-    if rough and isinstance(fit.curvature, ByGene):
-        covariance = rough_theta_covariance(design, fit.curvature, weight, cells)
-    elif cells is None:
-        covariance = theta_covariance(design, fit)
-    else:
-        whole = cells.by_fate(screen.day, design.theta_index.ravel())
-        covariance = ThetaCovariance.of_matrix(whole, design.rows.n_genes)
+    covariance = theta_covariance(design, fit, weight, cells, rough=rough)
     theta, n_ntc = fit.mean[design.theta_index], len(screen.ntc_guide_names)
     base = choose_baseline(theta, covariance, cfg.export.baseline, n_ntc)
     baseline = AVERAGE_GENE if base.against_genes else NTC_CELLS

@@ -13,6 +13,7 @@ from scipy import sparse
 
 from fatebias.config import Config, PriorsConfig
 from fatebias.data.screen import Screen
+from fatebias.inference.curvature import Curvature
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.model.design_matrix import DesignMatrix, cell_design_of
 from fatebias.model.regression import SoftRegression
@@ -58,7 +59,7 @@ class Sandwich:
     weight: float  # likelihood weight of the fit
     cell_weight: Array  # (N,) mean 1
     cluster: NDArray[np.integer]  # (N,) cells that may share noise have the same number
-    prior_share: Array | None = None  # (size,) `Curvature.prior_share` of the fit, where it is known
+    curvature: Curvature | None = None  # of the fit, where it is at hand
 
     @cached_property
     def regression(self) -> SoftRegression:
@@ -86,8 +87,8 @@ class Sandwich:
     @cached_property
     def by_coefficient(self) -> Array:
         """The part of each coefficient that the labels pay for, (size,): the diagonal of the smoother."""
-        if self.prior_share is not None:
-            return 1 - self.prior_share
+        if self.curvature is not None:
+            return 1 - self.curvature.prior_share()
         return self.weight * np.einsum("ij,ij->i", self.covariance, self.information)
 
     @property
@@ -201,6 +202,15 @@ class Sandwich:
         scores = self.regression.cluster_scores(self.pi, self.cluster)
         return (scores @ directions) * np.sqrt(self.residual_factor * self.cluster_factor)
 
+    def scores(self) -> sparse.csr_matrix:
+        """Return scores at weight 1 by cluster, or by cell where clusters are few, (C or N, size)."""
+        surplus = self.regression.surplus(self.pi)
+        each = sparse.hstack([self.design.matrix.multiply(value[:, None]) for value in surplus.T], "csr")
+        if not self.clustered:
+            return each
+        cells = np.arange(len(self.cluster))
+        return sparse.csr_matrix((np.ones(len(cells)), (self.cluster, cells))) @ each
+
     def robust(
         self, index: NDArray[np.integer], *, enlarged: Array | None = None, kept: Array | None = None
     ) -> Array:
@@ -253,7 +263,7 @@ class Sandwich:
 def linearise(screen: Screen, cfg: Config, fit: LaplaceFit, weight: float) -> Sandwich:
     """Return the cells of a screen around a fit at a likelihood weight."""
     found = linearise_at(screen, cfg, fit.mean, fit.scale_precision, weight)
-    return replace(found, prior_share=fit.curvature.prior_share())
+    return replace(found, curvature=fit.curvature)
 
 
 def linearise_at(screen: Screen, cfg: Config, flat: Array, scale_precision: Array, weight: float) -> Sandwich:

@@ -32,20 +32,27 @@ class ThetaCovariance:
         return cls(blocks, lambda vectors: covariance @ vectors)
 
 
-def theta_covariance(design: DesignMatrix, fit: LaplaceFit) -> ThetaCovariance:
-    """Return that of a fit, the inverse of its precision H."""
+def theta_covariance(
+    design: DesignMatrix, fit: LaplaceFit, weight: float, cells: Sandwich | None, *, rough: bool = False
+) -> ThetaCovariance:
+    """Return that of a fit; with ``cells`` the labels' part is as pairs of fates scatter on each day.
+
+    See `Sandwich.by_fate`. ``rough`` leaves out of many genes' own covariances what links them to others:
+    a percent or two.
+    """
+    if isinstance(fit.curvature, ByGene):
+        return _of_many_genes(design, fit.curvature, weight, cells, rough)
     places = design.theta_index.ravel()
-    covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()[np.ix_(places, places)]
+    if cells is None:
+        covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()[np.ix_(places, places)]
+    else:
+        covariance = cells.by_fate(cells.design.rows.day, places)
     return ThetaCovariance.of_matrix(covariance, design.rows.n_genes)
 
 
-def rough_theta_covariance(
-    design: DesignMatrix, curvature: ByGene, weight: float, cells: Sandwich | None
+def _of_many_genes(
+    design: DesignMatrix, curvature: ByGene, weight: float, cells: Sandwich | None, rough: bool
 ) -> ThetaCovariance:
-    """Return the same without a dense matrix; each gene's own covariance leaves out what links it to others.
-
-    With ``cells`` the labels' part is as pairs of fates scatter on each day (`Sandwich.by_fate`).
-    """
     places = design.theta_index.ravel()
     width = design.theta_index[0].size
 
@@ -54,16 +61,18 @@ def rough_theta_covariance(
         flat[places] = vectors
         return flat
 
+    alone = curvature.approximation.covariances()[0]
+    own = alone if rough else curvature.noise.covariances()
     if cells is None:
-        own = (curvature.approximation.covariances()[0])[:, :width, :width].cpu().numpy()
-        return ThetaCovariance(own, lambda vectors: curvature.solve_all(spread(vectors))[places])
+        found = own[:, :width, :width].cpu().numpy()
+        return ThetaCovariance(found, lambda vectors: curvature.solve_all(spread(vectors))[places])
     day = design.rows.day
     relative = np.moveaxis(cells.relative_scatter(cells.design.rows.day)[day], 0, -1)  # (F*, F*, M)
     likelihood = design.regression(weight)
     bend = relative * likelihood.bend(curvature.pi)
     blocks, border, shared = curvature.places.put(*curvature.information.at(bend))
     prior, fixed = curvature.places.of_prior(curvature.prior)
-    both = curvature.approximation.sandwich(blocks + prior, border, shared + fixed)
+    both = curvature.approximation.sandwich(blocks + prior, border, shared + fixed) + own - alone
 
     def times(vectors: Array) -> Array:
         pulled = curvature.solve_all(spread(vectors))

@@ -3,11 +3,12 @@
 Of few effects it is a dense matrix with its Cholesky factor (`Dense`). Of many, genes are nearly independent
 given the shared effects (`bordered`): this approximation makes conjugate gradients with the exact precision
 end in a few steps, and what it leaves out of the log-determinant and the variances is estimated by its second
-term with white noise (`ByGene`). The dense factor is then made once, where draws of all effects are wanted.
+term with white noise (`ByGene`). Draws have what genes have in common from `common_directions`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cache, cached_property
 from typing import Any, Protocol
@@ -29,8 +30,12 @@ from fatebias.inference.bordered import (
     link,
     probes,
 )
+from fatebias.inference.common_directions import CommonDirections
 from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.regression import SoftRegression
+from fatebias.model.variational import Noise
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -39,6 +44,7 @@ LEAST_DRAWS = 64
 # percent, at a small part of the cost of the whole covariance.
 DRAWS_BEHIND_A_SCALE = 50_000
 SOLVE_TOLERANCE = 1e-6
+ANNOUNCED_GB = 4.0
 MOST_LEVEL = 0.3  # share by which the precision of the genes' common level may differ from independence
 
 
@@ -60,6 +66,15 @@ class Curvature(Protocol):
     @property
     def log_volume(self) -> float:
         """Half the log-determinant."""
+        ...
+
+    @property
+    def noise(self) -> Noise:
+        """What makes noise of this precision."""
+        ...
+
+    def of_gene(self, gene: int) -> Array:
+        """Return the precision of a gene's effects given all others, in the order of its block."""
         ...
 
     def solve(self, vector: Array) -> Array:
@@ -122,6 +137,13 @@ def _white_noise(design: DesignMatrix, device: Any, few: bool) -> Callable[[], T
 
 def dense_factor(likelihood: SoftRegression, pi: Array, prior: Any, device: Any) -> Tensor:
     """Return the lower Cholesky factor of the whole precision; FitError where there is none."""
+    needed_gb = 3 * 8 * prior.shape[0] ** 2 / 1e9
+    if needed_gb > ANNOUNCED_GB:
+        log.warning(
+            "matrices of %d x %d, %.0f GB, are kept; inference.warm_start=none does without",
+            *prior.shape,
+            needed_gb,
+        )
     information = likelihood.information(pi)
     entries = prior.tocoo()
     information[entries.row, entries.col] += entries.data
@@ -146,8 +168,8 @@ class Dense:
 
     words = "all effects in one dense matrix"
 
-    def __init__(self, design: DesignMatrix, factor: Tensor, noise: Tensor, prior: Any) -> None:
-        self.design, self.factor, self.noise, self.prior = design, factor, noise, prior
+    def __init__(self, design: DesignMatrix, factor: Tensor, white: Tensor, prior: Any) -> None:
+        self.design, self.factor, self.white, self.prior = design, factor, white, prior
 
     @property
     def device(self) -> torch.device:
@@ -158,6 +180,21 @@ class Dense:
     def log_volume(self) -> float:
         """Half the log-determinant."""
         return float(self.factor.diagonal().log().sum())
+
+    @property
+    def noise(self) -> Noise:
+        """What makes noise of this precision: itself."""
+        return self
+
+    def colour(self, normal: Tensor) -> Tensor:
+        """Return noise of the precision, (size, n), of white noise, (size, n)."""
+        return torch.linalg.solve_triangular(self.factor.T, normal, upper=True)
+
+    def of_gene(self, gene: int) -> Array:
+        """Return the precision of a gene's effects given all others, in the order of its block."""
+        block = self.design.block_index[gene]
+        rows = self.factor[torch.from_numpy(block[block < self.design.size]).to(self.device)]
+        return np.asarray((rows @ rows.T).cpu().numpy())
 
     def solve(self, vector: Array) -> Array:
         """Return the inverse times a vector, (size,)."""
@@ -171,9 +208,7 @@ class Dense:
     @cached_property
     def spread(self) -> Array:
         """Draws around the mean, (S, size)."""
-        return np.asarray(
-            torch.linalg.solve_triangular(self.factor.T, self.noise, upper=True).T.cpu().numpy()
-        )
+        return np.asarray(self.colour(self.white).T.cpu().numpy())
 
     def scale_squares(self) -> Array:
         """Return the expectation of the sum of squares behind each scale around the mean, (F*, D + 1)."""
@@ -204,11 +239,12 @@ class _MakeByGene:
         bend = likelihood.bend(pi)
         blocks, border, shared = self.places.put(*self.blocks.at(bend))
         own, fixed = self.places.of_prior(prior)
+        blocks = blocks + own
         try:
-            start = Bordered.of_parts(blocks + own, border, shared + fixed, self.places)
+            start = Bordered.of_parts(blocks, border, shared + fixed, self.places)
         except torch.linalg.LinAlgError:
             raise ran_away("a precision matrix that is not positive definite") from None
-        found = ByGene(self.design, self.places, self.blocks, start, likelihood, pi, bend, prior)
+        found = ByGene(self.design, self.places, self.blocks, start, blocks, likelihood, pi, bend, prior)
         self.failed = not found.is_close()
         return None if self.failed else found
 
@@ -224,12 +260,13 @@ class ByGene:
         places: Places,
         information: BlockInformation,
         approximation: Bordered,
+        blocks: Tensor,
         likelihood: SoftRegression,
         pi: Array,
         bend: Array,
         prior: Any,
     ) -> None:
-        self.design, self.places = design, places
+        self.design, self.places, self.blocks = design, places, blocks
         self.information, self.approximation = information, approximation
         self.likelihood, self.pi, self.bend, self.prior = likelihood, pi, bend, prior
         self.linked = link(approximation, self.times, places, *probes(places))
@@ -279,6 +316,16 @@ class ByGene:
     def log_volume(self) -> float:
         """Half the log-determinant, to the second order in what links genes."""
         return float(self.approximation.log_volume[0]) - self.coupling * self.design.size / 4
+
+    @cached_property
+    def noise(self) -> CommonDirections:
+        """What makes noise of this precision, and each gene's covariance."""
+        return CommonDirections.of(self.approximation, self.times, self.places)
+
+    def of_gene(self, gene: int) -> Array:
+        """Return the precision of a gene's effects given all others, in the order of its block."""
+        n = int(self.places.taken[gene].sum())
+        return np.asarray(self.blocks[gene, :n, :n].cpu().numpy())
 
     def solve(self, vector: Array) -> Array:
         """Return the inverse times a vector, (size,)."""

@@ -96,8 +96,7 @@ class _BlockRatios:
         """Return the log ratios, (S,), of draws from the gene's conditional normal, up to a constant."""
         block = self.design.block_index[gene]
         block = block[block < self.design.size]
-        rows_of_factor = self.laplace.factor[torch.from_numpy(block).to(self.laplace.factor.device)]
-        precision = (rows_of_factor @ rows_of_factor.T).cpu().numpy()
+        precision = self.laplace.curvature.of_gene(gene)
         normal = self.generator.standard_normal((n_draws, len(block)))
         noise = np.linalg.solve(np.linalg.cholesky(precision).T, normal.T).T
         moves = noise @ self.transform[gene][: len(block), : len(block)].T

@@ -161,13 +161,13 @@ def _svi(
         likelihood_weight=weight,
         centred_guides=design.centred,
     )
-    init = cold_init(design) if laplace is None else _variational_init(laplace)
+    init = cold_init(design, device) if laplace is None else _variational_init(laplace)
     structured = None
     if cfg.inference.variational == "structured":
         structured = StructuredFamily(design, init, _generator(cfg.seed, device), device)
         family: Any = structured
     else:
-        family = mean_field_family(model, design, None if laplace is None else init)
+        family = mean_field_family(model, design, None if laplace is None else init, device)
     begun = time.perf_counter()
     trace = run_svi(
         model, family, tensors, cfg.inference, seed=cfg.seed, on_step=on_step, checkpoint=checkpoint
@@ -193,7 +193,7 @@ def _svi(
 def _variational_init(laplace: LaplaceFit) -> VariationalInit:
     return VariationalInit(
         mean=laplace.mean,
-        factor=laplace.factor,
+        noise=laplace.curvature.noise,
         sd=laplace.unit,
         scale_precision=laplace.scale_precision,
     )

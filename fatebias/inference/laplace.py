@@ -32,7 +32,6 @@ Array = NDArray[np.float64]
 NEWTON_TOLERANCE = 1e-3  # squared distance to the mode in posterior SDs
 SHORTEST_STEP = 1e-8
 NEGLIGIBLE_GAIN = 1e-6  # below what rounding leaves of a difference of two log-likelihoods
-ANNOUNCED_GB = 4.0
 
 
 @dataclass(frozen=True)
@@ -99,14 +98,6 @@ def _fit(
     start: InitialValues | None,
 ) -> LaplaceFit:
     begun = time.perf_counter()
-    needed_gb = 3 * 8 * design.size**2 / 1e9
-    if needed_gb > ANNOUNCED_GB:
-        log.warning(
-            "the Laplace solution keeps matrices of %d x %d, %.0f GB; inference.warm_start=none does not",
-            design.size,
-            design.size,
-            needed_gb,
-        )
     likelihood = design.regression(likelihood_weight)
     counts = design.scale_counts()
     widths = scale_prior_widths(priors, design.rows.n_days)

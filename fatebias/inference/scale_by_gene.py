@@ -28,7 +28,8 @@ class QuadraticByGene(Quadratic):
 
     A point's mode is found by conjugate gradients with the exact precision. Its log-determinant is that of
     independent blocks and, for what links them, the second term of the series of log det(I + F). Its draws
-    are those of the Laplace solution, whitened by the blocks there and coloured by the blocks at the point.
+    are white noise with what genes have in common at the Laplace solution, coloured by the blocks at the
+    point.
     """
 
     def __init__(
@@ -72,9 +73,7 @@ class QuadraticByGene(Quadratic):
             gene, shared = self.places.split(normal)
             white = gene[None], shared[None]
         else:
-            factor = self.laplace.factor
-            gene, shared = self.places.split(torch.linalg.solve_triangular(factor.T, normal, upper=True))
-            white = self.start.whiten(gene[None], shared[None])
+            white = self.curvature.noise.bend(normal)
         gene, shared = self.at.only(j).colour(*white)
         noise = self.places.join(gene[0], shared[0])
         return (self.moves[:, j, None] + noise).T.cpu().numpy()

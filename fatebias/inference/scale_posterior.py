@@ -89,9 +89,8 @@ def integrate_scales(
 ) -> ScalePosterior:
     """Return the posterior of the scales around the Laplace solution, with `n_draws` draws of the effects.
 
-    ``rough`` spares the factor of the whole precision where there are many effects: genes are then drawn
-    independently, with SDs right to about a percent. Those of shared effects may be far too small: the
-    burden's rests on what it has in common with all genes.
+    ``rough`` draws many genes independently, with SDs right to about a percent. Those of shared effects may
+    then be far too small: the burden's rests on what it has in common with all genes.
     """
     normals = _normals(design, laplace, priors, weight, rough)
     n_points = MOST_POINTS

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyro
@@ -26,22 +26,52 @@ COLD_SCALE = 0.3
 POOL = 64  # solves at once: many right-hand sides cost little more than one
 
 
+class Noise(Protocol):
+    """Normal noise around the start."""
+
+    @property
+    def log_volume(self) -> float:
+        """Half the log-determinant of its precision."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is made."""
+        ...
+
+    def colour(self, normal: Tensor) -> Tensor:
+        """Return noise, (size, n), made of white noise, (size, n)."""
+        ...
+
+
+class IndependentNoise:
+    """Noise of one SD, without correlation."""
+
+    def __init__(self, sd: float, size: int, device: torch.device | str = "cpu") -> None:
+        self.sd, self.device = sd, torch.device(device)
+        self.log_volume = -size * float(np.log(sd))
+
+    def colour(self, normal: Tensor) -> Tensor:
+        """Return noise made of white noise."""
+        return self.sd * normal
+
+
 @dataclass(frozen=True)
 class VariationalInit:
     """Where the structured family starts."""
 
     mean: NDArray[np.float64]  # (size,) all effects in flat order
-    factor: Tensor  # lower Cholesky factor of their precision, (size, size), or its diagonal, (size,)
+    noise: Noise  # around the mean
     sd: NDArray[np.float64]  # (size,) rough marginal SDs: the units in which the family learns
     scale_precision: NDArray[np.float64]  # (F*, D + 1) 1 / s^2 of the scales
 
 
-def cold_init(design: DesignMatrix) -> VariationalInit:
+def cold_init(design: DesignMatrix, device: torch.device | str = "cpu") -> VariationalInit:
     """Return a start at zero with independent effects, for ``inference.warm_start=none``."""
     size, rows = design.size, design.rows
     return VariationalInit(
         mean=np.zeros(size),
-        factor=torch.full((size,), 1 / COLD_SD, dtype=torch.float64),
+        noise=IndependentNoise(COLD_SD, size, device),
         sd=np.full(size, COLD_SD),
         scale_precision=np.full((rows.n_effects, rows.n_days + 1), COLD_SCALE**-2),
     )
@@ -50,9 +80,9 @@ def cold_init(design: DesignMatrix) -> VariationalInit:
 class StructuredFamily:
     """Gaussian blocks over correlated noise, with log-normal scales.
 
-    With ``w = U e``, e standard normal and U the inverse transposed Cholesky factor of the starting
-    precision, an effect block is ``m0 + sd * (loc + T (w / sd))``: loc and the lower-triangular T are learned
-    for each gene and for the shared effects, U stays. At loc = 0, T = I the family is the starting normal
+    With ``w = U e``, e standard normal and U what makes noise of the starting covariance, an effect block is
+    ``m0 + sd * (loc + T (w / sd))``: loc and the lower-triangular T are learned for each gene and for the
+    shared effects, U stays. At loc = 0, T = I the family is the starting normal
     itself, correlations between genes included; the log-determinant of T is exact.
     """
 
@@ -87,7 +117,7 @@ class StructuredFamily:
         self.mean, self.sd = put(init.mean[parts]), put(init.sd[parts])
         self.walk = put(walk_steps(self.n_days))
         self.taken = (self.blocks < self.size).to(torch.float64)
-        self.noise = _NoisePool(init.factor.to(device), generator)
+        self.noise = _NoisePool(init.noise, design.size, generator)
         scale_sd = 1 / torch.sqrt(2 * (self.counts - 1).clamp_min(1)).expand(self.n_effects, -1)
         self.scale_sd = scale_sd.clone()
         # the log-normal whose E[1 / s^2] is the starting precision
@@ -197,25 +227,16 @@ class _NoisePool:
     cancels the odd part of the noise in the gradient of the means.
     """
 
-    def __init__(self, factor: Tensor, generator: torch.Generator) -> None:
-        self.factor = factor
-        self.generator = generator
-        diagonal = factor if factor.dim() == 1 else factor.diagonal()
-        self.log_norm = float(diagonal.log().sum()) - 0.5 * len(diagonal) * float(np.log(2 * np.pi))
+    def __init__(self, noise: Noise, size: int, generator: torch.Generator) -> None:
+        self.noise, self.size, self.generator = noise, size, generator
+        self.log_norm = noise.log_volume - 0.5 * size * float(np.log(2 * np.pi))
         self.waiting: list[tuple[Tensor, Tensor]] = []
 
     def fresh(self, n_draws: int) -> tuple[Tensor, Tensor]:
         """Return noise, (S, size), with its log density, (S,)."""
-        kind: dict[str, Any] = {
-            "generator": self.generator,
-            "dtype": self.factor.dtype,
-            "device": self.factor.device,
-        }
-        normal = torch.randn(len(self.factor), n_draws, **kind)
-        log_density = self.log_norm - 0.5 * (normal**2).sum(dim=0)
-        if self.factor.dim() == 1:
-            return (normal / self.factor.unsqueeze(1)).T, log_density
-        return torch.linalg.solve_triangular(self.factor.T, normal, upper=True).T, log_density
+        kind: dict[str, Any] = {"dtype": torch.float64, "device": self.noise.device}
+        normal = torch.randn(self.size, n_draws, generator=self.generator, **kind)
+        return self.noise.colour(normal).T, self.log_norm - 0.5 * (normal**2).sum(dim=0)
 
     def state(self) -> dict[str, Tensor]:
         """Return the generator's state and the draws not yet used, for a checkpoint."""
@@ -230,7 +251,7 @@ class _NoisePool:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Restore the state of a checkpoint."""
         self.generator.set_state(state["generator"])
-        device = self.factor.device
+        device = self.noise.device
         self.waiting = list(zip(state["noise"].to(device), state["log_density"].to(device), strict=True))
 
     def next(self) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,9 @@ from fatebias.config import AUTO, Config, DataConfig, ModelConfig, PriorsConfig,
 from fatebias.data.screen import centre_burden
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.data.synthetic import subset
+from fatebias.estimates.likelihood_weight import information_weight
 from fatebias.estimates.sandwich import fit_broad, linearise
-from fatebias.estimates.theta_covariance import rough_theta_covariance, theta_covariance
+from fatebias.estimates.theta_covariance import theta_covariance
 from fatebias.inference import curvature
 from fatebias.inference.block_information import BlockInformation
 from fatebias.inference.bordered import Bordered, Places
@@ -164,24 +165,66 @@ def test_effects_with_scales_integrated_out_agree(both, rough):
     np.testing.assert_allclose(*scale, rtol=0.2)
 
 
+def test_common_directions_make_draws_those_of_the_whole_precision(both):
+    design, _, by_gene = both
+    noise, exact = by_gene.curvature.noise, torch.cholesky_inverse(by_gene.factor).numpy()
+    eye = torch.eye(design.size, dtype=torch.float64)
+    root = noise.colour(eye).numpy()
+    covariance = root @ root.T
+    ratio = np.sqrt(np.diag(covariance) / np.diag(exact))
+    np.testing.assert_allclose(ratio, 1, atol=0.02)
+    # what all genes have in common, and shared effects: far off where genes are taken as independent
+    level = np.zeros((design.size, design.theta_index[0].size))
+    level[design.theta_index.reshape(design.rows.n_genes, -1), np.arange(level.shape[1])] = 1
+    along = np.column_stack([level, np.eye(design.size)[:, design.shared_index.ravel()]])
+    spread = [np.sqrt(np.einsum("pn,pq,qn->n", along, each, along)) for each in (covariance, exact)]
+    np.testing.assert_allclose(*spread, rtol=0.03)
+    assert noise.log_volume == pytest.approx(-0.5 * np.linalg.slogdet(covariance)[1])
+    own = noise.covariances().numpy()
+    for gene, block in zip(own, design.block_index, strict=True):
+        np.testing.assert_allclose(gene, covariance[np.ix_(block, block)], atol=1e-10)
+
+
+def test_a_gene_s_own_precision_is_the_block_of_the_whole(both):
+    design, _, by_gene = both
+    whole = (by_gene.factor @ by_gene.factor.T).numpy()
+    dense = Dense(design, by_gene.factor, torch.empty(0), by_gene.curvature.prior)
+    for gene in (0, 17):
+        block = design.block_index[gene]
+        np.testing.assert_allclose(by_gene.curvature.of_gene(gene), whole[np.ix_(block, block)], atol=1e-8)
+        np.testing.assert_allclose(dense.of_gene(gene), whole[np.ix_(block, block)], atol=1e-8)
+
+
+@pytest.mark.parametrize("n_clusters", [1, 400])
+def test_the_weight_by_information_is_that_of_dense_columns(screen, n_clusters, monkeypatch):
+    monkeypatch.setattr(curvature, "MANY_EFFECTS", 0)
+    cluster = np.random.default_rng(0).integers(0, n_clusters, screen.N)
+    screen = replace(screen, cluster=cluster)
+    fit = fit_broad(design_of(screen, ModelConfig()), PRIORS, 20.0)
+    cells = linearise(screen, Config(), fit, 20.0)
+    assert cells.clustered == (n_clusters > 1)
+    found, exact = information_weight(cells), information_weight(replace(cells, curvature=None))
+    assert found.weight == pytest.approx(exact.weight, rel=0.003)
+    assert found.high - found.low == pytest.approx(exact.high - exact.low, rel=0.1)
+    assert found.parts == exact.parts
+
+
+@pytest.mark.parametrize("rough", [False, True])
 @pytest.mark.parametrize("likelihood_weight", [1.0, AUTO])
-def test_rough_errors_of_free_effects_are_those_of_the_whole_matrix(screen, likelihood_weight, monkeypatch):
+def test_errors_of_free_effects_are_those_of_the_whole_matrix(screen, likelihood_weight, rough, monkeypatch):
     monkeypatch.setattr(curvature, "MANY_EFFECTS", 0)
     cfg = replace(Config(), likelihood_weight=likelihood_weight)
     design = design_of(screen, cfg.model)
     fit = fit_broad(design, cfg.priors, 20.0)
     cells = linearise(screen, cfg, fit, 20.0) if likelihood_weight == AUTO else None
-    found = rough_theta_covariance(design, fit.curvature, 20.0, cells)
-    places = design.theta_index.ravel()
-    if cells is None:
-        exact = theta_covariance(design, fit)
-    else:
-        whole = cells.by_fate(screen.day, places)
-        exact = type(found).of_matrix(whole, design.rows.n_genes)
+    found = theta_covariance(design, fit, 20.0, cells, rough=rough)
+    dense = replace(fit, curvature=Dense(design, fit.factor, torch.empty(0), fit.curvature.prior))
+    exact = theta_covariance(design, dense, 20.0, cells)
     sd = [np.sqrt(np.diagonal(each.blocks, axis1=1, axis2=2)) for each in (found, exact)]
-    np.testing.assert_allclose(*sd, rtol=0.05)
-    assert np.median(sd[0] / sd[1]) == pytest.approx(1, abs=0.02)
-    level = np.tile(np.eye(len(places) // design.rows.n_genes), (design.rows.n_genes, 1))
+    np.testing.assert_allclose(*sd, rtol=0.05 if rough else 0.02)
+    assert np.median(sd[0] / sd[1]) == pytest.approx(1, abs=0.02 if rough else 0.005)
+    n_genes = design.rows.n_genes
+    level = np.tile(np.eye(design.theta_index[0].size), (n_genes, 1))
     np.testing.assert_allclose(found.times(level), exact.times(level), atol=1e-4)
 
 

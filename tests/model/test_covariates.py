@@ -23,7 +23,7 @@ from fatebias.model.design_matrix import DesignMatrix
 from fatebias.model.effects import guide_day_table
 from fatebias.model.fate_model import fate_model
 from fatebias.model.tensors import design_tensors
-from fatebias.model.variational import VariationalInit
+from fatebias.model.variational import IndependentNoise, VariationalInit
 from tests.screens import NARROW, plain_log_likelihood, small_screen, with_covariates
 
 
@@ -97,8 +97,10 @@ def test_the_prior_is_that_of_its_own_scale(screen):
 def test_plain_mean_field_begins_at_the_effects_and_draws_them(screen):
     design = DesignMatrix(collapse(screen))
     mean = np.random.default_rng(2).normal(size=design.size)
-    start = VariationalInit(mean, torch.ones(design.size), np.ones(design.size), np.full((2, 4), 4.0))
-    sites = {name: value.unsqueeze(0) for name, value in _site_values(design, start).items()}
+    noise = IndependentNoise(1.0, design.size)
+    start = VariationalInit(mean, noise, np.ones(design.size), np.full((2, 4), 4.0))
+    values = _site_values(design, start, torch.device("cpu"))
+    sites = {name: value.unsqueeze(0) for name, value in values.items()}
     drawn = draws_from_sites(sites, design)
     for found, expected in zip((drawn.theta, drawn.delta, drawn.shared), design.split(mean), strict=True):
         np.testing.assert_allclose(found[0], expected, atol=1e-12)

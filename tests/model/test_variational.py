@@ -16,6 +16,18 @@ def fresh_store():
     pyro.clear_param_store()
 
 
+class Coloured:
+    """Noise by the Cholesky factor of its precision."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, factor):
+        self.factor, self.log_volume = factor, float(factor.diagonal().log().sum())
+
+    def colour(self, normal):
+        return torch.linalg.solve_triangular(self.factor.T, normal, upper=True)
+
+
 def family_of(n_days=3, seed=0, more=False):
     """A family whose starting normal has correlations between all effects."""
     screen = small_screen(300, n_days=n_days)
@@ -26,7 +38,7 @@ def family_of(n_days=3, seed=0, more=False):
     factor = np.linalg.cholesky(np.linalg.inv(covariance))
     start = VariationalInit(
         mean=rng.normal(size=design.size),
-        factor=torch.from_numpy(factor),
+        noise=Coloured(torch.from_numpy(factor)),
         sd=np.sqrt(np.diag(covariance)),
         scale_precision=np.full((2, n_days + 1), 4.0),
     )
