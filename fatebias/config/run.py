@@ -62,6 +62,7 @@ class InferenceConfig:
     clip_norm: float = 10.0
     num_steps: int = 500
     num_posterior_draws: int = 4000
+    stop: str = "level"
     tolerance: float | None = None
     patience: int = 200
     max_rounds: int = 30
@@ -77,6 +78,7 @@ class InferenceConfig:
         one_of("inference.variational", self.variational, ("structured", "normal"))
         one_of("inference.warm_start", self.warm_start, ("laplace", "none"))
         one_of("inference.scales", self.scales, ("integrated", "fixed"))
+        one_of("inference.stop", self.stop, ("level", "never"))
         for name in ("num_steps", "max_rounds", "num_chains", "num_warmup", "num_samples", "patience"):
             if getattr(self, name) < 1:
                 raise refuse(f"inference.{name}", getattr(self, name), "a whole number, 1 or more")

@@ -23,6 +23,8 @@ from fatebias.inference.bordered import Bordered, Places, Times, link
 
 MOST_DIRECTIONS = 16
 TOLERANCE = 0.02  # of an eigenvalue
+# The few that lie apart are found in the first of Lanczos' restarts, those in the crowd after many.
+MOST_RESTARTS = 2
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class CommonDirections:
         start = np.random.default_rng(0).standard_normal(size)
         operator = LinearOperator((size, size), matvec=linked, dtype=np.float64)
         try:
-            value, vector = eigsh(operator, k=MOST_DIRECTIONS, which="LM", v0=start, tol=TOLERANCE)
+            value, vector = eigsh(
+                operator, k=MOST_DIRECTIONS, which="LM", v0=start, tol=TOLERANCE, maxiter=MOST_RESTARTS
+            )
         except ArpackNoConvergence as found:  # those that did converge
             value, vector = found.eigenvalues, found.eigenvectors
         vectors, values = places.put(vector, value)

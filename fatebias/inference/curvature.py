@@ -45,6 +45,8 @@ LEAST_DRAWS = 64
 DRAWS_BEHIND_A_SCALE = 50_000
 SOLVE_TOLERANCE = 1e-6
 ANNOUNCED_GB = 4.0
+MOST_GATHERED_BYTES = 1e9
+SPARSE_COST = 10  # of an entry of a sparse matrix, in entries of a dense one
 MOST_LEVEL = 0.3  # share by which the precision of the genes' common level may differ from independence
 
 
@@ -144,13 +146,20 @@ def dense_factor(likelihood: SoftRegression, pi: Array, prior: Any, device: Any)
             *prior.shape,
             needed_gb,
         )
-    information = likelihood.information(pi)
-    entries = prior.tocoo()
-    information[entries.row, entries.col] += entries.data
-    factor, failed = torch.linalg.cholesky_ex(torch.from_numpy(information).to(device))
+    factor, failed = torch.linalg.cholesky_ex(
+        torch.from_numpy(dense_precision(likelihood, pi, prior)).to(device)
+    )
     if int(failed):
         raise ran_away("a precision matrix that is not positive definite")
     return factor
+
+
+def dense_precision(likelihood: SoftRegression, pi: Array, prior: Any) -> Array:
+    """Return the whole precision, (size, size)."""
+    information = likelihood.information(pi)
+    entries = prior.tocoo()
+    information[entries.row, entries.col] += entries.data
+    return information
 
 
 def ran_away(found: str) -> FitError:
@@ -269,9 +278,21 @@ class ByGene:
         self.design, self.places, self.blocks = design, places, blocks
         self.information, self.approximation = information, approximation
         self.likelihood, self.pi, self.bend, self.prior = likelihood, pi, bend, prior
+        self.whole: Tensor | None = None  # the precision, where it is gathered
         self.linked = link(approximation, self.times, places, *probes(places))
         square = sum(float((each**2).sum()) for each in self.linked) / PROBES
         self.coupling = square / design.size  # mean square of a row of F
+
+    def gather(self) -> None:
+        """Keep the precision as one matrix, for hundreds of products, where that is quicker and has room.
+
+        A product then costs the square of the number of effects, however many cells there are.
+        """
+        size, sparse = self.design.size, self.design.rows.n_effects * self.likelihood.matrix.nnz
+        if 8 * size**2 <= MOST_GATHERED_BYTES and size**2 < SPARSE_COST * sparse:
+            self.whole = torch.from_numpy(dense_precision(self.likelihood, self.pi, self.prior)).to(
+                self.device
+            )
 
     def is_close(self) -> bool:
         """Whether genes are nearly independent: one by one, and in what they have in common.
@@ -296,9 +317,12 @@ class ByGene:
         """Return the precision times vectors, (J, L, w, n) and (J, q, n)."""
         n_points, n = len(gene), gene.shape[-1]
         flat = self.places.join(gene.permute(1, 2, 0, 3).flatten(2), shared.transpose(0, 1).flatten(1))
-        vectors = flat.cpu().numpy()
-        bent = self.likelihood.squares_times(self.bend, vectors) + self.prior @ vectors
-        own, common = self.places.split(torch.from_numpy(bent).to(gene))
+        if self.whole is None:
+            vectors = flat.cpu().numpy()
+            bent = self.likelihood.squares_times(self.bend, vectors) + self.prior @ vectors
+            own, common = self.places.split(torch.from_numpy(bent).to(gene))
+        else:
+            own, common = self.places.split(self.whole @ flat)
         own = own.unflatten(-1, (n_points, n)).permute(2, 0, 1, 3)
         return own, common.unflatten(-1, (n_points, n)).transpose(0, 1)
 

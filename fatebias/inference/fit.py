@@ -169,11 +169,21 @@ def _svi(
     else:
         family = mean_field_family(model, design, None if laplace is None else init, device)
     begun = time.perf_counter()
+    until_level = cfg.inference.stop == "level" and laplace is not None and structured is not None and full
     trace = run_svi(
-        model, family, tensors, cfg.inference, seed=cfg.seed, on_step=on_step, checkpoint=checkpoint
+        model,
+        family,
+        tensors,
+        cfg.inference,
+        seed=cfg.seed,
+        until_level=until_level,
+        on_step=on_step,
+        checkpoint=checkpoint,
     )
     seconds["svi"] = time.perf_counter() - begun
-    log.info("SVI: %d steps in %.1f s", len(trace.step), seconds["svi"])
+    early = len(trace.step) < cfg.inference.num_steps
+    why = f" of at most {cfg.inference.num_steps}: the loss is level" if early else ""
+    log.info("SVI: %d steps%s, in %.1f s", len(trace.step), why, seconds["svi"])
     begun = time.perf_counter()
     diagnostics: dict[str, Any] = loss_drift(trace) | {"svi_steps": len(trace.step)}
     if laplace is not None:

@@ -52,6 +52,7 @@ class QuadraticByGene(Quadratic):
 
     def log_evidence(self, log_scale: Array) -> Array:
         """Return that of scales (J, F*, D + 1), (J,), up to a constant."""
+        self.curvature.gather()
         more = self._more(log_scale)
         self.at = self.start.plus(more)
         times = self._times(more)
@@ -81,8 +82,11 @@ class QuadraticByGene(Quadratic):
     def proposal(self) -> Proposal:
         """Return the proposal of the scales, in the order of ``scale_precision`` laid flat."""
         profiles = []
+        alone = self.design.block_squares(self.covariance.sum(dim=0).cpu().numpy())
+        linked = self.curvature.scale_squares() / alone  # what links genes adds little to each
         for scale in self.scales:
             share, vectors = torch.linalg.eigh(self._covariance(scale, scale))
+            share = share * linked[scale.fate, scale.number]
             along = (vectors.mT @ (self._basis(scale).T @ self.mean)) ** 2
             profiles.append(scale.profile(share.flatten().cpu().numpy(), along.flatten().cpu().numpy()))
         return propose(self.scales, profiles, self._mixed)

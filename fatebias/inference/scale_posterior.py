@@ -43,6 +43,8 @@ Array = NDArray[np.float64]
 
 MOST_POINTS, LEAST_POINTS = 64, 16  # powers of two, as Sobol's sequence asks
 DRAWS_A_POINT = 16  # few draws are no better for many points
+# The proposal moves where fewer than one point in four counts, and there are four points to a scale.
+FEW_POINTS, MOST_MOVES = 4, 2
 KEPT_BYTES = 400e6  # as many points as have their factors in this
 
 
@@ -99,9 +101,7 @@ def integrate_scales(
     ):
         n_points //= 2
     uniform = qmc.Sobol(laplace.scale_precision.size, seed=seed).random(n_points)
-    log_scale, log_density = normals.proposal().at(uniform)
-    log_weight = normals.log_evidence(log_scale) - log_density
-    share = np.exp(log_weight - logsumexp(log_weight))
+    log_scale, share = _weighed(normals, uniform)
     # Systematic resampling: each point gets the draws that its weight says, to within one.
     rng = np.random.default_rng(seed)
     point = np.searchsorted(np.cumsum(share) * n_draws, np.arange(n_draws) + rng.random())
@@ -112,6 +112,27 @@ def integrate_scales(
         mine = np.flatnonzero(point == j)
         moves[mine] = normals.draw(int(j), len(mine), generator)
     return ScalePosterior(log_scale, share, point, moves)
+
+
+def _weighed(normals: _Normals, uniform: Array) -> tuple[Array, Array]:
+    """Return scales, (J, F*, D + 1), at points of the unit cube, (J, scales), and their weights, sum 1.
+
+    Where few points carry the weight, the proposal moves to where they say it belongs.
+    """
+    proposal, tried = normals.proposal(), []
+    for _ in range(MOST_MOVES + 1):
+        log_scale, log_density = proposal.at(uniform)
+        log_weight = normals.log_evidence(log_scale) - log_density
+        share = np.exp(log_weight - logsumexp(log_weight))
+        used = 1 / (share**2).sum()
+        if used * FEW_POINTS >= len(uniform) or len(uniform) < FEW_POINTS * uniform.shape[1]:
+            return log_scale, share
+        tried.append((used, log_scale, share))
+        proposal = proposal.moved(uniform, log_weight)
+    used, log_scale, share = max(tried, key=lambda each: each[0])
+    if used > tried[-1][0]:
+        normals.log_evidence(log_scale)  # draws are of the scales weighed last
+    return log_scale, share
 
 
 def _normals(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,11 +58,26 @@ class Proposal:
     profiles: list[Profile]
     root: Array  # (scales, scales) Cholesky factor of the covariance of their normal scores
     shape: tuple[int, ...]  # (F*, D + 1)
+    mean: Array | float = 0.0  # (scales,) of the normal scores
+
+    def scores(self, uniform: Array) -> tuple[Array, Array]:
+        """Return standard normals and the normal scores of the scales, (J, scales), at points of the cube."""
+        normal = ndtri(uniform.clip(1e-9, 1 - 1e-9))
+        return normal, self.mean + normal @ self.root.T
+
+    def moved(self, uniform: Array, log_weight: Array) -> Proposal:
+        """Return the proposal with its mean where importance weights, (J,), at these points say it belongs.
+
+        A log weight that is linear in normal scores moves the mean of a normal and nothing else.
+        """
+        normal, _ = self.scores(uniform)
+        design = np.column_stack([np.ones(len(normal)), normal])
+        slope = np.linalg.lstsq(design, log_weight, rcond=None)[0][1:]
+        return replace(self, mean=self.mean + self.root @ slope)
 
     def at(self, uniform: Array) -> tuple[Array, Array]:
         """Return log scales, (J, F*, D + 1), and their log density, (J,), at points of the unit cube."""
-        normal = ndtri(uniform.clip(1e-9, 1 - 1e-9))
-        z = normal @ self.root.T  # (J, scales)
+        normal, z = self.scores(uniform)
         log_density = (log_normal(normal) - log_normal(z)).sum(axis=1) - np.log(self.root.diagonal()).sum()
         log_scale = np.empty_like(z)
         for k, profile in enumerate(self.profiles):

@@ -25,6 +25,10 @@ from fatebias.model.tensors import DesignTensors
 
 FINAL_LR_SHARE = 0.1
 AVERAGED_SHARE = 0.5
+# The loss is judged every so many steps: level where it fell by no more than the first, or, where it is
+# noisy, than twice its error and the second.
+JUDGED_EVERY = 50
+LEVEL_NATS, MOST_NATS = 0.5, 3.0
 DIVERGED_AFTER = 200
 
 
@@ -35,6 +39,7 @@ def run_svi(
     cfg: InferenceConfig,
     *,
     seed: int,
+    until_level: bool = False,
     on_step: Callable[[int, float, int], None] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> LossTrace:
@@ -42,10 +47,12 @@ def run_svi(
 
     The learning rate falls geometrically to a tenth. The parameters left behind are their average over the
     last half of the steps (Polyak and Juditsky 1992, doi 10.1137/0330046), which takes the optimiser's own
-    jitter out of the standard errors. Model and family are called as ``model(tensors, scale=...)``, with all
-    rows or, under ``batch_size``, with minibatches of cells. A state found in ``checkpoint`` is resumed to
-    the same bytes as without a break; ``on_step`` hears its steps again. Raises FitError when the loss is not
-    finite or grows, SystemExit after SIGTERM with the state saved.
+    jitter out of the standard errors. ``until_level`` ends before ``num_steps`` once the loss is level, for
+    a family that begins where another method has ended; the average then begins anew as steps double. Model
+    and family are called as ``model(tensors, scale=...)``, with all rows or, under ``batch_size``, with
+    minibatches of cells. A state found in ``checkpoint`` is resumed to the same bytes as without a break;
+    ``on_step`` hears its steps again. Raises FitError when the loss is not finite or grows, SystemExit after
+    SIGTERM with the state saved.
     """
     decay = FINAL_LR_SHARE ** (1 / cfg.num_steps)
     _spare_compiler()
@@ -64,12 +71,16 @@ def run_svi(
         StopSignals() as signals,
     ):
         while len(run.losses) < cfg.num_steps and not _settled(run.losses, cfg):
+            if until_level and _is_level(run.losses):
+                break
             loss = run.step()
             _check(run.losses, cfg)
             if on_step is not None:
                 on_step(len(run.losses) - 1, loss, run.stamps[-1])
             progress.step(len(run.losses), loss)
-            if len(run.losses) > AVERAGED_SHARE * cfg.num_steps:
+            if until_level and _begins_anew(len(run.losses) - 1):
+                run.average = _Average()
+            if until_level or len(run.losses) > AVERAGED_SHARE * cfg.num_steps:
                 run.average.add()
             if checkpoint is not None and (signals.pending or checkpoint.due()):
                 checkpoint.save(run.state())
@@ -216,6 +227,28 @@ def _check(losses: list[float], cfg: InferenceConfig) -> None:
                 found=f"{last:.4g} on average, {first:.4g} at first",
                 fix=advice,
             )
+
+
+def _is_level(losses: list[float]) -> bool:
+    """Return whether the loss no longer falls, over the last 50 steps and over the last quarter of all.
+
+    By no more than half a nat, or than chance allows up to three, against as many steps before.
+    """
+    n = len(losses)
+    if n < 2 * JUDGED_EVERY or n % JUDGED_EVERY:
+        return False
+    for window in (JUDGED_EVERY, n // 4):
+        before, last = np.array(losses[n - 2 * window :]).reshape(2, -1)
+        error = np.sqrt((before.var(ddof=1) + last.var(ddof=1)) / window)
+        if before.mean() - last.mean() > max(LEVEL_NATS, min(2 * error, MOST_NATS)):
+            return False
+    return True
+
+
+def _begins_anew(done: int) -> bool:
+    """Return whether the average begins anew: after 50, 100, 200, 400 ... steps."""
+    share, rest = divmod(done, JUDGED_EVERY)
+    return rest == 0 and share > 0 and share & (share - 1) == 0
 
 
 def _settled(losses: list[float], cfg: InferenceConfig) -> bool:

@@ -32,7 +32,7 @@ class Killed(BaseException):
 
 
 def fitted(screen, *, checkpoint=None, on_step=None, **inference):
-    settings = {"num_steps": 160, "progress": False, "num_posterior_draws": 100} | inference
+    settings = {"num_steps": 160, "stop": "never", "progress": False, "num_posterior_draws": 100} | inference
     inference_config = InferenceConfig(**settings)
     # A GPU adds in no fixed order: test_gpu has its own bound.
     cfg = Config(data=DataConfig(), priors=NARROW, inference=inference_config, seed=3, device="cpu")
@@ -141,6 +141,7 @@ RUN = [
     "data.simulate.n_cells=1500",
     "data.simulate.n_genes=12",
     "inference.num_steps=600",
+    "inference.stop=never",
     "inference.num_posterior_draws=200",
     "inference.checkpoint_every_s=0.05",
     "discovery.engine=native",

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import qmc
 
 from fatebias.config import Config, DataConfig, InferenceConfig, PriorsConfig
 from fatebias.data.collapse import collapse
@@ -124,6 +125,22 @@ def test_the_proposal_knows_its_own_density(quadratic):
         grid = each.log_scale[1] - each.log_scale[0]
         mean = (each.log_scale * np.exp(each.log_density)).sum() * grid
         assert (weight * log_scale[:, k]).mean() == pytest.approx(mean, abs=0.02)
+
+
+def test_a_proposal_beside_the_posterior_moves_to_it(quadratic, monkeypatch):
+    aside = replace(quadratic.proposal(), mean=1.5)
+    monkeypatch.setattr(quadratic, "proposal", lambda: aside, raising=False)
+    uniform = qmc.Sobol(quadratic.laplace.scale_precision.size, seed=0).random(64)
+
+    def points_used():
+        _, share = scale_posterior._weighed(quadratic, uniform)
+        assert share.sum() == pytest.approx(1)
+        return 1 / (share**2).sum()
+
+    moved = points_used()
+    monkeypatch.setattr(scale_posterior, "MOST_MOVES", 0)
+    assert points_used() < 8
+    assert moved > 16
 
 
 def test_points_without_their_factors_kept_give_the_same_posterior(solved, monkeypatch):

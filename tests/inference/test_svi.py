@@ -9,6 +9,8 @@ import torch
 from fatebias.config import Config, DataConfig, InferenceConfig, ModelConfig
 from fatebias.data.collapse import collapse, each_cell
 from fatebias.errors import ConfigError, FitError
+from fatebias.inference import svi
+from fatebias.inference.checkpoint import Checkpoint
 from fatebias.inference.fit import choose_device, fit_screen
 from fatebias.inference.posterior import posterior_moments
 from fatebias.inference.result import LossTrace
@@ -132,6 +134,60 @@ def test_divergence_ends_in_one_clear_error(screen):
 def test_it_stops_when_the_loss_has_settled(screen):
     warm = fit_screen(screen, config(num_steps=2000, tolerance=0.01, patience=20))
     assert len(warm.trace.step) == 40
+
+
+@pytest.mark.slow
+def test_from_the_laplace_solution_it_stops_once_the_loss_is_level(screen, tmp_path):
+    level, whole = (fitted(screen, config(num_steps=400, stop=stop)) for stop in ("level", "never"))
+    assert 100 <= len(level[0].trace.step) < 400 == len(whole[0].trace.step)
+    assert not level[0].warnings
+    distance = (level[1].theta_mean - whole[1].theta_mean) / whole[1].theta_sd
+    assert np.abs(distance).max() < 0.1
+    assert np.median(level[1].theta_sd / whole[1].theta_sd) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_stop_comes_at_the_same_step_after_a_break(screen, tmp_path):
+    cfg = config(num_steps=400)
+    once = fit_screen(screen, cfg).trace.loss
+
+    class Killed(BaseException):
+        pass
+
+    def kill(step, loss, stamp):
+        if step == 77:
+            raise Killed
+
+    with pytest.raises(Killed):
+        fit_screen(screen, cfg, checkpoint=Checkpoint(tmp_path / "state", "key", 1e-9), on_step=kill)
+    again = fit_screen(screen, cfg, checkpoint=Checkpoint(tmp_path / "state", "key", 60)).trace.loss
+    assert again.tobytes() == once.tobytes()
+
+
+@pytest.mark.parametrize(
+    "cold", [{"warm_start": "none"}, {"variational": "normal"}, {"batch_size": 500}, {"stop": "never"}]
+)
+@pytest.mark.slow
+def test_other_starts_and_minibatches_take_all_steps(screen, cold):
+    assert len(fit_screen(screen, config(num_steps=130, **cold)).trace.step) == 130
+
+
+def test_what_is_level():
+    rng = np.random.default_rng(0)
+    flat = rng.normal(0, 0.1, 200)
+    assert svi._is_level(list(flat[:100]))
+    assert svi._is_level(list(flat))
+    assert not svi._is_level(list(flat[:50]))  # too few to judge
+    assert not svi._is_level(list(flat[:130]))  # judged every 50
+    falling = flat - 0.05 * np.arange(200)
+    assert not svi._is_level(list(falling))
+    late = flat.copy()
+    late[-30:] -= 2  # in the last quarter alone
+    assert not svi._is_level(list(late))
+    # noise as large as this hides a fall of 3 nats in 50 steps, and does not excuse one of 10
+    noisy = 100 * rng.permutation(np.tile([-1.0, 1.0], 25))
+    steps = np.concatenate([noisy + 10, noisy])
+    assert not svi._is_level(list(steps))
 
 
 def test_tolerance_is_off_by_null(screen):

@@ -120,7 +120,7 @@ def test_a_report_that_finds_no_room_ends_in_one_warning(disk, whole, tmp_path, 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    settings = {"num_steps": STEPS, "checkpoint_every_s": 0.05}
+    settings = {"num_steps": STEPS, "stop": "never", "checkpoint_every_s": 0.05}
     pipeline.run(config(tmp_path / "whole", **settings))
     out = disk.root / "out"
 

@@ -26,6 +26,7 @@ RUN = [
     "data.simulate.n_ntc_guides=4",
     "data.simulate.n_days=2",
     f"inference.num_steps={STEPS}",
+    "inference.stop=never",
     "inference.num_posterior_draws=200",
     "inference.checkpoint_every_s=0.5",
     "inference.progress=false",

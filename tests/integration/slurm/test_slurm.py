@@ -27,6 +27,7 @@ TINY = [
     "inference.num_posterior_draws=200",
     "inference.progress=false",
     "inference.num_steps=5",
+    "inference.stop=never",
     "discovery.engine=native",
     "plots=false",  # seconds a run
 ]
