@@ -239,7 +239,7 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
     note = ""
     if not cells.clustered:
         note = (
-            f"{cells.n_clusters} clusters are fewer than {FEWEST_CLUSTERS}, too few to see shared noise; "
+            f"fewer than {FEWEST_CLUSTERS} clusters ({cells.n_clusters}) are too few to see shared noise; "
             "each cell counts by itself (data.cluster_key, or a neighbour graph in obsp, makes more)"
         )
     return WeightEstimate(

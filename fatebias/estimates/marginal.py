@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,7 @@ class _Day:
         cells = self.cells[row]
 
         def add(values: Array) -> Array:
-            flat = values.reshape(len(row), -1)
+            flat = values.reshape(len(row), prod(values.shape[1:]))  # also without any pair
             sums = np.empty((size, flat.shape[1]))
             for column, each in enumerate(flat.T):
                 sums[:, column] = np.bincount(gene, cells * each, minlength=size)

@@ -146,7 +146,12 @@ def loss_verdict(run: RunFiles) -> str | None:
     if run.loss is None or not len(run.loss):
         return None
     figures: dict[str, Any] = run.fit.get("diagnostics", {})
-    told = [f"Judged after {len(run.loss):,} steps"]
+    most = run.fit.get("settings", {}).get("inference", {}).get("num_steps")
+    early = "svi_steps" in figures and most is not None and figures["svi_steps"] < most
+    told = [
+        f"Judged after {len(run.loss):,} steps"
+        + (f" of at most {most:,}: the loss was level" if early else "")
+    ]
     if (drift := figures.get("loss_drift")) is not None:
         error = figures.get("loss_drift_error")
         spread = "" if error is None else f" \N{PLUS-MINUS SIGN} {plain(float(error), 2)}"

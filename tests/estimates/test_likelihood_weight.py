@@ -153,7 +153,7 @@ def test_noise_shared_within_clusters_is_seen_by_the_clustered_information_alone
 def test_few_clusters_are_said_to_be_too_few():
     screen, cfg = simulated(n_cells=1000, n_genes=5)
     report = estimate_weight(screen, dataclasses.replace(cfg, likelihood_weight=1.0))
-    assert any("8 clusters are fewer than 12" in note for note in report.notes)
+    assert any("fewer than 12 clusters (8) are too few" in note for note in report.notes)
     assert "controls" not in report.estimates  # fits of its own, only where a weight is asked for
 
 
