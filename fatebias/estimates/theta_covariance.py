@@ -70,7 +70,7 @@ def _of_many_genes(
     relative = np.moveaxis(cells.relative_scatter(cells.design.rows.day)[day], 0, -1)  # (F*, F*, M)
     likelihood = design.regression(weight)
     bend = relative * likelihood.bend(curvature.pi)
-    blocks, border, shared = curvature.places.put(*curvature.information.at(bend))
+    blocks, border, shared = curvature.places.put(*design.information.at(bend))
     prior, fixed = curvature.places.of_prior(curvature.prior)
     both = curvature.approximation.sandwich(blocks + prior, border, shared + fixed) + own - alone
 

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fatebias.errors import FitError
-from fatebias.inference.block_information import BlockInformation
 from fatebias.inference.bordered import (
     MANY_EFFECTS,
     MOST_COUPLING,
@@ -241,19 +240,18 @@ class _MakeByGene:
     def __init__(self, design: DesignMatrix, device: Any) -> None:
         self.design, self.device = design, device
         self.places = Places.of(design, device)
-        self.blocks = BlockInformation(design)
         self.failed = False
 
     def __call__(self, likelihood: SoftRegression, pi: Array, prior: Any) -> ByGene | None:
         bend = likelihood.bend(pi)
-        blocks, border, shared = self.places.put(*self.blocks.at(bend))
+        blocks, border, shared = self.places.put(*self.design.information.at(bend))
         own, fixed = self.places.of_prior(prior)
         blocks = blocks + own
         try:
             start = Bordered.of_parts(blocks, border, shared + fixed, self.places)
         except torch.linalg.LinAlgError:
             raise ran_away("a precision matrix that is not positive definite") from None
-        found = ByGene(self.design, self.places, self.blocks, start, blocks, likelihood, pi, bend, prior)
+        found = ByGene(self.design, self.places, start, blocks, likelihood, pi, bend, prior)
         self.failed = not found.is_close()
         return None if self.failed else found
 
@@ -267,7 +265,6 @@ class ByGene:
         self,
         design: DesignMatrix,
         places: Places,
-        information: BlockInformation,
         approximation: Bordered,
         blocks: Tensor,
         likelihood: SoftRegression,
@@ -276,7 +273,7 @@ class ByGene:
         prior: Any,
     ) -> None:
         self.design, self.places, self.blocks = design, places, blocks
-        self.information, self.approximation = information, approximation
+        self.approximation = approximation
         self.likelihood, self.pi, self.bend, self.prior = likelihood, pi, bend, prior
         self.whole: Tensor | None = None  # the precision, where it is gathered
         self.linked = link(approximation, self.times, places, *probes(places))

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -168,9 +169,14 @@ class _Penalty:
 class _Mode:
     mean: Array
     curvature: Curvature
-    decrement: float
+    slope: Array  # of the log posterior
     log_evidence: float
     gain: float  # rise of the log posterior that the last step promised
+
+    @cached_property
+    def decrement(self) -> float:
+        """Squared length of the slope in posterior SDs."""
+        return float(self.slope @ self.curvature.solve(self.slope))
 
 
 def _newton(
@@ -204,4 +210,4 @@ def _newton(
             break
     slope = likelihood.gradient(likelihood.probabilities(logits)) - penalty.precision @ flat
     log_volume = penalty.half_logdet - curvature.log_volume
-    return _Mode(flat, curvature, float(slope @ curvature.solve(slope)), height + log_volume, gain / 2)
+    return _Mode(flat, curvature, slope, height + log_volume, gain / 2)

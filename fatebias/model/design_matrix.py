@@ -22,6 +22,7 @@ from scipy import sparse
 from fatebias.config import ModelConfig, PriorsConfig
 from fatebias.data.collapse import CollapsedRows, collapse, each_cell
 from fatebias.data.screen import Screen
+from fatebias.model.block_information import BlockInformation
 from fatebias.model.regression import SoftRegression
 
 Array = NDArray[np.float64]
@@ -84,6 +85,11 @@ class DesignMatrix:
     def transposed(self) -> Any:
         """Z transposed, CSR, (P, M)."""
         return self.matrix.T.tocsr()
+
+    @cached_property
+    def information(self) -> BlockInformation:
+        """What makes the information in each gene's block, prepared once."""
+        return BlockInformation(self)
 
     def regression(self, weight: float = 1.0) -> SoftRegression:
         """Return the likelihood of the rows' labels as a function of the flat vector."""

@@ -14,7 +14,6 @@ from fatebias.estimates.likelihood_weight import information_weight
 from fatebias.estimates.sandwich import fit_broad, linearise
 from fatebias.estimates.theta_covariance import theta_covariance
 from fatebias.inference import curvature
-from fatebias.inference.block_information import BlockInformation
 from fatebias.inference.bordered import Bordered, Places
 from fatebias.inference.curvature import ByGene, Dense
 from fatebias.inference.laplace import InitialValues, fit_laplace
@@ -50,7 +49,7 @@ def test_blocks_are_those_of_the_whole_information(point):
     places = Places.of(design, "cpu")
     whole = np.pad(likelihood.information(pi), ((0, 1), (0, 1)))
     gene, shared = places.gene.numpy(), places.shared.numpy()
-    blocks, border, common = BlockInformation(design).at(likelihood.bend(pi))
+    blocks, border, common = design.information.at(likelihood.bend(pi))
     np.testing.assert_allclose(blocks, whole[gene[:, :, None], gene[:, None, :]], atol=1e-9)
     np.testing.assert_allclose(border, whole[gene[:, :, None], shared], atol=1e-9)
     np.testing.assert_allclose(common, whole[np.ix_(shared, shared)], atol=1e-9)
@@ -67,7 +66,7 @@ def test_the_approximation_is_the_matrix_that_it_says(point):
     """Put together from its factor, it has the blocks given; what it solves and draws is of that matrix."""
     design, likelihood, pi, prior = point
     places = Places.of(design, "cpu")
-    blocks, border, common = places.put(*BlockInformation(design).at(likelihood.bend(pi)))
+    blocks, border, common = places.put(*design.information.at(likelihood.bend(pi)))
     own, fixed = places.of_prior(prior)
     bordered = Bordered.of_parts(blocks + own, border, common + fixed, places)
     eye = torch.eye(design.size, dtype=torch.float64)

@@ -1,26 +1,55 @@
 """The information in each gene's block and between genes and shared effects, straight from the sparse design.
 
-All that `bordered` needs of the curvature, at the cost of a few sparse products: the full matrix, of which
-these are a thousandth, is never made.
+All that `inference.bordered` needs of the curvature, at the cost of a few sparse products: the full matrix,
+of which these are a thousandth, is never made.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fatebias.model.design_matrix import DesignMatrix
+from fatebias.data.collapse import CollapsedRows
 
 Array = NDArray[np.float64]
+
+
+class Design(Protocol):
+    """What is taken of a `DesignMatrix`, whose part this is."""
+
+    @property
+    def rows(self) -> CollapsedRows:
+        """What the likelihood sums over."""
+        ...
+
+    @property
+    def centred(self) -> bool:
+        """Whether deviations have mean zero within a gene."""
+        ...
+
+    @property
+    def matrix(self) -> Any:
+        """Z as a CSR matrix, (M, P)."""
+        ...
+
+    @property
+    def n_theta(self) -> int:
+        """Number of theta of one fate."""
+        ...
+
+    def in_block(self, fate: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the places of one fate's theta and deviations within a block."""
+        ...
 
 
 class BlockInformation:
     """Sums over rows that make up the blocks, prepared once for a design."""
 
-    def __init__(self, design: DesignMatrix) -> None:
+    def __init__(self, design: Design) -> None:
         self.design = design
         rows = design.rows
         self.n_genes, self.n_days, self.n_guides = rows.n_genes, rows.n_days, rows.n_guides
