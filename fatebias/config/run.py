@@ -285,7 +285,7 @@ class Config:
         if CHECK in self.stages and len(self.stages) > 1:
             raise refuse("stages", self.stages, f"[{CHECK}] by itself, or without it {list(STAGES)}")
         for stage in self.stages:
-            one_of("stages", stage, (*STAGES, CHECK))
+            one_of("stages", stage, (*STAGES, CHECK), in_list=True)
         if len(set(self.stages)) != len(self.stages):
             raise refuse("stages", self.stages, "each stage once")
         _check_together(self)

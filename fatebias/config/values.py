@@ -15,11 +15,12 @@ def refuse(key: str, found: object, allowed: object, fix: str | None = None) -> 
     )
 
 
-def one_of(key: str, found: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is none of the choices."""
+def one_of(key: str, found: str, choices: tuple[str, ...], *, in_list: bool = False) -> None:
+    """Refuse a value, or one of a list, that is none of the choices."""
     if found not in choices:
         near = difflib.get_close_matches(found, choices, n=1)
-        raise refuse(key, found, choices, f"did you mean {key}={near[0]}?" if near else None)
+        meant = f"'{key}=[{near[0]}]'" if near and in_list else f"{key}={near[0]}" if near else ""
+        raise refuse(key, found, choices, f"did you mean {meant}?" if near else None)
 
 
 def positive(key: str, found: float | None, *, zero: bool = False) -> None:

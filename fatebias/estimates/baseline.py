@@ -6,7 +6,7 @@ of the day, and that ignorance is in every gene's error. Differences between gen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 # An error in the common level moves all genes at once, which mash takes for evidence: it must be small beside
 # a gene's own error. In SDs; with four guides a gene about what two NTC guides give.
 LARGEST_LEVEL = 0.5
+# A level so far from zero is no error: taken away, it would take what the genes have in common with it.
+SURE_LEVEL = 5.0  # SDs, on any fate and day
 FARTHEST = 3.0  # SDs from the centre up to which a gene counts among those that define it
 MOST_ROUNDS = 20
 
@@ -38,8 +40,8 @@ def choose_baseline(theta: Array, covariance: ThetaCovariance, asked: str, n_ntc
 
     ``theta`` is (L, F*, D), ``covariance`` its own. ``asked`` is
     ``export.baseline``: ntc, genes, or auto, which takes genes where the error of the common level is not
-    small beside a gene's own. The average gene is that of the genes that differ least from each other.
-    ``n_ntc``, the number of NTC guides, is for the note.
+    small beside a gene's own, unless the level is surely not zero. The average gene is that of the genes that
+    differ least from each other. ``n_ntc``, the number of NTC guides, is for the note.
     """
     shape = (*theta.shape, *theta.shape[1:])
     plain = Baseline(theta, covariance.blocks.reshape(shape), np.zeros(theta.shape[1:]))
@@ -56,18 +58,30 @@ def choose_baseline(theta: Array, covariance: ThetaCovariance, asked: str, n_ntc
     if asked == "auto" and ratio < LARGEST_LEVEL:
         return plain
     average = theta[like_most].mean(axis=0)
+    away = np.abs(average.ravel()) / np.sqrt(np.diagonal(level))
+    if asked == "auto" and away.max() > SURE_LEVEL:
+        surest = average.ravel()[away.argmax()]
+        note = (
+            f"effects are against NTC cells although {_guides_say(n_ntc)} little of the level that all genes "
+            f"share (its error is {ratio:.2g} times a gene's own): it is {surest:+.2f} logits on one fate "
+            f"and day, {away.max():.0f} SDs from zero; export.baseline=genes takes it away"
+        )
+        return replace(plain, notes=(note,))
     why = "as export.baseline=genes asks"
     if asked == "auto":
         why = "the screen has no NTC guides"
         if n_ntc:
             error = f"its error is {ratio:.2g} times a gene's own"
-            few = "1 NTC guide says" if n_ntc == 1 else f"{n_ntc} NTC guides say"
-            why = f"{few} too little of the level that all genes share ({error})"
+            why = f"{_guides_say(n_ntc)} too little of the level that all genes share ({error})"
     note = (
         f"effects are against the average of the {like_most.sum()} of {len(theta)} genes that differ least, "
         f"not against NTC cells: {why}"
     )
     return Baseline(theta - average, centred.reshape(shape), average, (note,), against_genes=True)
+
+
+def _guides_say(n_ntc: int) -> str:
+    return "1 NTC guide says" if n_ntc == 1 else f"{n_ntc} NTC guides say"
 
 
 def _centred(covariance: ThetaCovariance, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:

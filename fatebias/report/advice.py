@@ -12,6 +12,7 @@ from fatebias.report.verdict import as_sentence, preset, weight_is_off
 
 FEWEST_CELLS = 30  # of a gene on a day: with fewer little can be said
 FEW_NTC = 8
+MOST_CALLED = 0.05  # share of pseudo-genes without effect that calls at lfsr 0.05 may hold
 CALIBRATED = "calibrated"
 LENGTHS = ("max_rounds", "num_steps", "num_warmup", "num_samples")  # settings of how long a fit runs
 
@@ -68,7 +69,14 @@ def _controls(run: RunFiles) -> Iterator[Advice]:
     """Repeat what the calibration check advises, but for the preset, which `_weight` advises already."""
     report = run.stage("controls").get("report") or {}
     low = max((report.get(f"{name}_low") or 0 for name in ("z_sd", "day_difference_sd")), default=0)
+    called, n = report.get("called") or 0, report.get("pseudo_genes") or 0
     if low <= 1:
+        if called > MOST_CALLED * n:
+            yield Advice(
+                f"{called} of {n} NTC pseudo-genes {'is' if called == 1 else 'are'} called without any "
+                "effect: calls of genes may be false, too.",
+                "Believe hits whose lfsr is far below those in controls.csv.",
+            )
         return
     why = "Estimates of NTC pseudo-genes scatter more than their standard errors say: calls may be false."
     if report.get("weight_from_data"):

@@ -25,9 +25,10 @@ def is_sweep(run: RunFiles) -> bool:
 
 
 def changed(run: RunFiles, *settings: tuple[str, object], folder: str) -> str:
-    """Return the run's command with other settings; a folder that it names gets `folder` in its name."""
-    if is_sweep(run):  # which of its settings were this run's is not in the command
-        return f"{again(run)}  # with " + " ".join(setting(*each) for each in settings)
+    """Return the run's command, or its sweep's, with other settings.
+
+    A folder that it names gets `folder` in its name.
+    """
     program, words = _typed(run)
     replaced = {key for key, _ in settings} | {"out_dir"}
     if "experiment" in replaced:  # which decides these; typed settings would win over it

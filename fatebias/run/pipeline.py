@@ -200,8 +200,16 @@ class _Run:
         weight = check.weight(fitted)
         with self._stage(check.name, key, check.outputs(self.config, self.paths)) as entry:
             entry["of"] = self._keys(check.follows)
-            entry["report"] = check.run(screen, self.config, weight, self.paths)
+            config = self._with_baseline(fitted) if check.as_fitted else self.config
+            entry["report"] = check.run(screen, config, weight, self.paths)
             entry["words"] = check.summary_line(entry["report"])
+
+    def _with_baseline(self, fitted: Mapping[str, Any]) -> Config:
+        """Return the settings with the baseline that the fit took: a check with fewer NTC guides may not."""
+        if self.config.export.baseline != "auto" or "baseline" not in fitted:
+            return self.config
+        export = dataclasses.replace(self.config.export, baseline=fitted["baseline"])
+        return dataclasses.replace(self.config, export=export)
 
     def _same_screen(self, screen: Screen, fitted: Mapping[str, Any]) -> None:
         """Refuse to check a fit with other data than it was made of."""

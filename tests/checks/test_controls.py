@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import shutil
 
@@ -148,6 +149,32 @@ def test_the_weight_from_the_data_is_used_and_written_down(whole):
     fit = RunRecord(paths).content["stages"]["fit"]
     assert fit["likelihood_weight"] == fit["suggested_weight"] == pytest.approx(31, rel=0.1)
     assert '"dispersion_by_day"' in paths.calibration.read_text()
+
+
+@pytest.mark.parametrize("taken", ["ntc", "genes"])
+def test_pseudo_genes_are_counted_from_what_the_genes_were(whole, tmp_path, monkeypatch, taken):
+    """With a part of the NTC guides as genes, `auto` might choose otherwise than the fit did."""
+    cfg, paths = whole
+    out = tmp_path / "out"
+    shutil.copytree(paths.root, out)
+    record = json.loads((out / "run.json").read_text())
+    record["stages"]["fit"]["baseline"] = taken
+    (out / "run.json").write_text(json.dumps(record))
+    seen = []
+
+    def fitted(split, config, weight, start):
+        seen.append(config.export.baseline)
+        raise Stopped
+
+    class Stopped(Exception):
+        pass
+
+    monkeypatch.setattr("fatebias.checks.call.fitted_estimates", fitted)
+    free = dataclasses.replace(cfg.export, estimates="unshrunken", baseline="auto")
+    again = dataclasses.replace(cfg, out_dir=str(out), export=free, stages=["controls"], resume=True)
+    with pytest.raises(Stopped):
+        pipeline.run(again)
+    assert seen == [taken]
 
 
 def test_too_few_ntc_guides_leave_controls_out(tmp_path):

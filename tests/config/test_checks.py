@@ -41,7 +41,7 @@ def bare() -> DictConfig:
             "stages=[discovery]",
             "found: discovery\n"
             "  allowed: fit, discover, commitment, controls, spike_in, heldout, resample, check\n"
-            "  fix: did you mean stages=discover",
+            "  fix: did you mean 'stages=\\[discover\\]'",
         ),
         ("stages=[fit,fit]", "where: stages\n  found: fit, fit\n  allowed: each stage once"),
         (

@@ -59,6 +59,13 @@ def gene_without_cells(parts):
     return parts.but(guides=guides), {}
 
 
+def twice_the_same(parts):
+    names = parts.obs.index.tolist()
+    names[1] = names[0]
+    frames = {part: getattr(parts, part).set_axis(names) for part in ("obs", "fates", "guides", "covar")}
+    return parts.but(**frames), {}
+
+
 def left_out_lineage(parts):
     return parts.but(fates=parts.fates * 0.8), {"bad_cells": "renormalise"}
 
@@ -73,9 +80,11 @@ def left_out_lineage(parts):
         (raw_counts, "the guide matrix looks like raw UMI counts"),
         (controls_on_one_lane, "cells with NTC guides alone sit in lane a"),
         (gene_without_cells, "1 genes with guide columns but no kept cell"),
+        (twice_the_same, "cells share a name, 1 in all (c00)"),
         (left_out_lineage, "36 cells whose fates sum to 0.80"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")  # anndata's, as the test makes them
 def test_each_kind_is_a_warning_of_the_run(parts, load, made, told):
     changed, settings = made(parts)
     warnings = describe_screen(load(changed, **settings))["warnings"]

@@ -65,6 +65,18 @@ def test_auto_decides_by_what_the_level_adds(level_sd, against_genes):
         np.testing.assert_array_equal(found.mean, theta)
 
 
+def test_a_level_that_is_surely_there_is_not_taken_away():
+    """Genes that all push the same way: few NTC guides leave an error, but no doubt."""
+    theta, covariance = genes(0.7)
+    found = choose_baseline(theta + 5.0, ThetaCovariance.of_matrix(covariance, len(theta)), "auto", n_ntc=4)
+    np.testing.assert_array_equal(found.mean, theta + 5.0)
+    assert not found.against_genes
+    assert "against NTC cells although 4 NTC guides say little" in found.notes[0]
+    assert "+5.0" in found.notes[0]
+    covariance = ThetaCovariance.of_matrix(covariance, len(theta))
+    assert choose_baseline(theta + 2.0, covariance, "auto", n_ntc=4).against_genes
+
+
 @pytest.mark.parametrize(("asked", "n_genes"), [("ntc", 5), ("genes", 1)])
 def test_nothing_changes_where_it_is_not_asked_for_or_makes_no_sense(asked, n_genes):
     theta, covariance = genes(0.7, n_genes)

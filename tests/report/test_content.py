@@ -154,6 +154,17 @@ def test_few_cells_no_ntc_one_replicate_and_scattering_controls_are_told(tmp_pat
     assert "scatter more than their standard errors say" in told
 
 
+@pytest.mark.parametrize(
+    ("called", "told"), [(0, ""), (1, "1 of 4 NTC pseudo-genes is called"), (3, "3 of 4")]
+)
+def test_controls_that_are_called_are_told(tmp_path, called, told):
+    folder = write_run(tmp_path, weight=20.0)
+    change(folder, "run.json", stages__controls__report__called=called)
+    found = [each.why for each in advice(folder) if "calls of genes may be false" in each.why]
+    assert len(found) == (called > 0)
+    assert not found or found[0].startswith(told)
+
+
 def test_a_run_that_nothing_speaks_against_gets_no_advice(tmp_path):
     folder = write_run(tmp_path, weight=20.0)
     change(folder, "screen_summary.json", genes__guides_and_cells={})
@@ -245,7 +256,7 @@ def test_commands_are_those_that_were_typed(tmp_path):
     assert discover_again(run).startswith("fatebias ")
     sweep = read_run(write_run(tmp_path / "s", command=("run.py", "-m", "priors=weak,tight")))
     assert changed(sweep, ("likelihood_weight", "auto"), folder="auto") == (
-        "python run.py -m priors=weak,tight  # with likelihood_weight=auto"
+        "python run.py -m priors=weak,tight likelihood_weight=auto"
     )
 
 

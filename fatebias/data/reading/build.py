@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,10 +117,24 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
             *days.warnings,
             *guides.warnings,
             *_crowding(crowded, data),
+            *_repeated(raw.cells[kept]),
             *confounding(screen, covariates.factors, batches, data.covariates),
         ),
     )
     return dataclasses.replace(screen, summary=summarise_screen(screen, account))
+
+
+def _repeated(cells: NDArray[Any]) -> tuple[str, ...]:
+    """Warn where names of cells repeat: a cell that is there twice counts twice."""
+    names, times = np.unique(cells.astype(str), return_counts=True)
+    twice = names[times > 1]
+    if not len(twice):
+        return ()
+    return (
+        f"cells share a name, {len(twice):,} in all ({', '.join(twice[:3])}): a cell that is in the file "
+        "twice counts twice, and errors are too small. adata[~adata.obs_names.duplicated()] has each once; "
+        "anndata.concat(..., index_unique='-') tells cells of several batches apart",
+    )
 
 
 def _clusters(
