@@ -71,7 +71,8 @@ class GuideMixtureFit:
         notes = []
         if alone:
             notes.append(
-                f"{alone} guides are their gene's only one: whether they are inactive cannot be estimated"
+                f"{alone} of the guides {'is its' if alone == 1 else 'are their'} gene's only one: whether "
+                "such a guide is inactive cannot be estimated"
             )
         if len(several):
             low, high = (f"{sd:.2f}" for sd in np.quantile(self.spread, [0.1, 0.9]))

@@ -187,7 +187,7 @@ def convergence_warnings(diagnostics: Mapping[str, Any], compare: str = "inferen
         )
     if diagnostics.get("k_hat_above_0.7"):
         found.append(
-            f"Pareto k-hat is above {K_HAT_LIMIT} for {diagnostics['k_hat_above_0.7']} genes "
+            f"Pareto k-hat is above {K_HAT_LIMIT} for {diagnostics['k_hat_above_0.7']} of the genes "
             f"(highest {diagnostics['k_hat_max']:.2f}): their posterior is not normal; compare {compare}"
         )
     if diagnostics.get("scale_points_used", LEAST_POINTS_USED) < LEAST_POINTS_USED:

@@ -44,7 +44,7 @@ def closing_lines(paths: RunPaths, record: Mapping[str, Any], run: RunFiles | No
     further = record["stages"].get("discover", {}).get("report", {}).get("contrasts", {})
     for name, report in further.items():
         folder = paths.contrast(name).root.relative_to(paths.root)
-        lines.append(f"  {f'{folder}/':<28} the same for {name}: {report['n_hits']} hits")
+        lines.append(f"  {f'{folder}/':<28} the same for {name}: {count(report['n_hits'], 'hit')}")
     if found and paths.report.is_file():
         lines.append(f"report: {paths.report}")
     return "\n".join(lines)

@@ -102,8 +102,8 @@ def _verdict(stability: pd.DataFrame, n_settings: int) -> str:
     if not always + sometimes:
         return f"None of {genes} is a hit under any of {n_settings} settings."
     if not sometimes:
-        return f"{always} of {genes} are hits, the same under all {n_settings} settings."
-    return f"{always} of {genes} are hits under all {n_settings} settings, {sometimes} more under some."
+        return f"{always} of {genes} are hits, the same under each of {n_settings} settings."
+    return f"{always} of {genes} are hits under each of {n_settings} settings, {sometimes} more under some."
 
 
 def _facts(settings: Sequence[Setting], stability: pd.DataFrame, rows: Sequence[GeneRow]) -> list[Fact]:

@@ -66,6 +66,15 @@ def twice_the_same(parts):
     return parts.but(**frames), {}
 
 
+def the_same_everywhere(parts):
+    return parts.but(fates=parts.fates * 0 + [0.2, 0.3, 0.5]), {}
+
+
+def never_the_reference(parts):
+    fates = parts.fates.assign(EC=0.0)
+    return parts.but(fates=fates.div(fates.sum(axis=1), axis=0)), {}
+
+
 def left_out_lineage(parts):
     return parts.but(fates=parts.fates * 0.8), {"bad_cells": "renormalise"}
 
@@ -81,6 +90,8 @@ def left_out_lineage(parts):
         (controls_on_one_lane, "cells with NTC guides alone sit in lane a"),
         (gene_without_cells, "1 genes with guide columns but no kept cell"),
         (twice_the_same, "cells share a name, 1 in all (c00)"),
+        (the_same_everywhere, "fate probabilities are the same in all cells"),
+        (never_the_reference, "no cell turns to EC"),
         (left_out_lineage, "36 cells whose fates sum to 0.80"),
     ],
 )

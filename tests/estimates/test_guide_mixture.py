@@ -109,7 +109,10 @@ def test_an_only_guide_has_no_probability_of_being_inactive():
     assert np.isnan(live.guides.inactive).all()
     one, alone, noise = live.notes
     assert "each gene has one guide" in one
-    assert alone == "30 guides are their gene's only one: whether they are inactive cannot be estimated"
+    assert (
+        alone
+        == "30 of the guides are their gene's only one: whether such a guide is inactive cannot be estimated"
+    )
     assert noise.startswith("whether guides vary from day to day cannot be estimated")
 
 

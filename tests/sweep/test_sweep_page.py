@@ -88,7 +88,7 @@ def test_the_page_names_stable_genes_states_and_weights_that_are_off(swept):
     found = settings(swept)
     stability = hit_stability({each.number: each.ranking for each in found})
     page = page_of(swept, found, stability)
-    assert page.verdict == "1 of 6 genes are hits under all 4 settings, 3 more under some."
+    assert page.verdict == "1 of 6 genes are hits under each of 4 settings, 3 more under some."
     weight = next(fact for fact in page.facts if fact.label == "Weight of soft labels")
     assert weight.bad
     assert weight.value == "2 of 4 far from what the data suggest"

@@ -16,6 +16,8 @@ from fatebias.data.reading.raw import RawScreen
 from fatebias.errors import DataError, some
 from fatebias.pasted import setting
 
+LEAST_RANGE = 1e-6  # of a fate's probability among cells
+
 
 @dataclass(frozen=True, eq=False)
 class Fates:
@@ -72,7 +74,25 @@ def fate_probabilities(raw: RawScreen, data: DataConfig) -> Fates:
     total = p.sum(axis=1)
     empty = ~rows.bad & (total < SUM_TOLERANCE)
     p = p / np.where(rows.bad | empty, 1.0, total)[:, None]
-    return Fates(p, fates, named, columns_from, rows.bad, empty, tuple(notes), (*warnings, *rows.warnings))
+    told = (*warnings, *rows.warnings, *_say_nothing(p[~rows.bad & ~empty], fates))
+    return Fates(p, fates, named, columns_from, rows.bad, empty, tuple(notes), told)
+
+
+def _say_nothing(p: NDArray[np.float64], fates: tuple[str, ...]) -> tuple[str, ...]:
+    """Warn of fates that no cell turns to, and of probabilities that are the same in every cell."""
+    told = []
+    if len(p) > 1 and (np.ptp(p, axis=0) < LEAST_RANGE).all():
+        told.append(
+            "fate probabilities are the same in all cells: no gene can be seen to act. Look at how CellRank "
+            "has computed them"
+        )
+    nowhere = [fate for fate, highest in zip(fates, p.max(axis=0, initial=0), strict=True) if highest == 0]
+    if nowhere:
+        told.append(
+            f"no cell turns to {', '.join(nowhere)}: its probability is 0 in every cell, and effects against "
+            "it rest on the prior alone. Leave it out of data.fates"
+        )
+    return tuple(told)
 
 
 def _groups(named: tuple[str, ...], raw: RawScreen, data: DataConfig) -> dict[str, tuple[int, ...]]:

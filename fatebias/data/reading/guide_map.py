@@ -131,6 +131,8 @@ def _check_header(rows: TableRows) -> None:
     alike = {column.strip().strip('"').lower(): column for column in header}
     near = [f"{alike[column]!r} to {column}" for column in absent if column in alike]
     fix = f"rename the columns to {', '.join(COLUMNS)}"
+    if absent == ["is_ntc"]:
+        fix = "add is_ntc, true for controls and false for others; fatebias prepare finds controls by name"
     if near:
         fix = f"only case or spaces differ: rename {', '.join(near)}"
     raise DataError(
