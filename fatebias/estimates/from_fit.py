@@ -95,7 +95,7 @@ def _of_broad_fit(
     """Return unshrunken estimates with the fit's own errors, guides as ``export.guides`` has them."""
     design = design_of(screen, cfg.model)
     cells = linearise(screen, cfg, fit, weight) if cfg.likelihood_weight == AUTO else None
-    covariance = theta_covariance(design, fit, weight, cells, rough=rough)
+    covariance = theta_covariance(design, fit, cells, rough=rough)
     theta, n_ntc = fit.mean[design.theta_index], len(screen.ntc_guide_names)
     base = choose_baseline(theta, covariance, cfg.export.baseline, n_ntc)
     baseline = AVERAGE_GENE if base.against_genes else NTC_CELLS

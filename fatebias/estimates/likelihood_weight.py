@@ -23,8 +23,7 @@ from fatebias.data.screen import Screen
 from fatebias.data.synthetic import FEWEST_NTC, pseudo_genes
 from fatebias.estimates.day_weights import weigh_days
 from fatebias.estimates.sandwich import FEWEST_CLUSTERS, Sandwich, fit_broad, linearise
-from fatebias.estimates.scores_by_gene import scatter_of_scores
-from fatebias.inference.curvature import ByGene
+from fatebias.estimates.score_scatter import score_scatter
 from fatebias.model.design_matrix import design_of, with_more_genes
 
 Array = NDArray[np.float64]
@@ -220,15 +219,9 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
     (1 - 2 / C of those that hold the gene). For Dirichlet(c pi) labels it is c + 1, less where clusters share
     noise.
     """
-    if isinstance(cells.curvature, ByGene):
-        found = scatter_of_scores(cells, cells.curvature)
-        model, seen, held = found.expected, found.seen, found.clusters
-        variance = found.variance
-    else:
-        theta = cells.design.theta_index.ravel()
-        model, seen, held = _along_each(cells, theta)
-        variance = cells.covariance[theta, theta]
-    good = (model > NOTHING * variance) & (seen > 0) & (held > 4)
+    found = score_scatter(cells)
+    model, seen, held = found.expected, found.seen, found.clusters
+    good = (model > NOTHING * found.variance) & (seen > 0) & (held > 4)
     if not good.any():
         return WeightEstimate(None, note="no gene has enough cells")
     model, seen, held = model[good], seen[good], held[good]
@@ -249,28 +242,6 @@ def information_weight(cells: Sandwich) -> WeightEstimate:
         note=note,
         parts={"clustered": cells.clustered, "coefficients": int(good.sum())},
     )
-
-
-def _along_each(cells: Sandwich, theta: NDArray[np.integer]) -> Array:
-    """Return variance under the model, squares over clusters and number of clusters, (3, n), dense."""
-    model, seen, held = found = np.empty((3, len(theta)))
-    for start in range(0, len(theta), 64):
-        chosen = theta[start : start + 64]
-        u = np.ascontiguousarray(cells.covariance[:, chosen])
-        # C A C is what Q leaves of C, over the weight; A itself is dense and Q is not.
-        known = np.einsum("pn,pn->n", u, cells.precision @ u)
-        model[start : start + 64] = (cells.covariance[chosen, chosen] - known) / cells.weight
-        along = cells.along(u)
-        square = along**2
-        seen[start : start + 64] = square.sum(axis=0)
-        held[start : start + 64] = _number_of_clusters(square)
-    return found
-
-
-def _number_of_clusters(square: Array) -> Array:
-    """Return the effective number of clusters of each coefficient: 3 (sum x)^2 / sum x^2 of squares x."""
-    total = square.sum(axis=0)
-    return 3 * total**2 / np.maximum((square**2).sum(axis=0), 1e-300)
 
 
 def controls_weight(screen: Screen, cfg: Config, weight: float, mean: Array | None = None) -> WeightEstimate:

@@ -16,7 +16,7 @@ from fatebias.data.screen import Screen
 from fatebias.inference.curvature import Curvature
 from fatebias.inference.laplace import InitialValues, LaplaceFit, fit_laplace
 from fatebias.model.design_matrix import DesignMatrix, cell_design_of
-from fatebias.model.regression import SoftRegression
+from fatebias.model.regression import SoftRegression, add_sparse
 
 Array = NDArray[np.float64]
 
@@ -79,9 +79,7 @@ class Sandwich:
     @cached_property
     def covariance(self) -> Array:
         """Inverse of the penalised negative Hessian, (size, size)."""
-        hessian = self.weight * self.information
-        entries = self.precision.tocoo()
-        hessian[entries.row, entries.col] += entries.data
+        hessian = add_sparse(self.weight * self.information, self.precision)
         return torch.cholesky_inverse(torch.linalg.cholesky(torch.from_numpy(hessian))).numpy()
 
     @cached_property
@@ -204,12 +202,7 @@ class Sandwich:
 
     def scores(self) -> sparse.csr_matrix:
         """Return scores at weight 1 by cluster, or by cell where clusters are few, (C or N, size)."""
-        surplus = self.regression.surplus(self.pi)
-        each = sparse.hstack([self.design.matrix.multiply(value[:, None]) for value in surplus.T], "csr")
-        if not self.clustered:
-            return each
-        cells = np.arange(len(self.cluster))
-        return sparse.csr_matrix((np.ones(len(cells)), (self.cluster, cells))) @ each
+        return self.regression.scores(self.pi, self.cluster if self.clustered else None)
 
     def robust(
         self, index: NDArray[np.integer], *, enlarged: Array | None = None, kept: Array | None = None
@@ -249,9 +242,8 @@ class Sandwich:
         its `relative_scatter`, so that the level remains the weight's. Where fates scatter alike it is H^-1.
         """
         relative = np.moveaxis(self.relative_scatter(day)[day], 0, -1)  # (F*, F*, N)
-        meat = self.weight * self.regression.squares(relative * self.regression.bend(self.pi))
-        entries = self.precision.tocoo()
-        meat[entries.row, entries.col] += entries.data
+        labels = self.weight * self.regression.squares(relative * self.regression.bend(self.pi))
+        meat = add_sparse(labels, self.precision)
         columns = np.ascontiguousarray(self.covariance[:, places])
         return np.asarray(columns.T @ (meat @ columns))
 

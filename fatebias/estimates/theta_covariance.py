@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fatebias.estimates.sandwich import Sandwich
-from fatebias.inference.curvature import ByGene
+from fatebias.inference.by_gene import ByGene
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.model.design_matrix import DesignMatrix
 
@@ -33,7 +33,7 @@ class ThetaCovariance:
 
 
 def theta_covariance(
-    design: DesignMatrix, fit: LaplaceFit, weight: float, cells: Sandwich | None, *, rough: bool = False
+    design: DesignMatrix, fit: LaplaceFit, cells: Sandwich | None, *, rough: bool = False
 ) -> ThetaCovariance:
     """Return that of a fit; with ``cells`` the labels' part is as pairs of fates scatter on each day.
 
@@ -41,7 +41,7 @@ def theta_covariance(
     a percent or two.
     """
     if isinstance(fit.curvature, ByGene):
-        return _of_many_genes(design, fit.curvature, weight, cells, rough)
+        return _of_many_genes(design, fit.curvature, cells, rough)
     places = design.theta_index.ravel()
     if cells is None:
         covariance = torch.cholesky_inverse(fit.factor).cpu().numpy()[np.ix_(places, places)]
@@ -51,7 +51,7 @@ def theta_covariance(
 
 
 def _of_many_genes(
-    design: DesignMatrix, curvature: ByGene, weight: float, cells: Sandwich | None, rough: bool
+    design: DesignMatrix, curvature: ByGene, cells: Sandwich | None, rough: bool
 ) -> ThetaCovariance:
     places = design.theta_index.ravel()
     width = design.theta_index[0].size
@@ -68,15 +68,14 @@ def _of_many_genes(
         return ThetaCovariance(found, lambda vectors: curvature.solve_all(spread(vectors))[places])
     day = design.rows.day
     relative = np.moveaxis(cells.relative_scatter(cells.design.rows.day)[day], 0, -1)  # (F*, F*, M)
-    likelihood = design.regression(weight)
-    bend = relative * likelihood.bend(curvature.pi)
+    bend = relative * curvature.bend
     blocks, border, shared = curvature.places.put(*design.information.at(bend))
     prior, fixed = curvature.places.of_prior(curvature.prior)
     both = curvature.approximation.sandwich(blocks + prior, border, shared + fixed) + own - alone
 
     def times(vectors: Array) -> Array:
         pulled = curvature.solve_all(spread(vectors))
-        meat = likelihood.squares_times(bend, pulled) + curvature.prior @ pulled
+        meat = curvature.likelihood.squares_times(bend, pulled) + curvature.prior @ pulled
         return curvature.solve_all(meat)[places]
 
     return ThetaCovariance(both[:, :width, :width].cpu().numpy(), times)

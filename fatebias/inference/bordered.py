@@ -73,6 +73,15 @@ class Places:
         padded[self.shared] = shared
         return padded[:-1]
 
+    def of_one(self, flat: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors (size, n) for one precision, as (1, L, w, n) and (1, q, n)."""
+        gene, shared = self.split(flat)
+        return gene[None], shared[None]
+
+    def from_one(self, gene: Tensor, shared: Tensor) -> Tensor:
+        """Return vectors (size, n) from (1, L, w, n) and (1, q, n)."""
+        return self.join(gene[0], shared[0])
+
     def by_point(self, flat: Tensor) -> tuple[Tensor, Tensor]:
         """Return one vector for each of J precisions, (size, J), as (J, L, w, 1) and (J, q, 1)."""
         gene, shared = self.split(flat)
@@ -183,8 +192,7 @@ def probes(places: Places, n: int = PROBES) -> tuple[Tensor, Tensor]:
     """Return white noise to estimate traces with, (1, L, w, n) and (1, q, n): the same in every call."""
     generator = torch.Generator().manual_seed(0)
     flat = torch.randn(places.size, n, generator=generator, dtype=torch.float64)
-    gene, shared = places.split(flat.to(places.taken.device))
-    return gene[None], shared[None]
+    return places.of_one(flat.to(places.taken.device))
 
 
 def link(approximation: Bordered, times: Times, places: Places, gene: Tensor, shared: Tensor) -> Any:

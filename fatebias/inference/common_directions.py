@@ -42,9 +42,9 @@ class CommonDirections:
         size = places.size
 
         def linked(vector: np.ndarray) -> np.ndarray:
-            gene, shared = places.split(torch.from_numpy(vector.reshape(size, 1)).to(places.taken))
-            own, common = link(approximation, times, places, gene[None], shared[None])
-            return np.asarray(places.join(own[0], common[0]).squeeze(1).cpu().numpy())
+            white = places.of_one(torch.from_numpy(vector.reshape(size, 1)).to(places.taken))
+            found = places.from_one(*link(approximation, times, places, *white))
+            return np.asarray(found.squeeze(1).cpu().numpy())
 
         start = np.random.default_rng(0).standard_normal(size)
         operator = LinearOperator((size, size), matvec=linked, dtype=np.float64)
@@ -73,16 +73,13 @@ class CommonDirections:
         As vectors of genes, (1, L, w, n), and shared ones, (1, q, n), which the approximation colours.
         """
         more = (self.precision**-0.5 - 1).unsqueeze(1)
-        gene, shared = self.places.split(normal + self.vectors @ (more * (self.vectors.T @ normal)))
-        return gene[None], shared[None]
+        return self.places.of_one(normal + self.vectors @ (more * (self.vectors.T @ normal)))
 
     def colour(self, normal: Tensor) -> Tensor:
         """Return noise of the precision, (size, n), of white noise, (size, n)."""
-        gene, shared = self.approximation.colour(*self.bend(normal))
-        return self.places.join(gene[0], shared[0])
+        return self.places.from_one(*self.approximation.colour(*self.bend(normal)))
 
     def covariances(self) -> Tensor:
         """Return each gene's block of C, (L, w, w)."""
-        gene, shared = self.places.split(self.vectors)
-        along = self.approximation.colour(gene[None], shared[None])[0][0]  # (L, w, k)
+        along = self.approximation.colour(*self.places.of_one(self.vectors))[0][0]  # (L, w, k)
         return self.approximation.covariances()[0] + (along * (1 / self.precision - 1)) @ along.mT

@@ -38,15 +38,18 @@ def loss_drift(trace: LossTrace) -> dict[str, float]:
     it minus that, in nats, ``loss_drift_error`` its standard error.
     """
     quarter = max(1, len(trace.loss) // 4)
-    last, before = trace.loss[-quarter:], trace.loss[-2 * quarter : -quarter]
-    if len(before) < 2:
-        return {"loss_final": float(last.mean())}
-    error = np.sqrt((last.var(ddof=1) + before.var(ddof=1)) / quarter)
-    return {
-        "loss_final": float(last.mean()),
-        "loss_drift": float(before.mean() - last.mean()),
-        "loss_drift_error": float(error),
-    }
+    final = {"loss_final": float(trace.loss[-quarter:].mean())}
+    if quarter < 2:
+        return final
+    drift, error = fall(trace.loss, quarter)
+    return final | {"loss_drift": drift, "loss_drift_error": error}
+
+
+def fall(loss: Array, steps: int) -> tuple[float, float]:
+    """Return how far the mean of the last steps is below that of as many before, and its standard error."""
+    last, before = loss[-steps:], loss[-2 * steps : -steps]
+    error = np.sqrt((last.var(ddof=1) + before.var(ddof=1)) / steps)
+    return float(before.mean() - last.mean()), float(error)
 
 
 def gene_k_hats(

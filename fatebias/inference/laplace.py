@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 
 from fatebias.config import PriorsConfig
-from fatebias.inference.curvature import Curvature, Curve, curvature_of, ran_away
+from fatebias.inference.curvature import Curvature, Curve, curvature_of
+from fatebias.inference.dense import ran_away
 from fatebias.inference.scales import EVIDENCE_TOLERANCE, ScaleSearch, log_hyperprior, scale_update
 from fatebias.model.design_matrix import DesignMatrix, scale_prior_widths, shared_scales
 from fatebias.model.regression import SoftRegression

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fatebias.config import PriorsConfig
 from fatebias.inference.bordered import Times, conjugate_gradients, coupling
-from fatebias.inference.curvature import ByGene
+from fatebias.inference.by_gene import ByGene
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.scale_proposal import Proposal, Scale, propose
 from fatebias.inference.scale_quadratic import Quadratic
@@ -70,13 +70,8 @@ class QuadraticByGene(Quadratic):
         """Return effects less the Laplace mode under the j-th of these scales, (S, size)."""
         kind: dict[str, Any] = {"dtype": self.mean.dtype, "device": self.mean.device}
         normal = torch.randn(self.design.size, n_draws, generator=generator, **kind)
-        if self.rough:
-            gene, shared = self.places.split(normal)
-            white = gene[None], shared[None]
-        else:
-            white = self.curvature.noise.bend(normal)
-        gene, shared = self.at.only(j).colour(*white)
-        noise = self.places.join(gene[0], shared[0])
+        white = self.places.of_one(normal) if self.rough else self.curvature.noise.bend(normal)
+        noise = self.places.from_one(*self.at.only(j).colour(*white))
         return (self.moves[:, j, None] + noise).T.cpu().numpy()
 
     def proposal(self) -> Proposal:

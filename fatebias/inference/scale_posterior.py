@@ -32,12 +32,13 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from fatebias.config import PriorsConfig
-from fatebias.inference.curvature import ByGene
+from fatebias.inference.by_gene import ByGene
 from fatebias.inference.laplace import LaplaceFit
 from fatebias.inference.scale_by_gene import QuadraticByGene
 from fatebias.inference.scale_proposal import Proposal, Scale, propose
 from fatebias.inference.scale_quadratic import Quadratic
 from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.regression import add_sparse
 
 Array = NDArray[np.float64]
 
@@ -180,9 +181,7 @@ class _Dense(Quadratic):
     def at(self, log_scale: Array) -> _Normal:
         """Return the effects under scales of shape (F*, D + 1)."""
         prior = self.design.prior_precision(self.priors, np.exp(-2 * log_scale))
-        entries = prior.tocoo()
-        precision = self.information.copy()
-        precision[entries.row, entries.col] += entries.data
+        precision = add_sparse(self.information.copy(), prior)
         factor = torch.linalg.cholesky(torch.from_numpy(precision).to(self.laplace.factor))
         pull = prior @ self.laplace.mean
         slope = torch.from_numpy(self.gradient - pull).to(factor)

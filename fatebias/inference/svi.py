@@ -18,6 +18,7 @@ from pyro.optim import ClippedAdam, PyroOptim
 from fatebias.config import InferenceConfig
 from fatebias.errors import FitError
 from fatebias.inference.checkpoint import Checkpoint, StopSignals
+from fatebias.inference.diagnostics import fall
 from fatebias.inference.elbo import ReparameterisedELBO
 from fatebias.inference.progress import Progress
 from fatebias.inference.result import LossTrace
@@ -238,9 +239,8 @@ def _is_level(losses: list[float]) -> bool:
     if n < 2 * JUDGED_EVERY or n % JUDGED_EVERY:
         return False
     for window in (JUDGED_EVERY, n // 4):
-        before, last = np.array(losses[n - 2 * window :]).reshape(2, -1)
-        error = np.sqrt((before.var(ddof=1) + last.var(ddof=1)) / window)
-        if before.mean() - last.mean() > max(LEVEL_NATS, min(2 * error, MOST_NATS)):
+        fallen, error = fall(np.array(losses[n - 2 * window :]), window)
+        if fallen > max(LEVEL_NATS, min(2 * error, MOST_NATS)):
             return False
     return True
 

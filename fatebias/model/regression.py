@@ -85,13 +85,16 @@ class SoftRegression:
                 bent[:, one] += bend[one, other, :, None] * along[:, other]
         return slopes_of(self.transposed, bent)
 
+    def scores(self, pi: Array, cluster: NDArray[np.integer] | None = None) -> sparse.csr_matrix:
+        """Return the scores of the rows, (M, F* x P), or their sums by cluster of shape (M,) from 0."""
+        by_row = sparse.hstack([self.matrix.multiply(each[:, None]) for each in self.surplus(pi).T], "csr")
+        if cluster is None:
+            return by_row
+        return sparse.csr_matrix((np.ones(len(cluster)), (cluster, np.arange(len(cluster))))) @ by_row
+
     def cluster_scores(self, pi: Array, cluster: NDArray[np.integer]) -> Array:
         """Return the scores of the rows summed by cluster, (C, F* x P), clusters of shape (M,) from 0."""
-        rows = len(cluster)
-        member = sparse.csr_matrix((np.ones(rows), (cluster, np.arange(rows))))
-        surplus = self.surplus(pi)
-        parts = [(member @ self.matrix.multiply(each[:, None]).tocsr()).toarray() for each in surplus.T]
-        return np.concatenate(parts, axis=1)
+        return np.asarray(self.scores(pi, cluster).toarray())
 
     def squares(self, bend: Array) -> Array:
         """Return ``Z' W Z`` by pairs of fates, dense; W by pairs of fates, (F*, F*, M)."""
@@ -109,6 +112,13 @@ class SoftRegression:
                 if other > one:
                     dense[other, :, one] = dense[one, :, other].T
         return dense.reshape(n_fates * width, n_fates * width)
+
+
+def add_sparse(dense: Array, part: Any) -> Array:
+    """Return a dense matrix with a sparse one added to it, in place."""
+    entries = part.tocoo()
+    dense[entries.row, entries.col] += entries.data
+    return dense
 
 
 def logits_of(matrix: Any, flat: Array, n_fates: int) -> Array:

@@ -82,8 +82,8 @@ class StructuredFamily:
 
     With ``w = U e``, e standard normal and U what makes noise of the starting covariance, an effect block is
     ``m0 + sd * (loc + T (w / sd))``: loc and the lower-triangular T are learned for each gene and for the
-    shared effects, U stays. At loc = 0, T = I the family is the starting normal
-    itself, correlations between genes included; the log-determinant of T is exact.
+    shared effects, U stays. At loc = 0, T = I the family is the starting normal itself, correlations between
+    genes included; the log-determinant of T is exact.
     """
 
     def __init__(

@@ -8,7 +8,6 @@ from pathlib import Path
 from fatebias.pasted import meant, setting
 from fatebias.report.run_files import RunFiles
 
-SWEEP = ("-m", "--multirun")
 AFTER_DISCOVERY = ("commitment", "controls", "spike_in", "resample")  # checks that other hits make outdated
 
 
@@ -17,11 +16,6 @@ def again(run: RunFiles) -> str:
     program, words = _typed(run)
     # The shell has taken the quotes from what was typed; these put them back.
     return " ".join([program, *map(shlex.quote, words)])
-
-
-def is_sweep(run: RunFiles) -> bool:
-    """Return whether the command started several runs."""
-    return any(word in SWEEP for word in _typed(run)[1])
 
 
 def changed(run: RunFiles, *settings: tuple[str, object], folder: str) -> str:

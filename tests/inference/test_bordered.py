@@ -15,7 +15,8 @@ from fatebias.estimates.sandwich import fit_broad, linearise
 from fatebias.estimates.theta_covariance import theta_covariance
 from fatebias.inference import curvature
 from fatebias.inference.bordered import Bordered, Places
-from fatebias.inference.curvature import ByGene, Dense
+from fatebias.inference.by_gene import ByGene
+from fatebias.inference.dense import Dense
 from fatebias.inference.laplace import InitialValues, fit_laplace
 from fatebias.inference.scale_posterior import integrate_scales
 from fatebias.model.design_matrix import design_of
@@ -216,9 +217,9 @@ def test_errors_of_free_effects_are_those_of_the_whole_matrix(screen, likelihood
     design = design_of(screen, cfg.model)
     fit = fit_broad(design, cfg.priors, 20.0)
     cells = linearise(screen, cfg, fit, 20.0) if likelihood_weight == AUTO else None
-    found = theta_covariance(design, fit, 20.0, cells, rough=rough)
+    found = theta_covariance(design, fit, cells, rough=rough)
     dense = replace(fit, curvature=Dense(design, fit.factor, torch.empty(0), fit.curvature.prior))
-    exact = theta_covariance(design, dense, 20.0, cells)
+    exact = theta_covariance(design, dense, cells)
     sd = [np.sqrt(np.diagonal(each.blocks, axis1=1, axis2=2)) for each in (found, exact)]
     np.testing.assert_allclose(*sd, rtol=0.05 if rough else 0.02)
     assert np.median(sd[0] / sd[1]) == pytest.approx(1, abs=0.02 if rough else 0.005)

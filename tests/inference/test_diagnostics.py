@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fatebias.data.collapse import collapse
-from fatebias.inference.curvature import Dense
+from fatebias.inference.dense import Dense
 from fatebias.inference.diagnostics import convergence_warnings, gene_k_hats, k_hat, loss_drift
 from fatebias.inference.laplace import fit_laplace
 from fatebias.inference.result import LossTrace

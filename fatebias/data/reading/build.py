@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from fatebias.config import DataConfig
@@ -126,8 +127,8 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
 
 def _repeated(cells: NDArray[Any]) -> tuple[str, ...]:
     """Warn where names of cells repeat: a cell that is there twice counts twice."""
-    names, times = np.unique(cells.astype(str), return_counts=True)
-    twice = names[times > 1]
+    names = pd.Index(cells.astype(str))
+    twice = names[names.duplicated()].unique()
     if not len(twice):
         return ()
     return (

@@ -1,8 +1,9 @@
-"""How scores scatter along each gene's effects, without a dense matrix.
+"""How scores scatter along each gene's effects.
 
-The direction of an effect is its column of the inverse curvature in which genes are independent given the
-shared effects (`inference.bordered`): its own gene's block and the shared effects, all else zero. A score
-along it is that of the cells that hold the gene, and of all cells through the shared effects.
+The direction of an effect is its column of the inverse curvature. Of many effects it is that of the curvature
+in which genes are independent given the shared effects (`inference.bordered`): its own gene's block and the
+shared effects, all else zero. A score along it is then that of the cells that hold the gene, and of all cells
+through the shared effects.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fatebias.estimates.sandwich import Sandwich
-from fatebias.inference.curvature import ByGene
+from fatebias.inference.by_gene import ByGene
 
 Array = NDArray[np.float64]
 
@@ -23,7 +24,7 @@ AT_ONCE = 100_000  # pairs of a cell and a gene
 
 
 @dataclass(frozen=True)
-class ScatterOfScores:
+class ScoreScatter:
     """Along each theta, (L x E,), E = F* x D; at weight 1, small-sample factors included."""
 
     variance: Array  # of theta
@@ -32,8 +33,37 @@ class ScatterOfScores:
     clusters: Array  # effective number of clusters that hold the gene
 
 
-def scatter_of_scores(cells: Sandwich, curvature: ByGene) -> ScatterOfScores:
+def score_scatter(cells: Sandwich) -> ScoreScatter:
     """Return how scores scatter along the gene effects of a fit."""
+    if isinstance(cells.curvature, ByGene):
+        return _by_gene(cells, cells.curvature)
+    return _by_column(cells)
+
+
+def _by_column(cells: Sandwich) -> ScoreScatter:
+    """Take the columns of the dense inverse."""
+    theta = cells.design.theta_index.ravel()
+    expected, seen, clusters = np.empty((3, len(theta)))
+    for start in range(0, len(theta), 64):
+        part = slice(start, start + 64)
+        chosen = theta[part]
+        u = np.ascontiguousarray(cells.covariance[:, chosen])
+        # C A C is what Q leaves of C, over the weight; A itself is dense and Q is not.
+        known = np.einsum("pn,pn->n", u, cells.precision @ u)
+        expected[part] = (cells.covariance[chosen, chosen] - known) / cells.weight
+        square = cells.along(u) ** 2
+        seen[part] = square.sum(axis=0)
+        clusters[part] = _number_of_clusters(square.sum(axis=0), (square**2).sum(axis=0))
+    return ScoreScatter(cells.covariance[theta, theta], expected, seen, clusters)
+
+
+def _number_of_clusters(squares: Array, fourths: Array) -> Array:
+    """Return the effective number of clusters from sums of second and fourth powers of their scores."""
+    return np.asarray(3 * squares**2 / np.maximum(fourths, 1e-300))
+
+
+def _by_gene(cells: Sandwich, curvature: ByGene) -> ScoreScatter:
+    """Take the columns of the inverse in which genes are independent."""
     width = cells.design.theta_index[0].size
     start, places = curvature.approximation, curvature.places
     own = start.covariances()[0][:, :, :width]  # (L, w, E)
@@ -57,11 +87,11 @@ def scatter_of_scores(cells: Sandwich, curvature: ByGene) -> ScatterOfScores:
         np.add.at(square, gene, along)
         np.add.at(fourth, gene, along**2)
     factor = cells.residual_factor * (cells.cluster_factor if cells.clustered else 1.0)
-    return ScatterOfScores(
+    return ScoreScatter(
         own[:, :width].diagonal(dim1=1, dim2=2).cpu().numpy().ravel(),
         expected.cpu().numpy().ravel(),
         factor * seen.ravel(),
-        (3 * square**2 / np.maximum(fourth, 1e-300)).ravel(),
+        _number_of_clusters(square, fourth).ravel(),
     )
 
 
