@@ -25,7 +25,7 @@ A_SETTING = re.compile(r"[a-z]\w*(?:\.\w+)*=[^\s=]+")
 
 @dataclass(frozen=True)
 class Example:
-    """One command, or one block of Python, and where it stands."""
+    """One command, or one block of Python, and its place."""
 
     text: str
     place: str

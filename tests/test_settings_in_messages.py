@@ -1,4 +1,4 @@
-"""Settings that stand in messages, comments of the code apart: each can be typed as it stands."""
+"""Settings in messages, comments of the code apart: each can be typed as it is written."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def words_of(path: Path) -> list[str]:
 
 
 MESSAGES = {path: found for path in sorted(PACKAGE.rglob("*.py")) if (found := words_of(path))}
-# With other settings of their own: each says so where it stands.
+# With other settings of their own: each says so in its place.
 NEED_OTHERS = {
     "data=anndata": "data.adata_path",
     "tracking=server": "tracking.uri",

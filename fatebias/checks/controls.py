@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+FEWEST_TO_SPREAD = 3  # pseudo-genes: of two, the interval reaches from nothing to thousands
+
+
 class Controls(NtcCheck):
     """Counts the calls of NTC pseudo-genes, which have no effect."""
 
@@ -146,7 +149,7 @@ def spread_with_interval(name: str, z: Array, n_draws: int) -> dict[str, float |
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     square = (z**2).mean(axis=1)
     middle, n = float(square.mean()), len(square) // n_draws
-    if n < 2 or middle == 0:
+    if n < FEWEST_TO_SPREAD or middle == 0:
         return {name: math.sqrt(middle), f"{name}_low": None, f"{name}_high": None}
     away = t.ppf(0.975, n - 1) * float(square.std(ddof=1)) / math.sqrt(n) / middle
     low, high = (math.sqrt(middle * math.exp(side * away)) for side in (-1, 1))

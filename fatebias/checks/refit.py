@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fatebias.checks.centre import Centre
-from fatebias.model.regression import logits_of, slopes_of
 from fatebias.model.softmax import probabilities
 
 Array = NDArray[np.float64]
@@ -62,7 +61,7 @@ def refit(
         flat, steps, converged = _climb(full, labels)
         return flat.T[:, index], steps, converged
 
-    _ = full.design.transposed  # a cached property: made here once, not by every thread
+    full.design.products.prepare()  # here once, not by every thread
     with ThreadPoolExecutor(workers) as pool:
         found = list(pool.map(climb, batches))
     return Refits(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
@@ -149,7 +148,7 @@ def _start(full: Centre, p: Array) -> _State:
 
 def _advance(full: Centre, at: _State, rise: Array) -> None:
     """Move along each direction by Newton's rule, half as far where that leads over the top."""
-    along = logits_of(full.design.matrix, at.direction, full.design.rows.n_effects)
+    along = full.design.products.logits(at.direction, full.design.rows.n_effects)
     pi = probabilities(at.logits)
     mean = (pi * along).sum(axis=1)
     bend = full.weight * (at.count * ((pi * along**2).sum(axis=1) - mean**2)).sum(axis=0)
@@ -169,7 +168,7 @@ def _advance(full: Centre, at: _State, rise: Array) -> None:
 def _slope(full: Centre, at: _State, logits: Array, flat: Array) -> Array:
     """Return the derivative of the penalised log-likelihood, (size, b)."""
     surplus = at.labels - at.count[:, None] * probabilities(logits)
-    return full.weight * slopes_of(full.design.transposed, surplus) - full.precision @ flat
+    return full.weight * full.design.products.slopes(surplus) - full.precision @ flat
 
 
 def _dot(one: Array, other: Array) -> Array:

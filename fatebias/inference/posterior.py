@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,7 @@ class Moments:
         """Take in a chunk of draws, (S, ...)."""
         mean = draws.mean(axis=0)
         centred = draws - mean
-        if self.across_last:
-            scatter = np.einsum("s...a,s...b->...ab", centred, centred)
-        else:
-            scatter = np.einsum("s...,s...->...", centred, centred)
+        scatter = _products(centred, centred) if self.across_last else (centred**2).sum(axis=0)
         if self.count == 0:
             self.count, self.mean, self.scatter = len(draws), mean, scatter
             return
@@ -54,6 +52,12 @@ class Moments:
         """Standard deviation of each entry."""
         spread = self.covariance
         return np.sqrt(np.diagonal(spread, axis1=-2, axis2=-1) if self.across_last else spread)
+
+
+def _products(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Return the sums over draws of the products of last axes, (S, ..., a) and (S, ..., b) to (..., a, b)."""
+    first = np.ascontiguousarray(np.moveaxis(one, 0, -1))  # (..., a, S)
+    return np.asarray(first @ np.moveaxis(other, 0, -2))
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,6 @@ def sign_changes(theta: Array) -> Array:
     for a in range(fates.shape[2]):
         for b in range(a):
             apart = fates[:, :, a] - fates[:, :, b]
-            up, down = (apart > 0).astype(np.float32), (apart < 0).astype(np.float32)
-            changes = np.einsum("sld,sle->lde", up, down)
+            changes = _products((apart > 0).astype(np.float32), (apart < 0).astype(np.float32))
             count[:, a, b] = count[:, b, a] = changes + np.swapaxes(changes, 1, 2)
     return count

@@ -23,6 +23,7 @@ from fatebias.config import ModelConfig, PriorsConfig
 from fatebias.data.collapse import CollapsedRows, collapse, each_cell
 from fatebias.data.screen import Screen
 from fatebias.model.block_information import BlockInformation
+from fatebias.model.products import Products, indicators
 from fatebias.model.regression import SoftRegression
 
 Array = NDArray[np.float64]
@@ -61,16 +62,13 @@ class DesignMatrix:
         rows = self.rows
         row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
         gene = rows.guide_gene[rows.guides - 1]
-        ones = np.ones(len(row))
-        theta = sparse.csr_matrix(
-            (ones, (row, gene * rows.n_days + rows.day[row])), (rows.n_rows, self.n_theta)
-        )
-        delta = sparse.csr_matrix((ones, (row, rows.guides - 1)), (rows.n_rows, rows.n_guides))
+        theta = indicators(row, gene * rows.n_days + rows.day[row], (rows.n_rows, self.n_theta))
+        delta = indicators(row, rows.guides - 1, (rows.n_rows, rows.n_guides))
         if self.centred:
             delta = delta @ self._centring()
         everyone = np.arange(rows.n_rows)
-        day = sparse.csr_matrix((np.ones(rows.n_rows), (everyone, rows.day)), (rows.n_rows, rows.n_days))
-        rep = sparse.csr_matrix((np.ones(rows.n_rows), (everyone, rows.rep)), (rows.n_rows, rows.n_reps))
+        day = indicators(everyone, rows.day, (rows.n_rows, rows.n_days))
+        rep = indicators(everyone, rows.rep, (rows.n_rows, rows.n_reps))
         burden, covariates = rows.k_centered[:, None], sparse.csr_matrix(rows.covariates)
         return sparse.hstack([theta, delta, day, rep, burden, covariates], format="csr")
 
@@ -82,9 +80,33 @@ class DesignMatrix:
         return sparse.eye(n_guides, format="csr") - share @ member.T
 
     @cached_property
-    def transposed(self) -> Any:
-        """Z transposed, CSR, (P, M)."""
-        return self.matrix.T.tocsr()
+    def products(self) -> Products:
+        """Products with Z as R E: of each row its guides on its day, its day and replicate, and the rest."""
+        rows, n_days, n_reps = self.rows, self.rows.n_days, self.rows.n_reps
+        row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
+        everyone, days = np.arange(rows.n_rows), np.arange(n_days)
+        # rows are in the order of days, so that those of a day use a part of K that the processor keeps
+        guide = indicators(
+            row, rows.day[row] * rows.n_guides + rows.guides - 1, (rows.n_rows, n_days * rows.n_guides)
+        )
+        when = indicators(everyone, rows.day * n_reps + rows.rep, (rows.n_rows, n_days * n_reps))
+        rest = np.column_stack([rows.k_centered, rows.covariates])
+        of_row = sparse.hstack([guide, when, rest], format="csr")
+        gene_and_day = (rows.guide_gene * n_days + days[:, None]).ravel()
+        theta = indicators(np.arange(len(gene_and_day)), gene_and_day, (len(gene_and_day), self.n_theta))
+        delta = self._centring() if self.centred else sparse.eye(rows.n_guides, format="csr")
+        times = np.arange(n_days * n_reps)
+        day = indicators(times, times // n_reps, (len(times), n_days))
+        rep = indicators(times, times % n_reps, (len(times), n_reps))
+        of_effect = sparse.bmat(
+            [
+                [theta, sparse.vstack([delta] * n_days), None, None, None],
+                [None, None, day, rep, None],
+                [None, None, None, None, sparse.eye(rest.shape[1])],
+            ],
+            format="csr",
+        )
+        return Products(self.matrix, (of_row, of_effect))
 
     @cached_property
     def information(self) -> BlockInformation:
@@ -93,11 +115,11 @@ class DesignMatrix:
 
     def regression(self, weight: float = 1.0) -> SoftRegression:
         """Return the likelihood of the rows' labels as a function of the flat vector."""
-        return SoftRegression(self.matrix, self.rows.p, weight, self.transposed)
+        return SoftRegression(self.products, self.rows.p, weight)
 
     def logits(self, flat: Array) -> Array:
         """Return Z c, (M, F*), for a flat vector of shape (F* x P,)."""
-        return np.asarray(self.matrix @ flat.reshape(self.rows.n_effects, -1).T)
+        return self.products.times(flat.reshape(self.rows.n_effects, -1).T)
 
     def split(self, flat: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Return theta (..., L, F*, D), delta (..., G, F*) and shared (..., Q, F*) of flat (..., F* x P)."""

@@ -6,13 +6,13 @@ J. Appl. Econometrics 11:619, for fractions). Coefficients are flat, fate by fat
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fatebias.model.products import Products
 from fatebias.model.softmax import log_total, probabilities
 
 Array = NDArray[np.float64]
@@ -23,22 +23,21 @@ CHUNK_BYTES = 32e6
 class SoftRegression:
     """The weighted log-likelihood of soft labels as a function of the coefficients."""
 
-    def __init__(self, matrix: Any, p: Array, weight: float = 1.0, transposed: Any = None) -> None:
-        self.matrix = matrix  # Z, CSR, (M, P)
+    def __init__(self, matrix: Any, p: Array, weight: float = 1.0) -> None:
+        self.products = matrix if isinstance(matrix, Products) else Products(matrix)  # of Z, CSR, (M, P)
         self.weight = weight  # how much a soft label counts
         self.p = p  # (M, F) fate probabilities or their sums over the cells of a row, reference first
         self.labels = p[:, 1:]  # (M, F*)
         self.count = p.sum(axis=1)  # (M,)
-        self._transposed = transposed  # of the same Z, where it is known
 
-    @cached_property
-    def transposed(self) -> Any:
-        """Z transposed, CSR, (P, M)."""
-        return self.matrix.T.tocsr() if self._transposed is None else self._transposed
+    @property
+    def matrix(self) -> Any:
+        """Z."""
+        return self.products.matrix
 
     def logits(self, flat: Array) -> Array:
         """Return Z c, (M, F*), for coefficients of shape (F* x P,)."""
-        return self.matrix @ flat.reshape(self.labels.shape[1], -1).T
+        return self.products.times(flat.reshape(self.labels.shape[1], -1).T)
 
     def value(self, logits: Array) -> float:
         """Return the log-likelihood at logits of shape (M, F*)."""
@@ -54,7 +53,7 @@ class SoftRegression:
 
     def gradient(self, pi: Array) -> Array:
         """Return the derivative in the coefficients, (F* x P,)."""
-        return (self.transposed @ self.surplus(pi)).T.ravel()
+        return self.products.back(self.surplus(pi)).T.ravel()
 
     def bend(self, pi: Array) -> Array:
         """Return the negative second derivative in the logits by pairs of fates, (F*, F*, M)."""
@@ -78,12 +77,8 @@ class SoftRegression:
 
     def _squares_times(self, bend: Array, flat: Array) -> Array:
         n_fates = self.labels.shape[1]
-        along = logits_of(self.matrix, flat, n_fates)
-        bent = np.zeros_like(along)
-        for one in range(n_fates):
-            for other in range(n_fates):
-                bent[:, one] += bend[one, other, :, None] * along[:, other]
-        return slopes_of(self.transposed, bent)
+        along = self.products.logits(flat, n_fates)
+        return self.products.slopes(np.moveaxis(bend, -1, 0) @ along)
 
     def scores(self, pi: Array, cluster: NDArray[np.integer] | None = None) -> sparse.csr_matrix:
         """Return the scores of the rows, (M, F* x P), or their sums by cluster of shape (M,) from 0."""
@@ -100,7 +95,7 @@ class SoftRegression:
         """Return ``Z' W Z`` by pairs of fates, dense; W by pairs of fates, (F*, F*, M)."""
         n_fates, width = self.labels.shape[1], self.matrix.shape[1]
         dense = np.empty((n_fates, width, n_fates, width))
-        transposed = self.transposed
+        transposed = self.products.transposed
         for one in range(n_fates):
             for other in range(one, n_fates):
                 w = bend[one, other]
@@ -119,17 +114,3 @@ def add_sparse(dense: Array, part: Any) -> Array:
     entries = part.tocoo()
     dense[entries.row, entries.col] += entries.data
     return dense
-
-
-def logits_of(matrix: Any, flat: Array, n_fates: int) -> Array:
-    """Return Z c, (M, F*, n), for n vectors of coefficients, (F* x P, n)."""
-    n = flat.shape[1]
-    stacked = flat.reshape(n_fates, -1, n).transpose(1, 0, 2).reshape(-1, n_fates * n)
-    return np.asarray(matrix @ stacked).reshape(-1, n_fates, n)
-
-
-def slopes_of(transposed: Any, by_row: Array) -> Array:
-    """Return Z' times n values of each row and fate, (M, F*, n), as coefficients, (F* x P, n)."""
-    n_fates, n = by_row.shape[1:]
-    pulled = np.asarray(transposed @ by_row.reshape(-1, n_fates * n))
-    return pulled.reshape(-1, n_fates, n).transpose(1, 0, 2).reshape(-1, n)

@@ -66,7 +66,7 @@ def look_inside(source: Path | AnnData, guides: str | None, data: DataConfig, wi
 def _check_fates(opened: Store | Modalities, data: DataConfig) -> None:
     """Refuse a screen without fates before anything is asked of its guides; of a MuData the reader does."""
     if not isinstance(opened, Modalities):
-        check_key(opened, "obsm", data.fate_prob_key, "fate_prob_key")
+        check_key(opened, "obsm", data.fate_prob_key, "fate_prob_key", data)
 
 
 def _named(opened: Store | Modalities, guides: str, data: DataConfig) -> DataConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -98,7 +99,7 @@ def _positive(screen: Screen, library: Library, asked: Collection[str]) -> Itera
             f"--positive names genes that no cell's guide targets: {some(absent)}",
             where=library.source,
             allowed=few(screen.gene_names, 20),
-            fix=f"--positive {screen.gene_names[0]}",
+            fix=f"--positive {shlex.quote(screen.gene_names[0])}",
         )
     genes = sorted({*asked, *(known & set(screen.gene_names))})
     if not genes:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fatebias.config import AUTO
+from fatebias.data.synthetic import FEWEST_NTC
 from fatebias.estimates.estimates import AVERAGE_GENE
 from fatebias.names import short
 from fatebias.report.content import ContrastResults, Fact, Table
@@ -104,8 +105,8 @@ def _controls(run: RunFiles) -> Fact | None:
         return Fact(
             "Negative controls",
             "not checked",
-            "Nothing shows how many calls are false. The stage controls does, where the screen has guides "
-            "that target nothing (NTC).",
+            "Nothing shows how many calls are false. The stage controls does, where the screen has "
+            f"{FEWEST_NTC} or more guides that target nothing (NTC).",
         )
     called, n = int(report["called"]), int(report["pseudo_genes"])
     found = few_controls(report) or (

@@ -112,7 +112,8 @@ def _columns(labels: Sequence[object]) -> list[str]:
     numbers = [f"d{d}" for d in range(len(labels))]
     if numbers == [str(label) for label in labels]:
         return []
-    told = ", ".join(f"{number} is day {label}" for number, label in zip(numbers, labels, strict=True))
+    days = [str(label) if str(label).lower().startswith("day") else f"day {label}" for label in labels]
+    told = ", ".join(f"{number} is {day}" for number, day in zip(numbers, days, strict=True))
     return [f"in the columns of the tables {told} (days.csv)"]
 
 

@@ -1,4 +1,4 @@
-"""Refits under other weights: held to exact fits, to robust errors, and through the whole pipeline."""
+"""Refits under other weights: against exact fits, robust errors, and through the whole pipeline."""
 
 from __future__ import annotations
 

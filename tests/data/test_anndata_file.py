@@ -103,7 +103,10 @@ def test_an_encoding_that_this_anndata_does_not_know(parts, write, read):
             {"fate_prob_key": "fates"},
             r"obsm\['fates'\] is absent\n.*\n  found: obsm has covar, guide, lineages_fwd",
         ),
-        ({"guide_key": "guides"}, r"obsm\['guides'\] is absent\n.*\n.*\n  fix: data.guide_key=guide \(or"),
+        (
+            {"guide_key": "guides"},
+            r"obsm\['guides'\] is absent\n.*\n.*\n  fix: data.guide_key=guide;",
+        ),  # not the fates
         ({"covar_key": "cov"}, r"obsm\['cov'\] is absent\n.*\n.*\n  fix: data.covar_key=covar; where"),
         ({"day_key": "time"}, r"obs\['time'\] is absent\n  where: .*: obs\n  found: obs has day\n"),
         (

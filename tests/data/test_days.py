@@ -128,5 +128,5 @@ def test_the_column_that_looks_like_time_is_offered(tmp_path, columns, fix):
     obs = {name: np.resize(np.asarray(values, dtype=object), 200) for name, values in columns.items()}
     frame = pd.DataFrame(obs, index=cells).infer_objects()
     with open_store(ad.AnnData(obs=frame)) as store, pytest.raises(DataError, match="is absent") as error:
-        check_key(store, "obs", "day", "day_key")
+        check_key(store, "obs", "day", "day_key", DataConfig())
     assert f"fix: {fix}" in f"{error.value}; if"

@@ -1,4 +1,4 @@
-"""Fate columns are found by name or refused; rows are held to be probabilities."""
+"""Fate columns are found by name or refused; rows must be probabilities."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_files_of_anndata_0_7(parts, write, load, tmp_path):
 
 
 def test_text_with_missing_values_as_newer_anndata_writes_it(parts, write, tmp_path):
-    """Written by hand, so that an older anndata, which lacks this encoding, is held to it too."""
+    """Written by hand, so that it is tested with an older anndata, too, which lacks this encoding."""
     data = write(parts.but(obs=parts.obs.assign(day=range(36)), covar=parts.covar.assign(rep=range(36))))
 
     def put(group: h5py.Group, key: str, text: list[str], missing: list[bool]) -> None:

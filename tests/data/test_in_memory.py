@@ -130,7 +130,7 @@ def test_objects_are_left_as_they_were_and_x_is_never_read(parts, monkeypatch):
             {},
             {"guide_key": "guides"},
             r"obsm\['guides'\] is absent\n  where: the AnnData object: obsm\n  found: obsm has lineages_fwd, "
-            r"guide, covar\n  fix: data.guide_key=guide \(or another of these\)$",
+            r"guide, covar\n  fix: data.guide_key=guide$",
         ),
         ({}, {"day_key": "time"}, r"obs\['time'\] is absent\n  where: the AnnData object: obs\n"),
         (

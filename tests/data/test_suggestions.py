@@ -135,6 +135,7 @@ CASES = {
         {"covariates": ["day"]},
     ),
     "all cells above Kmax": lambda p: (crowded(p, 36), {"Kmax": 3}),
+    "no guide above the threshold": lambda p: (p, {"guide_threshold": 1}),
     "no cell is left": lambda p: (half_bad(p), {"Kmax": 3, "bad_cells": "drop"}),
     "no cluster": lambda p: (
         with_obs(p, **{"well (1)": [None, *"ab" * 17, "a"]}),

@@ -51,7 +51,7 @@ def test_a_gated_gene_comes_after_hits_however_small_its_lfsr():
     assert list(rank(table, CallRule(0.05))["gene"]) == ["g0", "g1"]
     gated = rank(table, CallRule(0.05, 0.1))
     assert list(gated["gene"]) == ["g1", "g0"]
-    # g0's small q value stands on another day than its small lfsr.
+    # g0's small q value is on another day than its small lfsr.
     assert list(gated["hit_anyday"]) == [True, False]
 
 

@@ -83,7 +83,7 @@ def test_an_older_file_stays_and_no_draft_is_left_when_writing_fails(tmp_path: P
 
 
 def test_a_full_disk_is_one_clear_error_and_the_older_file_stays(tmp_path: Path):
-    # RLIMIT_FSIZE stands for the full disk: the kernel refuses to write beyond 100 bytes.
+    # RLIMIT_FSIZE plays the full disk: the kernel refuses to write beyond 100 bytes.
     code = (
         "import resource, sys; from pathlib import Path; from fatebias.files.atomic import atomic_text\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"

@@ -28,7 +28,7 @@ def screen():
 
 
 class Killed(BaseException):
-    """Stands in for SIGKILL: nothing catches it."""
+    """Plays SIGKILL: nothing catches it."""
 
 
 def fitted(screen, *, checkpoint=None, on_step=None, **inference):

@@ -6,7 +6,7 @@ from fatebias.data.collapse import collapse
 from fatebias.model.design_matrix import DesignMatrix, walk_steps
 from fatebias.model.effects import centre_within_genes, guide_day_table
 from fatebias.model.tensors import design_tensors
-from tests.screens import NARROW, small_screen
+from tests.screens import NARROW, small_screen, with_covariates
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["random", "centred"])
@@ -30,6 +30,23 @@ def test_the_matrix_gives_the_logits_of_the_embedding_sum(design):
         delta = centre_within_genes(delta, tensors.guide_gene)
     expected = tensors.logits(guide_day_table(theta, delta, tensors.guide_gene), shared)
     np.testing.assert_allclose(design.logits(flat).T, expected.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("more", [False, True], ids=["plain", "covariates"])
+def test_products_are_those_of_the_matrix(design, more):
+    rows = small_screen(500)
+    design = DesignMatrix(collapse(with_covariates(rows) if more else rows), design.centred)
+    rng = np.random.default_rng(0)
+    columns, by_row = rng.normal(size=(design.per_fate, 3)), rng.normal(size=(design.rows.n_rows, 3))
+    dense, products = design.matrix.toarray(), design.products
+    np.testing.assert_allclose(products.times(columns), dense @ columns, atol=1e-12)
+    np.testing.assert_allclose(products.back(by_row), dense.T @ by_row, atol=1e-12)
+    # several vectors at once, fate by fate
+    flat, slopes = rng.normal(size=(design.size, 4)), rng.normal(size=(design.rows.n_rows, 2, 4))
+    for k in range(4):
+        np.testing.assert_allclose(products.logits(flat, 2)[..., k], design.logits(flat[:, k]), atol=1e-12)
+        back = (dense.T @ slopes[..., k]).T.ravel()
+        np.testing.assert_allclose(products.slopes(slopes)[:, k], back, atol=1e-12)
 
 
 def test_indices_are_where_split_finds_things(design):

@@ -6,7 +6,7 @@ import pytest
 
 from fatebias.config import Config, DataConfig
 from fatebias.errors import ConfigError, DataError
-from fatebias.run.look import look
+from fatebias.run.look import cost, look
 
 
 def test_a_look_tells_the_screen_and_the_size_of_a_fit():
@@ -16,6 +16,22 @@ def test_a_look_tells_the_screen_and_the_size_of_a_fit():
     # theta 60 x 4, delta 240, alpha 4, b 2, gamma: for two fates
     assert f"{2 * (60 * 4 + 240 + 4 + 2 + 1):,} unknowns" in said
     assert "nothing was fitted or written" in said
+
+
+# Genes, numbers in the design, and seconds and GB of the whole command (benchmarks/README.md, two cores)
+MEASURED = [
+    (60, 59_000, 22.9, 0.87),
+    (300, 776_000, 47, 1.16),
+    (2_000, 4_500_000, 269, 5.05),
+    (300, 7_900_000, 257, 3.9),
+]
+
+
+@pytest.mark.parametrize(("genes", "entries", "seconds", "gigabytes"), MEASURED)
+def test_the_cost_told_is_near_what_was_measured(genes, entries, seconds, gigabytes):
+    told = cost(genes, entries)
+    assert told[0] == pytest.approx(seconds, rel=1 / 3)
+    assert told[1] == pytest.approx(gigabytes, rel=1 / 3)
 
 
 def test_a_look_refuses_what_a_fit_would(tmp_path):

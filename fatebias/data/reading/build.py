@@ -201,8 +201,15 @@ def _guides_of_genes_with_cells(
         raise DataError(
             "no kept cell holds a guide",
             where=raw.guides_at,
-            found=f"data.guide_threshold={data.guide_threshold}",
-            fix="lower data.guide_threshold, or name the matrix with the guides by data.guide_key",
+            found="no entry above 0"
+            if not data.guide_threshold
+            else f"no entry above data.guide_threshold={data.guide_threshold:g}",
+            fix="name the matrix with the guides by data.guide_key"
+            + (
+                f", or lower the threshold: {setting('data.guide_threshold', 0)}"
+                if data.guide_threshold
+                else ""
+            ),
         )
     genes = guides.genes_of_guides
     seen = {genes[r] for r in np.flatnonzero(held[: len(genes)])}

@@ -69,7 +69,9 @@ def _column(store: Store, name: str, data: DataConfig) -> tuple[str, str, pd.Ser
         where=f"{store.source}: data.covariates",
         found=f"obs has {', '.join(store.keys('obs')) or 'nothing'}"
         + (f"; obsm[{data.covar_key!r}] has {', '.join(map(str, beside))}" if beside else ""),
-        fix=setting("data.covariates", near[:1]) + " with columns of these" if near else None,
+        fix=setting("data.covariates", near[:1]) + " with columns of these"
+        if near
+        else f"{setting('data.covariates', [])} fits without",
     )
 
 

@@ -64,7 +64,7 @@ def _read_parts(parts: ChosenParts, guide_map: GuideMap, data: DataConfig) -> Ra
         *((("obs", data.cluster_key, "cluster_key"),) if data.cluster_key else ()),
         *((("obs", data.commitment_key, "commitment_key"),) if data.commitment_key else ()),
     ):
-        check_key(store, part, key, name)
+        check_key(store, part, key, name, data)
     fates = store.raw_element(data.fate_prob_key)
     rep, rep_at = read_replicates(store, data)
     terminal, terminal_key = _terminal_states(store, data)
@@ -101,12 +101,14 @@ def _read_parts(parts: ChosenParts, guide_map: GuideMap, data: DataConfig) -> Ra
     return raw
 
 
-def check_key(store: Store, part: str, key: str, name: str) -> None:
+def check_key(store: Store, part: str, key: str, name: str, data: DataConfig) -> None:
     """Refuse a screen that lacks the element that ``data.NAME`` names."""
     present = store.keys(part)
     if key in present:
         return
-    fix = day_fix(store, key) if name == "day_key" else choice(f"data.{name}", present, key)
+    taken = {data.fate_prob_key, data.guide_key, data.covar_key} - {key} if part == "obsm" else ()
+    free = [each for each in present if each not in taken] or present
+    fix = day_fix(store, key) if name == "day_key" else choice(f"data.{name}", free, key)
     if part == "obsm" and key in store.keys("obs"):
         fix = f"obs has a column {key!r}: adata.obsm[{key!r}] = adata.obs[[{key!r}]]"
     older = [each for each in CELLRANK_1 if each in present]

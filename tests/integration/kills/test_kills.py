@@ -1,4 +1,4 @@
-"""SIGKILLs of real runs at random moments: every run goes on and ends with the same bytes."""
+"""SIGKILLs of real runs at random moments: every run continues and ends with the same bytes."""
 
 from __future__ import annotations
 

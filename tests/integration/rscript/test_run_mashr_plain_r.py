@@ -90,7 +90,7 @@ def test_input_errors_end_with_3(text, message, bare_r, tmp_path):
 def test_missing_package_ends_with_4_and_says_how_to_get_it(method, bare_r, tmp_path):
     done = bare_r(TINY, tmp_path / "out.csv", "--method", method)
     if done.returncode == 0:
-        pytest.skip(f"R package {method} stands among R's own packages")
+        pytest.skip(f"R package {method} is among R's own packages")
     assert done.returncode == 4
     assert f"the R package {method} is missing or broken" in done.stderr
     assert "conda env create -f mashr/mash.yaml" in done.stderr
@@ -106,7 +106,7 @@ def test_missing_package_seen_from_python(bare_r, rscript, tmp_path, monkeypatch
     Path(command[0]).symlink_to(rscript)
     answer = rscript_has(command, "mashr")
     if answer.version is not None:
-        pytest.skip("R package mashr stands among R's own packages")
+        pytest.skip("R package mashr is among R's own packages")
     assert answer.why_not == "R package mashr is not installed"
     report, _ = discover(TINY, tmp_path / "out.csv", DiscoveryConfig(command=command))
     assert report.notes[0] == "discovery by the embedded engine: R package mashr is not installed"
