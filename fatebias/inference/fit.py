@@ -239,7 +239,7 @@ def _integrated_draws(
     seconds["scales"] = time.perf_counter() - begun
 
     def at(chosen: list[int]) -> Draws:
-        effects = moved(torch.from_numpy(scales.moves[chosen]))
+        effects = moved(torch.from_numpy(scales.moves[chosen].astype(np.float64)))
         return _draws(design, effects, torch.from_numpy(np.exp(scales.log_scale[scales.point[chosen]])))
 
     return StoredDraws(n_draws, at)

@@ -15,7 +15,7 @@ from fatebias.model.design_matrix import DesignMatrix
 
 Array = NDArray[np.float64]
 
-CHUNK_BYTES = 64e6
+CHUNK_BYTES = 16e6
 
 
 class Moments:

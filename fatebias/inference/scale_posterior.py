@@ -56,7 +56,7 @@ class ScalePosterior:
     log_scale: Array  # (J, F*, D + 1)
     weight: Array  # (J,) posterior probability of each point, sum 1
     point: NDArray[np.intp]  # (S,) of which point each draw is
-    moves: Array  # (S, size) effects less the Laplace mode
+    moves: NDArray[np.float32]  # (S, size) effects less the Laplace mode: the largest array of a fit
 
     @property
     def points_used(self) -> float:
@@ -108,7 +108,7 @@ def integrate_scales(
     point = np.searchsorted(np.cumsum(share) * n_draws, np.arange(n_draws) + rng.random())
     point = rng.permutation(point.clip(max=n_points - 1))  # any part of the draws covers the points
     generator = torch.Generator(laplace.device).manual_seed(seed)
-    moves = np.empty((n_draws, design.size))
+    moves = np.empty((n_draws, design.size), dtype=np.float32)
     for j in np.unique(point):
         mine = np.flatnonzero(point == j)
         moves[mine] = normals.draw(int(j), len(mine), generator)
