@@ -88,6 +88,12 @@ def largest_array() -> int | None:
     return max(1, int(said) - 1) if said is not None and said.isdigit() else None
 
 
+def own_job() -> str | None:
+    """Return the job that this process is part of, an array's task as ``123_4``; None outside Slurm."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
 def gone(job_ids: Sequence[str]) -> set[str]:
     """Return the jobs that have ended by a Slurm that answers, and those that it no longer knows."""
     answer = ask_jobs(job_ids)

@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from fatebias.api.fitting import describe_screen
 from fatebias.api.results import config_yaml
 from fatebias.checks.base import Check, own_discovery
@@ -25,6 +23,7 @@ from fatebias.config import Config
 from fatebias.errors import DataError, DiscoveryError, OutputError
 from fatebias.estimates.day_weights import weigh_as_fitted
 from fatebias.files.atomic import atomic_json, atomic_text, digest, sha256_file
+from fatebias.files.lock import one_run
 from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
 from fatebias.files.record import STOPPED, RunRecord
 from fatebias.run import discover_stage, fit_stage
@@ -66,19 +65,12 @@ def run(
     if config.out_dir is None:
         raise ValueError("out_dir must be set before the pipeline runs")
     paths = prepare_out_dir(Path(config.out_dir))
-    try:
-        with FileLock(paths.lock, blocking=False), as_exceptions():
-            fitted = RunRecord(paths).content["stages"].get("fit", {}).get("settings")
-            if "fit" not in config.stages and overrides is not None and fitted:
-                config = continue_from(config, overrides, fitted)
-            description = describe_run(config, overrides or (), choices or {}, sweep=sweep)
-            return _Run(config, paths, description).go()
-    except Timeout:
-        raise OutputError(
-            "another run is working in this folder",
-            where=paths.root,
-            fix="wait for it, or give another out_dir",
-        ) from None
+    with one_run(paths.lock), as_exceptions():
+        fitted = RunRecord(paths).content["stages"].get("fit", {}).get("settings")
+        if "fit" not in config.stages and overrides is not None and fitted:
+            config = continue_from(config, overrides, fitted)
+        description = describe_run(config, overrides or (), choices or {}, sweep=sweep)
+        return _Run(config, paths, description).go()
 
 
 class _Run:

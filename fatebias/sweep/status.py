@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from fatebias.errors import FatebiasError
+from fatebias.files.lock import is_at_work
 from fatebias.files.paths import RunPaths
 from fatebias.files.record import STOPPED
 from fatebias.slurm_queue import RUNS, WAITS, Answer, Job, SlurmQueue
@@ -119,7 +118,7 @@ def _status(member: Member, record: Mapping[str, Any], slurm: Answer) -> MemberS
         return MemberStatus(member, INCOMPLETE, f"run.json cannot be read, its results are there; {AGAIN}")
     if said is None and (member.submitted is None or record.get("why")):
         return MemberStatus(member, NOT_STARTED, record.get("why") or "")
-    if _is_at_work(member.folder):
+    if is_at_work(RunPaths(member.folder).lock):
         return MemberStatus(member, RUNNING)
     return MemberStatus(member, KILLED, "its process died") if said else MemberStatus(member, NOT_STARTED)
 
@@ -161,18 +160,6 @@ def read_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _is_at_work(folder: Path) -> bool:
-    """Whether a process on this machine holds the run's lock."""
-    lock = RunPaths(folder).lock
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, blocking=False):
-            return False
-    except (Timeout, OSError):
-        return True
 
 
 def table(sweep: Sweep, found: Sequence[MemberStatus]) -> str:

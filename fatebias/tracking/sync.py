@@ -10,13 +10,14 @@ import platform
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from fatebias.config import TrackingConfig
 from fatebias.errors import FatebiasError, OutputError, explain
+from fatebias.files.lock import NO_LOCKS
 from fatebias.files.outputs import PLACES
 from fatebias.slurm_queue import cluster_name, gone
 from fatebias.tracking.describe import without_password
@@ -155,7 +156,7 @@ def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list
                 done.append(_not_written(root, unusable))
                 continue
             try:
-                with _lock(place, root, lock_wait_s):
+                with _alone(place, root, lock_wait_s):
                     store = store or Store(place)
                     run = read_run(root)
                     if run is None:  # another run began there meanwhile and still reads its data
@@ -186,12 +187,27 @@ def _ended_jobs(roots: Sequence[Path]) -> set[str | None]:
     return set(gone([job for job, cluster in open_jobs.items() if cluster == here])) if here else set()
 
 
-def _lock(place: Place, root: Path, wait_s: float) -> FileLock:
-    """Return the lock of one writer: SQLite allows no second, and a server would create the run twice."""
-    if place.database is None:
-        return FileLock(root / ".sync.lock", timeout=wait_s)
-    place.database.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(place.database.with_name(f"{place.database.name}.lock"), timeout=wait_s)
+@contextlib.contextmanager
+def _alone(place: Place, root: Path, wait_s: float) -> Iterator[None]:
+    """Be the one writer: SQLite allows no second, and a server would create the run twice."""
+    database = place.database
+    if database is not None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    path = root / ".sync.lock" if database is None else database.with_name(f"{database.name}.lock")
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(FileLock(path, timeout=wait_s, fallback_to_soft=False))
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            if database is not None:
+                raise OutputError(
+                    "MLflow's store is on a file system without locks, which SQLite needs",
+                    where=database,
+                    fix="keep it on another disk: tracking.uri=sqlite:////PATH/mlflow.db, or tracking=off",
+                ) from None
+            log.info("%s has no locks: let no other import write this run meanwhile", root)
+        yield
 
 
 def _not_written(root: Path, why: str) -> SyncedRun:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -412,3 +414,16 @@ def test_of_jobs_on_other_machines_slurm_says_which_are_dead(base: Path, stored:
     assert statuses() == ["RUNNING", "KILLED", "KILLED", "RUNNING"]
     runs[0].finish()
     assert statuses()[0] == "FINISHED"
+
+
+def test_a_store_on_a_file_system_without_locks_is_told_in_words(base, monkeypatch):
+    """A fake: flock as it answers there; SQLite's own locks would fail, too."""
+
+    def refused(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    finished_run(base / "run")
+    monkeypatch.setattr(fcntl, "flock", refused)
+    report = sync_run(base / "run", LOCAL, base)
+    assert "a file system without locks, which SQLite needs" in str(report.failed[0].why)
+    assert "tracking.uri=sqlite:////PATH/mlflow.db" in str(report.failed[0].why)

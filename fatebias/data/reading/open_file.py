@@ -18,6 +18,7 @@ from typing import Any
 
 from fatebias.data.reading.elements import without_warnings
 from fatebias.errors import DataError
+from fatebias.files.lock import NO_LOCKS
 from fatebias.pasted import setting
 
 # What a file begins with, what opens it as the file that was packed, and the command that unpacks it.
@@ -30,8 +31,6 @@ PACKED: dict[bytes, tuple[Callable[[Path], Any] | None, str]] = {
 ZIP, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 BLOCK_BYTES = 1 << 24
 ROOTS = ("zarr.json", ".zgroup")  # of zarr 3 and 2
-# A file system without locks says one of these; a file that another program holds says EAGAIN.
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
