@@ -6,6 +6,8 @@ Hydra's traceback. ``stages=[check]`` ends here too: it makes no folder.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from fatebias.app.cli import PassedOn
 from fatebias.compose import to_config
 from fatebias.config import CHECK, FIT
 from fatebias.data.given import check_files
@@ -24,17 +27,28 @@ from fatebias.sweep.task import find_files
 IN_THIS_PROCESS = (None, "local", "basic")
 
 
-class Gate(Callback):
-    """Named in conf/base.yaml under hydra.callbacks.
+@contextlib.contextmanager
+def _past_hydra() -> Iterator[None]:
+    """Let a refusal end the command with its message, and any other error reach `fatebias.app.cli.launch`.
 
-    Hydra turns an Exception of a callback into a warning, so a refusal leaves as SystemExit with the message.
+    Hydra turns an Exception of a callback into a warning, and then runs the task.
     """
+    try:
+        yield
+    except FatebiasError as error:
+        raise SystemExit(str(error)) from error
+    except Exception as error:
+        raise PassedOn(error) from error
+
+
+class Gate(Callback):
+    """Named in conf/base.yaml under hydra.callbacks."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a single run."""
         HydraConfig.instance().set_config(config)
         chosen = config.hydra.runtime.choices.get("hydra/launcher")
-        try:
+        with _past_hydra():
             if chosen not in IN_THIS_PROCESS:  # Hydra would run it here, on a login node perhaps
                 raise ConfigError(
                     f"without -m a run takes no launcher: it would run here and not by {chosen}",
@@ -51,18 +65,14 @@ class Gate(Callback):
             if FIT in checked.stages:
                 check_files(checked.data)
             prepare_out_dir(Path(config.hydra.run.dir))
-        except FatebiasError as error:
-            raise SystemExit(str(error)) from error
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check where a sweep runs and its folder; the launcher checks its members, once they are known."""
         HydraConfig.instance().set_config(config)
-        try:
+        with _past_hydra():
             if list(config.stages) == [CHECK]:
                 raise ConfigError(
                     "a check of the screen is no sweep", where=f"stages=[{CHECK}]", fix="leave out -m"
                 )
             launcher_settings(OmegaConf.to_container(config.hydra.launcher, resolve=True))
             prepare_out_dir(Path(config.hydra.sweep.dir))
-        except FatebiasError as error:
-            raise SystemExit(str(error)) from error

@@ -27,6 +27,14 @@ TRACEBACK = "HYDRA_FULL_ERROR"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
+class PassedOn(BaseException):
+    """Carries an Exception past Hydra to `launch`."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def run(cfg: DictConfig) -> None:
     """Run the pipeline on a composed config, as Hydra's task; a single run that fails exits with code 1."""
     from hydra.core.hydra_config import HydraConfig
@@ -86,12 +94,13 @@ def launch(task: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted; finished stages are kept", file=sys.stderr)
         raise SystemExit(130) from None
-    except Exception as error:
+    except (Exception, PassedOn) as raised:
+        error = raised.error if isinstance(raised, PassedOn) else raised
         if isinstance(error, BrokenPipeError) and not _is_read(sys.stdout):  # --help | head
             raise SystemExit(128 + signal.SIGPIPE) from None
         message = _message(error, groups)
         if traceback_wanted or message is None:
-            raise
+            raise error from error.__cause__
         raise SystemExit(message) from None
 
 

@@ -1,12 +1,19 @@
 """stages=[check]: what is said, and that nothing is written."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from fatebias.config import Config, DataConfig
 from fatebias.errors import ConfigError, DataError
 from fatebias.run.look import cost, look
+
+RUN_PY = Path(__file__).parents[2] / "run.py"
 
 
 def test_a_look_tells_the_screen_and_the_size_of_a_fit():
@@ -49,6 +56,17 @@ def test_typed_it_leaves_no_file(terminal, tmp_path):
     done = terminal("stages=[check]")
     assert done.returncode == 0, done.stderr
     assert "cells collapse into" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_stops_reading_gets_no_run_instead(tmp_path):
+    """``| head``: Hydra took the broken pipe for a warning, and ran the pipeline."""
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as nobody:
+        command = [sys.executable, "-u", str(RUN_PY), "stages=[check]"]
+        done = subprocess.run(command, cwd=tmp_path, stdout=nobody, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 128 + signal.SIGPIPE, done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
