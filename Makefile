@@ -9,6 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 demo: .venv/.runs
 	$(BIN)/python run.py
+	@echo "to type commands of your own, first: source .venv/bin/activate"
 
 # Each worker has one thread; one more than there are cores, since tests of Slurm and MLflow mostly wait.
 WORKERS ?= $(shell expr `getconf _NPROCESSORS_ONLN` + 1)

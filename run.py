@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import hydra
+try:
+    import hydra
 
-from fatebias.app import cli
+    from fatebias.app import cli
+except ModuleNotFoundError as missing:
+    raise SystemExit(
+        f"the package {missing.name} is not installed for this Python\n"
+        "  fix: source .venv/bin/activate (make demo makes it), then the same command again"
+    ) from None
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -34,7 +34,11 @@ data.other_fates=drop. docs/input.md explains each."""
 
 def main(words: Sequence[str] | None = None, prog: str = "python -m fatebias.preparation") -> int:
     """Prepare a screen and print what was done; return the exit code."""
-    wanted = _parser(prog).parse_intermixed_args(words)
+    parser = _parser(prog)
+    if not (sys.argv[1:] if words is None else words):
+        parser.print_help(sys.stderr)
+        return 2
+    wanted = parser.parse_intermixed_args(words)
     try:
         with as_exceptions():
             return _prepare(wanted)

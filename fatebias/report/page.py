@@ -23,7 +23,7 @@ from fatebias.report.results import (
     day_labels,
     discovery_settings,
 )
-from fatebias.report.run_files import RunFiles, read_run
+from fatebias.report.run_files import RunFiles, check_whole, read_run
 from fatebias.report.screen import screen
 from fatebias.report.verdict import calls_table, facts, sentence
 
@@ -46,7 +46,7 @@ def write_report(folder: str | Path) -> Path:
     Raises
     ------
     DataError
-        When the folder holds no finished discovery, or a file of it cannot be read.
+        When the folder holds no finished discovery, or a file of it cannot be read or is not the run's.
     OutputError
         When the page cannot be written.
 
@@ -56,7 +56,9 @@ def write_report(folder: str | Path) -> Path:
     >>> fb.write_report("results")  # doctest: +SKIP
     PosixPath('results/report.html')
     """
-    return write_page(read_run(Path(folder)))
+    run = read_run(Path(folder))
+    check_whole(run)
+    return write_page(run)
 
 
 def write_page(run: RunFiles) -> Path:

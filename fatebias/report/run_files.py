@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fatebias import names
 from fatebias.errors import DataError
+from fatebias.files.atomic import sha256_file
 from fatebias.files.paths import RunPaths
 from fatebias.files.tables import read_table
 
@@ -24,10 +26,10 @@ class RunFiles:
     config: dict[str, Any]  # config.yaml
     screen: dict[str, Any] | None  # screen_summary.json
     calibration: dict[str, Any] | None  # calibration.json
-    guides: pd.DataFrame | None  # guide_summary.csv
+    guides: pd.DataFrame | None  # guide_summary.csv, guides that cells hold
     marginal: pd.DataFrame | None  # marginal_effects.csv
     replicates: pd.DataFrame | None  # replicate_effects.csv
-    guides_other_fates: pd.DataFrame | None  # guides_other_fates.csv
+    guides_other_fates: pd.DataFrame | None  # guides_other_fates.csv, the same
     replicates_other_fates: pd.DataFrame | None  # replicates_other_fates.csv
     controls: pd.DataFrame | None  # controls.csv
     loss: pd.DataFrame | None  # loss_trace.csv
@@ -93,15 +95,34 @@ def read_run(folder: Path) -> RunFiles:
         config=config if isinstance(config, dict) else {},
         screen=_json(paths.screen_summary),
         calibration=_json(paths.calibration),
-        guides=table(paths.guide_summary),
+        guides=_with_cells(table(paths.guide_summary)),
         marginal=table(paths.marginal_effects),
         replicates=table(paths.replicate_effects),
-        guides_other_fates=table(paths.guides_other_fates),
+        guides_other_fates=_with_cells(table(paths.guides_other_fates)),
         replicates_other_fates=table(paths.replicates_other_fates),
         controls=table(paths.controls) if "controls" in stages else None,
         loss=table(paths.loss),
         shuffles=table(paths.permutation),
     )
+
+
+def check_whole(run: RunFiles) -> None:
+    """Refuse a folder in which a file is not the one that a finished stage wrote."""
+    for stage in run.record["stages"].values():
+        for name, expected in stage.get("outputs", {}).items() if stage.get("status") == "done" else ():
+            path = run.paths.root / name
+            if path.is_file() and sha256_file(path) != expected:
+                raise DataError(
+                    f"{name} is not what the run wrote",
+                    where=path,
+                    found="other content: cut off, or changed since",
+                    fix="put the file back, or type the run's command again: it does that stage anew",
+                )
+
+
+def _with_cells(guides: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return the guides that a cell holds: the estimate of any other is its gene's, and agrees with it."""
+    return guides if guides is None or names.CELLS not in guides else guides[guides[names.CELLS] > 0]
 
 
 def table(path: Path) -> pd.DataFrame | None:

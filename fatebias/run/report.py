@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from fatebias.config import AUTO
 from fatebias.files.outputs import OUTPUTS
 from fatebias.files.paths import RunPaths
 from fatebias.names import short
+from fatebias.pasted import started_by
 from fatebias.report.advice import what_next
 from fatebias.report.content import ContrastResults
 from fatebias.report.genes import all_genes
@@ -47,6 +49,11 @@ def closing_lines(paths: RunPaths, record: Mapping[str, Any], run: RunFiles | No
         lines.append(f"  {f'{folder}/':<28} the same for {name}: {count(report['n_hits'], 'hit')}")
     if found and paths.report.is_file():
         lines.append(f"report: {paths.report}")
+    elif found:
+        lines.append(
+            f"no {paths.report.name}: a warning above says why; to write it: {started_by()} report "
+            + shlex.quote(str(paths.root))
+        )
     return "\n".join(lines)
 
 

@@ -115,6 +115,7 @@ def test_a_guide_without_a_cell_stays_with_its_gene(parts, load):
     screen = load(parts.but(guides=parts.guides.assign(TBXT_sg2=0)))
     assert screen.guide_names[3] == "TBXT_sg2"
     assert screen.summary["guide_cells"]["TBXT_sg2"] == 0
+    assert "1 guide is held by no cell: 'TBXT_sg2'" in screen.summary["notes"]
 
 
 def test_no_cell_holds_a_guide(parts, load):

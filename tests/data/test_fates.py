@@ -233,6 +233,15 @@ def test_percent_and_logits_are_recognised(parts, load, values, hint):
     assert "no cell would be left" in str(caught.value)
 
 
+def test_leaving_out_nearly_all_cells_is_no_way_out(parts, load):
+    fates = parts.fates * 2
+    fates.iloc[0] = parts.fates.iloc[0]
+    with pytest.raises(DataError, match="35 of 36 cells") as caught:
+        load(parts.but(fates=fates))
+    assert "correct the values: only 1 cell would be left" in str(caught.value)
+    assert "data.bad_cells=drop" not in str(caught.value)
+
+
 def test_rounding_and_solver_noise_pass(parts, load):
     rounded = parts.fates.round(3)
     rounded.iloc[3] = [1.0 + 1e-8, -1e-8, 0.0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -87,6 +89,39 @@ def test_the_command_needs_neither_torch_nor_anndata_nor_matplotlib(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [str(folder / "report.html"), "[]"]
     assert (folder / "report.html").stat().st_size > 50_000
+
+
+def test_the_command_refuses_a_file_that_is_not_the_run_s(run_folder, tmp_path, capsys):
+    from fatebias.files.atomic import sha256_file
+    from fatebias.report.__main__ import main
+
+    folder = tmp_path / "cut"
+    shutil.copytree(run_folder, folder)
+    record = json.loads((folder / "run.json").read_text())
+    table = folder / "guide_summary.csv"
+    record["stages"]["fit"]["outputs"] = {table.name: sha256_file(table)}
+    (folder / "run.json").write_text(json.dumps(record))
+    assert main([str(folder)]) == 0
+    before = (folder / "report.html").read_bytes()
+    table.write_bytes(table.read_bytes()[:400])
+    assert main([str(folder)]) == 1
+    assert "guide_summary.csv is not what the run wrote" in capsys.readouterr().err
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_a_guide_that_no_cell_holds_does_not_agree(run_folder, tmp_path):
+    import pandas as pd
+
+    from fatebias.report.page import page_of
+    from fatebias.report.run_files import read_run
+
+    folder = tmp_path / "unheld"
+    shutil.copytree(run_folder, folder)
+    whole = page_of(read_run(folder)).rows[0]
+    guides = pd.read_csv(folder / "guide_summary.csv", keep_default_na=False)
+    guides.loc[guides.index[guides["gene"] == whole.gene][0], "cells"] = 0
+    guides.to_csv(folder / "guide_summary.csv", index=False)
+    assert page_of(read_run(folder)).rows[0].guides == whole.guides - 1
 
 
 def test_the_command_says_what_it_lacks(tmp_path, capsys):

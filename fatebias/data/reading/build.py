@@ -110,7 +110,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         guides=guides,
         dropped=dropped,
         genes_without_cells=tuple(sorted(set(genes) - set(gene_names))),
-        notes=(*fates.notes, *days.notes, *guides.notes, *covariates.notes),
+        notes=(*fates.notes, *days.notes, *guides.notes, *_unheld(rank, guides, alive), *covariates.notes),
         days_ordered_by=days.ordered_by,
         covariates=covariates,
         warnings=(
@@ -221,6 +221,18 @@ def _guides_of_genes_with_cells(
             fix="see is_ntc in the guide map and data.guide_threshold",
         )
     return np.array([gene in seen for gene in genes], dtype=bool)
+
+
+def _unheld(rank: NDArray[np.int64], guides: Assignments, alive: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Say which guides no kept cell holds, those of genes that no cell has apart."""
+    listed = (*guides.guide_names, *guides.ntc_names)
+    held = np.bincount(rank, minlength=len(listed))
+    left = [*alive, *[True] * len(guides.ntc_names)]
+    absent = [name for name, cells, there in zip(listed, held, left, strict=True) if there and not cells]
+    if not absent:
+        return ()
+    are = "guide is" if len(absent) == 1 else "guides are"
+    return (f"{len(absent)} {are} held by no cell: {some(absent)}",)
 
 
 def _crowding(crowded: NDArray[np.bool_], data: DataConfig) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ SUM_TOLERANCE = 1e-3
 # Linear solvers leave zeros a little below zero; values down to this are clipped without a message.
 NEGATIVE_TOLERANCE = 1e-6
 # Renormalised rows that kept less than this say little of where a cell goes.
+MOST_DROPPED = 0.9  # of the cells: beyond it leaving them out is no way out
 LITTLE_LEFT = 0.1
 
 
@@ -98,12 +99,17 @@ def _refused(
             "fates that are left. "
         )
     counted = ", ".join(f"{int(rows.sum())} {kind}" for kind, rows in kinds.items() if rows.any())
+    correct, left = "Correct" if guess else "correct", _left(int((~bad).sum()))
     return DataError(
         f"{int(bad.sum())} of {bad.size} cells have fate values that are no probabilities",
         where=raw.at("obsm", data.fate_prob_key),
         found=f"rows {counted}{extent}; first cells {some(raw.cells[bad][:5].tolist())}",
         allowed=f"finite, not negative, each row summing to 1 within {tolerance:g}",
         fix=f"{guess}{setting('data.bad_cells', 'drop')} leaves these cells out and counts them"
-        if not bad.all()
-        else f"{guess}correct the values: no cell would be left",
+        if bad.mean() < MOST_DROPPED
+        else f"{guess}{correct} the values: {left} would be left",
     )
+
+
+def _left(cells: int) -> str:
+    return f"only {cells} cell{'s' if cells > 1 else ''}" if cells else "no cell"
