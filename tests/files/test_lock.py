@@ -3,9 +3,10 @@
 import errno
 import fcntl
 import json
-import multiprocessing
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -70,16 +71,25 @@ def test_an_error_within_takes_the_note_away(path, no_locks):
     assert not path.with_name(".lock-note").exists()
 
 
-def _killed_within(path):
-    held = one_run(path)
-    held.__enter__()
-    os._exit(9)
+KILLED_WITHIN = """
+import errno, fcntl, os, sys
+from pathlib import Path
+
+def refused(*_):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+fcntl.flock = refused
+from fatebias.files.lock import one_run
+
+held = one_run(Path(sys.argv[1]))  # kept: its end would tidy up
+held.__enter__()
+os._exit(9)
+"""
 
 
 def test_the_note_of_a_killed_process_is_taken_over(path, no_locks, caplog):
-    process = multiprocessing.get_context("fork").Process(target=_killed_within, args=(path,))
-    process.start()
-    process.join()
+    done = subprocess.run([sys.executable, "-c", KILLED_WITHIN, str(path)], check=False)
+    assert done.returncode == 9
     assert path.with_name(".lock-note").exists()
     assert not is_at_work(path)
     with one_run(path):
