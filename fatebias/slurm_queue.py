@@ -90,8 +90,13 @@ def largest_array() -> int | None:
 
 def own_job() -> str | None:
     """Return the job that this process is part of, an array's task as ``123_4``; None outside Slurm."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+    return job_name({name.lower(): value for name, value in os.environ.items() if name.startswith("SLURM_")})
+
+
+def job_name(described: Mapping[str, str]) -> str | None:
+    """Return a job as Slurm's commands name it, from its variables in lower case; None where it is none."""
+    array, task = described.get("slurm_array_job_id"), described.get("slurm_array_task_id")
+    return f"{array}_{task}" if array and task else described.get("slurm_job_id")
 
 
 def gone(job_ids: Sequence[str]) -> set[str]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from fatebias.estimates.sandwich import BROAD
 from fatebias.model.design_matrix import DesignMatrix
+from fatebias.model.products import indicators
 from fatebias.model.regression import SoftRegression
 
 Array = NDArray[np.float64]
@@ -85,7 +85,7 @@ def sums_by_gene(
     likelihood: GuideLikelihood, gene: NDArray[np.int64], n_genes: int
 ) -> tuple[Array, Array, Array]:
     """Return precision (L, E, E), linear part (L, E) and log factor (L,) of v shared by a gene's guides."""
-    member = sparse.csr_matrix((np.ones(len(gene)), (gene, np.arange(len(gene)))), (n_genes, len(gene)))
+    member = indicators(gene, np.arange(len(gene)), (n_genes, len(gene)))
     width = likelihood.linear.shape[1]
     return (
         (member @ likelihood.precision.reshape(len(gene), -1)).reshape(n_genes, width, width),
@@ -102,7 +102,7 @@ def guide_likelihood(design: DesignMatrix, flat: Array, weight: float) -> GuideL
     n_guides, n_fates, n_days = effects.shape
     row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
     column = (rows.guides - 1) * n_days + rows.day[row]
-    held = sparse.csr_matrix((np.ones(len(row)), (row, column)), (rows.n_rows, n_guides * n_days))
+    held = indicators(row, column, (rows.n_rows, n_guides * n_days))
     regression = SoftRegression(held, rows.p, weight)
     base = design.matrix[:, -design.n_shared :] @ shared
     pi = regression.probabilities(base + held @ np.swapaxes(effects, 1, 2).reshape(-1, n_fates))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -13,6 +14,8 @@ from typing import Any
 
 from fatebias.errors import OutputError
 
+# A file system without locks says one of these.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 TO_OUT_DIR = (
     "free some room or give another out_dir, then run the same command again: finished stages are kept"
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import logging
 import os
@@ -16,13 +15,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fatebias.errors import OutputError
+from fatebias.files.atomic import NO_LOCKS
 from fatebias.files.provenance import now
 from fatebias.slurm_queue import gone, own_job
 
 log = logging.getLogger(__name__)
-
-# A file system without locks says one of these.
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager

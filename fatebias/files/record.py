@@ -105,11 +105,8 @@ class RunRecord:
         entry = self.content["stages"].get(stage)
         if not entry or entry.get("status") != "done" or entry.get("key") != key:
             return False
-        files: Mapping[str, str] = entry.get("outputs", {})
-        return bool(files) and all(
-            (self.paths.root / name).is_file() and sha256_file(self.paths.root / name) == expected
-            for name, expected in files.items()
-        )
+        root, files = self.paths.root, entry.get("outputs", {})
+        return bool(files) and all((root / name).is_file() for name in files) and not altered(root, entry)
 
     @contextlib.contextmanager
     def stage(self, stage: str, key: str, outputs: list[Path]) -> Iterator[dict[str, Any]]:
@@ -148,3 +145,10 @@ class RunRecord:
         except (OSError, KeyError, TypeError, ValueError):
             return 0.0
         return round(max(took, 0.0) + float(entry.get("seconds_before", 0.0)), 3)
+
+
+def altered(root: Path, stage: Mapping[str, Any]) -> list[str]:
+    """Return the files of a stage, by its entry in run.json, that are there with another content."""
+    written: Mapping[str, str] = stage.get("outputs", {})
+    there = {name: root / name for name in written if (root / name).is_file()}
+    return [name for name, path in there.items() if sha256_file(path) != written[name]]

@@ -118,7 +118,7 @@ class _BlockRatios:
         p = self.design.rows.p[touched]
         of_fate = [(moves[:, fate == f], dense[place[fate == f]]) for f in range(self.design.rows.n_effects)]
         found = np.zeros(len(moves))
-        for own, columns, labels in zip(*zip(*of_fate, strict=True), p[:, 1:].T, strict=True):
+        for (own, columns), labels in zip(of_fate, p[:, 1:].T, strict=True):
             found += own @ (columns @ labels)
         at_once = max(1, ENTRIES_AT_ONCE // len(moves))
         for start in range(0, len(touched), at_once):

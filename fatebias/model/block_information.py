@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fatebias.data.collapse import CollapsedRows
+from fatebias.model.products import indicators
 
 Array = NDArray[np.float64]
 
@@ -58,8 +59,7 @@ class BlockInformation:
         self.shared = matrix[:, design.n_theta + self.n_guides :].toarray()  # (M, Q)
         # one entry for each guide in a row; the centring of deviations is applied to the blocks
         row = np.repeat(np.arange(rows.n_rows), np.diff(rows.indptr))
-        ones = sparse.csr_matrix((np.ones(len(row)), (row, rows.guides - 1)), (rows.n_rows, self.n_guides))
-        self.delta = ones.tocoo()
+        self.delta = indicators(row, rows.guides - 1, (rows.n_rows, self.n_guides)).tocoo()
         order = np.argsort(rows.guide_gene, kind="stable")
         first = np.searchsorted(rows.guide_gene[order], np.arange(self.n_genes))
         self.slot = np.empty(self.n_guides, dtype=np.int64)  # of each guide within its gene

@@ -75,7 +75,7 @@ class DesignMatrix:
     def _centring(self) -> Any:
         """Return the matrix that subtracts a gene's mean from the deviations of its guides, (G, G)."""
         n_guides = self.rows.n_guides
-        member = sparse.csr_matrix((np.ones(n_guides), (np.arange(n_guides), self.rows.guide_gene)))
+        member = indicators(np.arange(n_guides), self.rows.guide_gene, (n_guides, self.rows.n_genes))
         share = member.multiply(1 / np.maximum(member.sum(axis=0), 1)).tocsr()
         return sparse.eye(n_guides, format="csr") - share @ member.T
 

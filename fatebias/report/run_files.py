@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fatebias import names
 from fatebias.errors import DataError
-from fatebias.files.atomic import sha256_file
 from fatebias.files.paths import RunPaths
+from fatebias.files.record import altered
 from fatebias.files.tables import read_table
 
 if TYPE_CHECKING:
@@ -109,15 +109,13 @@ def read_run(folder: Path) -> RunFiles:
 def check_whole(run: RunFiles) -> None:
     """Refuse a folder in which a file is not the one that a finished stage wrote."""
     for stage in run.record["stages"].values():
-        for name, expected in stage.get("outputs", {}).items() if stage.get("status") == "done" else ():
-            path = run.paths.root / name
-            if path.is_file() and sha256_file(path) != expected:
-                raise DataError(
-                    f"{name} is not what the run wrote",
-                    where=path,
-                    found="other content: cut off, or changed since",
-                    fix="put the file back, or type the run's command again: it does that stage anew",
-                )
+        for name in altered(run.paths.root, stage) if stage.get("status") == "done" else ():
+            raise DataError(
+                f"{name} is not what the run wrote",
+                where=run.paths.root / name,
+                found="other content: cut off, or changed since",
+                fix="put the file back, or type the run's command again: it does that stage anew",
+            )
 
 
 def _with_cells(guides: pd.DataFrame | None) -> pd.DataFrame | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fatebias.files.outputs import PLACES
+from fatebias.slurm_queue import job_name
 from fatebias.tracking.describe import parameters
 
 RUNNING, FINISHED, FAILED, KILLED = "running", "finished", "failed", "killed"
@@ -56,8 +57,7 @@ class TrackedRun:
     @property
     def slurm_job(self) -> str | None:
         """Its Slurm job as Slurm's commands name it; None where it ran in none."""
-        task = self.tags.get("slurm_array_task_id")
-        return self.tags.get("slurm_job_id") if task is None else f"{self.tags['slurm_array_job_id']}_{task}"
+        return job_name(self.tags)
 
     @property
     def loss_trace(self) -> Path:

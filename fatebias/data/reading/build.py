@@ -58,7 +58,8 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
 
     entry = kept[guides.cell]
     cell, rank = (np.cumsum(kept) - 1)[guides.cell[entry]], guides.rank[entry]
-    alive = _guides_of_genes_with_cells(rank, guides, raw, data)
+    held = np.bincount(rank, minlength=len(guides.guide_names) + len(guides.ntc_names))
+    alive = _guides_of_genes_with_cells(held, guides, raw, data)
     guide_names = tuple(np.asarray(guides.guide_names, dtype=object)[alive])
     genes = np.asarray(guides.genes_of_guides, dtype=object)
     gene_names = tuple(sorted(set(genes[alive])))
@@ -110,7 +111,7 @@ def build_screen(raw: RawScreen, data: DataConfig) -> Screen:
         guides=guides,
         dropped=dropped,
         genes_without_cells=tuple(sorted(set(genes) - set(gene_names))),
-        notes=(*fates.notes, *days.notes, *guides.notes, *_unheld(rank, guides, alive), *covariates.notes),
+        notes=(*fates.notes, *days.notes, *guides.notes, *_unheld(held, guides, alive), *covariates.notes),
         days_ordered_by=days.ordered_by,
         covariates=covariates,
         warnings=(
@@ -193,10 +194,9 @@ def _check_levels(
 
 
 def _guides_of_genes_with_cells(
-    rank: NDArray[np.int64], guides: Assignments, raw: RawScreen, data: DataConfig
+    held: NDArray[np.int64], guides: Assignments, raw: RawScreen, data: DataConfig
 ) -> NDArray[np.bool_]:
     """Mark the gene guides whose gene at least one kept cell holds a guide of, (G,)."""
-    held = np.bincount(rank, minlength=len(guides.guide_names) + len(guides.ntc_names))
     if not held.any():
         raise DataError(
             "no kept cell holds a guide",
@@ -223,10 +223,9 @@ def _guides_of_genes_with_cells(
     return np.array([gene in seen for gene in genes], dtype=bool)
 
 
-def _unheld(rank: NDArray[np.int64], guides: Assignments, alive: NDArray[np.bool_]) -> tuple[str, ...]:
+def _unheld(held: NDArray[np.int64], guides: Assignments, alive: NDArray[np.bool_]) -> tuple[str, ...]:
     """Say which guides no kept cell holds, those of genes that no cell has apart."""
     listed = (*guides.guide_names, *guides.ntc_names)
-    held = np.bincount(rank, minlength=len(listed))
     left = [*alive, *[True] * len(guides.ntc_names)]
     absent = [name for name, cells, there in zip(listed, held, left, strict=True) if there and not cells]
     if not absent:

@@ -18,8 +18,9 @@ SUM_TOLERANCE = 1e-3
 # Linear solvers leave zeros a little below zero; values down to this are clipped without a message.
 NEGATIVE_TOLERANCE = 1e-6
 # Renormalised rows that kept less than this say little of where a cell goes.
-MOST_DROPPED = 0.9  # of the cells: beyond it leaving them out is no way out
 LITTLE_LEFT = 0.1
+# Where a larger share of the cells is bad, the message does not offer to leave them out.
+MOST_DROPPED = 0.9
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from typing import Any
 
 from fatebias.data.reading.elements import without_warnings
 from fatebias.errors import DataError
-from fatebias.files.lock import NO_LOCKS
+from fatebias.files.atomic import NO_LOCKS
 from fatebias.pasted import setting
 
 # What a file begins with, what opens it as the file that was packed, and the command that unpacks it.
