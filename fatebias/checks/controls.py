@@ -47,26 +47,25 @@ class Controls(NtcCheck):
     def run(self, screen: Screen, config: Config, weight: float, paths: RunPaths) -> Report:
         """Fit again with each part of the NTC guides as pseudo-genes, call, and return the counts.
 
-        Further draws group the guides otherwise. The fits are the run's model, weight and priors by
-        ``inference=laplace``, begun at the run's own posterior; the results of real genes are not touched.
+        Further draws group the guides otherwise (`OwnFit.with_pseudo_genes`). The results of real genes are
+        not touched.
         """
         import pandas as pd
 
         from fatebias import pl
-        from fatebias.checks.call import begin_at, call_given, fitted_estimates
+        from fatebias.checks.call import call_given
+        from fatebias.checks.own_fit import OwnFit
         from fatebias.data.synthetic import PSEUDO_GENE, pseudo_genes
-        from fatebias.estimates.tables import read_posterior
         from fatebias.pl.save import save_png
 
         tables, z, apart = [], [], []
-        posterior = read_posterior(paths.posterior)
+        fit = OwnFit.read(screen, config, weight, paths.posterior)
         contrast = np.eye(screen.n_fates_star)[screen.contrast_index]
         n_parts, n_draws = config.calibration.control_splits, config.calibration.control_draws
         for draw in range(n_draws):
             for part in range(n_parts):
                 split = pseudo_genes(screen, part=part, n_parts=n_parts, seed=config.seed + 1000 * draw)
-                start = begin_at(split, screen, posterior, config.model)
-                given = fitted_estimates(split, config, weight, start)
+                given = fit.with_pseudo_genes(split)
                 table = call_given(split, config, given)
                 own = table[names.GENE].str.startswith(PSEUDO_GENE).to_numpy()
                 tables.append(table[own].assign(**{names.PART: part, names.DRAW: draw}))

@@ -45,21 +45,21 @@ class SpikeIn(NtcCheck):
 
         In each round all NTC guides become pseudo-genes, part by part as in the calibration check, in other
         random groups each time. Half of the pseudo-genes get an effect, their guides varying around it by the
-        run's own ``sigma_guide`` where there is one; the others and the real genes stay as they are. The fits
-        are the run's model, weight and priors by ``inference=laplace``, begun at the run's own posterior.
+        run's own ``sigma_guide`` where there is one; the others and the real genes stay as they are
+        (`OwnFit.with_pseudo_genes`).
         """
         import pandas as pd
 
         from fatebias import pl
-        from fatebias.checks.call import begin_at, fit_and_call
+        from fatebias.checks.call import call_given
+        from fatebias.checks.own_fit import OwnFit
         from fatebias.checks.spike_design import Deck, by_guide
         from fatebias.data.synthetic import PSEUDO_GENE, pseudo_genes, spike_in
-        from fatebias.estimates.tables import read_posterior
         from fatebias.pl.save import save_png
 
         settings = config.calibration
-        posterior = read_posterior(paths.posterior)
-        sigma = float(posterior.scales_mean[screen.contrast_index, -1])
+        fit = OwnFit.read(screen, config, weight, paths.posterior)
+        sigma = float(fit.posterior.scales_mean[screen.contrast_index, -1])
         deck = Deck(settings.spike_in_sizes, screen.D, config.seed)
         tables = []
         for number in range(settings.spike_in):
@@ -69,8 +69,7 @@ class SpikeIn(NtcCheck):
                 split = pseudo_genes(screen, part=part, n_parts=settings.control_splits, seed=grouping)
                 spikes = deck.deal(split.L - screen.L)
                 spiked = spike_in(split, by_guide(split, screen.L, spikes.effects, sigma, rng))
-                start = begin_at(spiked, screen, posterior, config.model)
-                table = fit_and_call(spiked, config, weight, start).iloc[screen.L :]
+                table = call_given(spiked, config, fit.with_pseudo_genes(spiked)).iloc[screen.L :]
                 assert all(name.startswith(PSEUDO_GENE) for name in table[names.GENE])
                 rows = gene_days(table, spikes.effects, spikes.days, screen.day_labels, config.discovery)
                 head = pd.DataFrame({names.ROUND: number, names.PART: part}, index=rows.index)

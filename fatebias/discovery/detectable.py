@@ -17,7 +17,8 @@ Array = NDArray[np.float64]
 
 POWER = 0.8
 LOG2_ERRORS = 7  # 128 errors, spread evenly (Sobol): the power is known to about a percent
-HALVINGS = 12
+HALVINGS = 9
+USUAL = 8.0  # standard errors, within which the search begins
 GENES_AT_ONCE = 500
 LARGEST_LOGITS = 10.0  # no effect on a probability is larger
 LARGEST = 64.0  # in standard errors; a prior that calls nothing of this size calls nothing
@@ -57,8 +58,12 @@ def _any_day(powers: list[Callable[[Array], Array]], size: Array) -> Array:
 
 def _least(power: Callable[[Array], Array], unit: Array) -> Array:
     """Halve the interval in which the power passes 80 %, (L,)."""
-    low, high = np.zeros_like(unit), np.minimum(LARGEST * unit, LARGEST_LOGITS)
+    low, high = np.zeros_like(unit), np.minimum(USUAL * unit, LARGEST_LOGITS)
     never = power(high) < POWER
+    if never.any():
+        low = np.where(never, high, low)
+        high = np.where(never, np.minimum(LARGEST * unit, LARGEST_LOGITS), high)
+        never = power(high) < POWER
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         enough = power(middle) >= POWER
@@ -114,9 +119,10 @@ class _Judge:
     def _called(self, membership: Array, mean: Array, sd: Array) -> NDArray[np.bool_]:
         """Judge one day, an effect in the wrong direction counting as missed, (L, E)."""
         live = sd > 0
+        alive = np.where(live, membership, 0)
         t = np.divide(mean, sd, out=np.zeros_like(mean), where=live)
-        positive = ndtr(t)
-        up, down = ((membership * np.where(live, each, 0)).sum(axis=2) for each in (positive, 1 - positive))
+        up = np.einsum("lnp,lnp->ln", alive, ndtr(t))
+        down = alive.sum(axis=2) - up
         called = (up > down) & (1 - up < self.threshold)  # 1 - lfsr is the probability of the likelier sign
         if self.large is not None:
             gap = np.divide(self.eps, sd, out=np.zeros_like(sd), where=live)

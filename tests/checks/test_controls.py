@@ -162,14 +162,14 @@ def test_pseudo_genes_are_counted_from_what_the_genes_were(whole, tmp_path, monk
     (out / "run.json").write_text(json.dumps(record))
     seen = []
 
-    def fitted(split, config, weight, start):
-        seen.append(config.export.baseline)
+    def fitted(own, split):
+        seen.append(own.config.export.baseline)
         raise Stopped
 
     class Stopped(Exception):
         pass
 
-    monkeypatch.setattr("fatebias.checks.call.fitted_estimates", fitted)
+    monkeypatch.setattr("fatebias.checks.own_fit.OwnFit.with_pseudo_genes", fitted)
     free = dataclasses.replace(cfg.export, estimates="unshrunken", baseline="auto")
     again = dataclasses.replace(cfg, out_dir=str(out), export=free, stages=["controls"], resume=True)
     with pytest.raises(Stopped):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fatebias.checks.call import begin_at
+from fatebias.checks.own_fit import OwnFit
 from fatebias.checks.spike_design import Deck, by_guide
 from fatebias.checks.spike_report import least_size, power_report, summary_line
 from fatebias.config import Config, DataConfig, PriorsConfig, SimulateConfig
@@ -169,7 +169,7 @@ def test_a_fit_with_pseudo_genes_begins_where_that_without_has_ended():
     screen = simulate_screen(simulate, DataConfig(), PriorsConfig())[0]
     posterior = posterior_moments(fit_screen(screen, cfg).draw, 4000, screen.guide_gene)
     split = pseudo_genes(screen, part=0)
-    start = begin_at(split, screen, posterior, cfg.model)
+    start = OwnFit(screen, cfg, 31.0, posterior).start(split)
     warm, cold = fit_screen(split, cfg, start=start), fit_screen(split, cfg)
     index = DesignMatrix(collapse(split)).theta_index
     assert_allclose(start.mean[index[: screen.L]], posterior.theta_mean)
