@@ -3,6 +3,7 @@
 Each command is a process of its own, measured by the operating system: CPU-seconds of it and of what it
 starts, and its largest resident memory. Seconds by stage are those of run.json. ``--against FOLDER`` runs
 each command by turns with the run.py of another checkout too and adds the ratio; ``--only NAME ...`` chooses.
+``six settings`` is a sweep over one screen's file, to be compared with ``one of them``.
 """
 
 from __future__ import annotations
@@ -21,27 +22,46 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import machine
+from fatebias.api.settings import make_config
+from fatebias.data.load import source_files
 
 HERE = Path(__file__).parents[1]
 
 
-def simulated(n_cells: int, n_genes: int, guides_per_gene: int, moi: float, *more: str) -> list[str]:
+def sizes(n_cells: int, n_genes: int, guides_per_gene: int, moi: float) -> dict[str, float]:
+    """Return settings of a simulated screen."""
+    return {
+        "n_cells": n_cells,
+        "n_genes": n_genes,
+        "guides_per_gene": guides_per_gene,
+        "moi": moi,
+        "n_ntc_guides": 60,
+    }
+
+
+def simulated(of: dict[str, float], *more: str) -> list[str]:
     """Return the words of a command on a simulated screen."""
-    sizes = {"n_cells": n_cells, "n_genes": n_genes, "guides_per_gene": guides_per_gene, "moi": moi}
-    words = [f"data.simulate.{name}={value}" for name, value in {**sizes, "n_ntc_guides": 60}.items()]
-    return ["data=simulated", *words, *more]
+    return ["data=simulated", *(f"data.simulate.{name}={value}" for name, value in of.items()), *more]
 
 
+LARGE = sizes(100_000, 300, 4, 2.5)
+
+
+ON_A_FILE = ["data=anndata", "data.adata_path={screen}/screen.h5ad", "data.guide_map_csv={screen}/guides.csv"]
+SIX = ["priors=default,weak,tight", "likelihood_weight=0.5,1.0"]
 COMMANDS = {
     "help": ["--help"],
     "check": ["stages=[check]"],
     "demo": [],
     "demo, calibrated": ["experiment=calibrated"],
-    "100,000 cells, 300 genes, 1,200 guides, MOI 2.5": simulated(100_000, 300, 4, 2.5),
-    "the same, calibrated": simulated(100_000, 300, 4, 2.5, "experiment=calibrated"),
-    "1,000,000 cells, 300 genes, 2,100 guides, MOI 3": simulated(1_000_000, 300, 7, 3.0),
+    "100,000 cells, 300 genes, 1,200 guides, MOI 2.5": simulated(LARGE),
+    "the same, calibrated": simulated(LARGE, "experiment=calibrated"),
+    "one of them": [*ON_A_FILE, "priors=default", "likelihood_weight=0.5"],
+    "six settings": ["-m", *ON_A_FILE, *SIX],
+    "1,000,000 cells, 300 genes, 2,100 guides, MOI 3": simulated(sizes(1_000_000, 300, 7, 3.0)),
+    "500,000 cells, 2,000 genes, 8,000 guides, MOI 3": simulated(sizes(500_000, 2_000, 4, 3.0)),
 }
-BY_DEFAULT = list(COMMANDS)[:-1]
+BY_DEFAULT = list(COMMANDS)[:6]
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,7 @@ class Cost:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "out"
             plain = words in (COMMANDS["help"], COMMANDS["check"])
-            command = [sys.executable, str(checkout / "run.py"), *words]
+            command = [sys.executable, str(checkout / "run.py"), *_on_file(words, Path(folder))]
             command += [] if plain else [f"out_dir={out}", "tracking=off"]
             begun = time.perf_counter()
             with open(Path(folder) / "log", "wb") as log:
@@ -75,9 +95,19 @@ class Cost:
             if process.returncode:
                 sys.exit(f"{' '.join(command)}\n{(Path(folder) / 'log').read_text()}")
             wall = time.perf_counter() - begun
-            record: dict[str, Any] = {} if plain else json.loads((out / "run.json").read_text())["stages"]
+            written = out / "run.json"  # of a single run
+            record: dict[str, Any] = json.loads(written.read_text())["stages"] if written.is_file() else {}
         stages = {name: round(each["seconds"], 1) for name, each in record.items() if "seconds" in each}
         return cls(used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1e3, stages)
+
+
+def _on_file(words: list[str], folder: Path) -> list[str]:
+    """Return words with the path of a screen of 100,000 cells, written first where they ask for it."""
+    if not any("{screen}" in word for word in words):
+        return words
+    config = make_config(data={"source": "simulated", "simulate": LARGE})
+    source_files(config.data, config.priors, folder)
+    return [word.replace("{screen}", str(folder)) for word in words]
 
 
 def main() -> None:

@@ -57,6 +57,35 @@ def load_screen(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> Screen
     return read_screen(files.adata, files.guide_map, data)
 
 
+# The screen read last and what it was read from.
+_LAST: dict[str, Screen] = {}
+
+
+def load_once(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> Screen:
+    """Return `load_screen`, or what it returned last in this process while settings and files are the same.
+
+    So the runs of a sweep read their screen once and build its design once, which is kept with the screen.
+    """
+    key = _key(data, source_files(data, priors, out_dir))
+    if key is None or key not in _LAST:
+        _LAST.clear()
+        screen = load_screen(data, priors, out_dir)
+        if key is None:
+            return screen
+        _LAST[key] = screen
+    return _LAST[key]
+
+
+def _key(data: DataConfig, files: SourceFiles) -> str | None:
+    """Return what tells settings and files of screens apart; None for a folder, which may change within."""
+    named = [files.adata, files.guide_map, Path(data.guide_calls) if data.guide_calls else None]
+    there = [path for path in named if path is not None and path.exists()]
+    if not all(path.is_file() for path in there):
+        return None
+    seen = [(str(path), path.stat().st_mtime_ns, path.stat().st_size, path.stat().st_ino) for path in there]
+    return json.dumps([asdict(data), seen])
+
+
 def source_files(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> SourceFiles:
     """Return the files of the configured screen, of ``source: anndata`` whether or not they exist.
 

@@ -11,8 +11,10 @@ weight: the days' factors, of mean 1, go into the cells' weights, their level is
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +85,13 @@ class WeightReport:
         return f"{line}; by day {', '.join(f'{day} {weight:.3g}' for day, weight in self.by_day.items())}"
 
 
+# What screens suggested so far, kept as long as their screen: runs of a sweep that differ in the likelihood
+# weight alone ask for the same.
+_SUGGESTED: WeakKeyDictionary[Screen, dict[str, WeightReport]] = WeakKeyDictionary()
+
+
 def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> WeightReport:
-    """Return the likelihood weight that a screen suggests, without an earlier fit.
+    """Return the likelihood weight that a screen suggests, without an earlier fit, estimated once.
 
     Gene effects are fitted free by gene and day, so that what a random walk would shrink away is not taken
     for scatter; the weight found is used in the next round. ``controls``, which needs fits of its own,
@@ -92,6 +99,23 @@ def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> W
     it out, whatever the settings: the cells' own scatter alone decides. Raises FitError when the pilot
     fit fails.
     """
+    kept = _SUGGESTED.setdefault(screen, {})
+    method, splits = cfg.calibration.method, cfg.calibration.control_splits
+    deciding = [
+        asdict(cfg.priors),
+        asdict(cfg.model),
+        method,
+        splits,
+        cfg.seed,
+        cfg.likelihood_weight == AUTO,
+    ]
+    key = json.dumps([*deciding, by_cells])
+    if key not in kept:
+        kept[key] = _estimated(screen, cfg, by_cells)
+    return kept[key]
+
+
+def _estimated(screen: Screen, cfg: Config, by_cells: bool) -> WeightReport:
     day_by_day = cfg.likelihood_weight == AUTO and not by_cells and screen.D > 1
     weight, mean, weighed = 1.0, None, screen
     for number in range(PILOT_ROUNDS + 1):

@@ -120,11 +120,11 @@ class _Run:
         atomic_text(self.paths.config, without_password(config_yaml(self.config)))
 
     def _load(self) -> Screen:
-        from fatebias.data.load import load_screen
+        from fatebias.data.load import load_once
 
         if self.screen is None:
             begun = time.perf_counter()
-            self.screen = load_screen(self.config.data, self.config.priors, self.paths.root)
+            self.screen = load_once(self.config.data, self.config.priors, self.paths.root)
             self.loading = time.perf_counter() - begun
             if self.screen.settings not in (None, self.config.data):  # the screen names its fates itself
                 self.config.data = self.screen.settings

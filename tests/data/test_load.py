@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from fatebias.config import DataConfig, PriorsConfig, SimulateConfig
-from fatebias.data.load import load_screen, source_files
+from fatebias.data.load import load_once, load_screen, source_files
 from fatebias.data.simulation.demo import make_demo
 from fatebias.data.simulation.simulate import simulate_raw, simulate_screen
 from fatebias.errors import OutputError
@@ -157,3 +158,22 @@ def test_a_gene_without_a_cell_is_in_the_truth_alone():
     assert raw.cells.size == 8
     assert screen.L < 30 == len(truth.gene_names)
     assert set(screen.gene_names) < set(truth.gene_names)
+
+
+def test_a_screen_is_read_once_while_settings_and_files_are_the_same(tmp_path):
+    files = source_files(simulated(), PRIORS, tmp_path)
+    data = DataConfig(source="anndata", adata_path=str(files.adata), guide_map_csv=str(files.guide_map))
+    first = load_once(data, PRIORS, tmp_path)
+    assert load_once(replace(data), PRIORS, tmp_path) is first
+    assert load_once(replace(data, min_cells=data.min_cells + 1), PRIORS, tmp_path) is not first
+    first = load_once(data, PRIORS, tmp_path)
+    shutil.copy(files.adata, tmp_path / "copy.h5ad")
+    (tmp_path / "copy.h5ad").rename(files.adata)
+    assert load_once(data, PRIORS, tmp_path) is not first
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # anndata's zarr writer
+def test_a_folder_is_read_each_time(parts, write, tmp_path):
+    """A file within may have changed."""
+    data = write(parts, ".zarr")
+    assert load_once(data, PRIORS, tmp_path) is not load_once(data, PRIORS, tmp_path)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fatebias.config import Config, DataConfig, ExportConfig, InferenceConfig, SimulateConfig
+from fatebias.config import Config, DataConfig, ExportConfig, InferenceConfig, PriorsConfig, SimulateConfig
 from fatebias.data.collapse import collapse
 from fatebias.data.simulation.simulate import simulate_screen
 from fatebias.data.synthetic import subset
@@ -67,6 +67,17 @@ def test_each_day_weighs_what_its_labels_are_worth(noise_by_day_and_fate):
     for d, label in enumerate(screen.day_labels):
         found = weighed.weight[screen.day == d] * level
         np.testing.assert_allclose(found, report.by_day[label])
+
+
+def test_a_weight_is_suggested_once_for_settings_that_do_not_decide_it():
+    screen, auto = simulated(n_cells=800, n_genes=6)
+    cfg = dataclasses.replace(auto, likelihood_weight=1.0)
+    first = estimate_weight(screen, cfg)
+    assert estimate_weight(screen, dataclasses.replace(cfg, likelihood_weight=0.5)) is first
+    assert estimate_weight(screen, auto) is not first
+    tight = dataclasses.replace(cfg, priors=PriorsConfig(s_alpha=0.1))
+    assert estimate_weight(screen, tight).weight != first.weight
+    assert estimate_weight(dataclasses.replace(screen), cfg) is not first
 
 
 def test_a_day_of_few_cells_has_about_the_weight_of_the_others():
