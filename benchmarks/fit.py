@@ -3,7 +3,8 @@
 By turns, medians of five (`--rounds`): the default fit to its final posterior, the Laplace solution within
 it, the straightforward minibatch fit (100 steps, scaled to 5,000) and NumPyro's jitted full-batch step, all
 on 100,000 cells, 300 genes, 1,200 guides, MOI 2.5. Then, each in a process of its own, import to first step
-on the bundled screen, and time and memory from 10^4 to 10^6 cells (`--grow`, which draws growth.png too).
+on the bundled screen, time and memory from 10^4 to 10^6 cells (`--grow`, which draws growth.png too), and
+from 100 to 2,000 genes of four guides with 100 cells each (`--grow-genes`).
 NumPyro is needed for its line alone: pip install numpyro.
 """
 
@@ -29,6 +30,7 @@ from fatebias.files.provenance import peak_memory_mb
 
 STRAIGHTFORWARD_STEPS, SCALED_TO = 100, 5000
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+PANELS, GUIDES_A_GENE, CELLS_A_GUIDE, MOI_OF_PANELS = (100, 300, 600, 1_000, 2_000), 4, 100, 3.0
 FIRST_STEP = """
 import time; begun = time.perf_counter()
 from pathlib import Path
@@ -57,9 +59,9 @@ def default_fit(data: Screen) -> dict[str, float]:
     return {"total": total, **fit.seconds, "rounds": fit.diagnostics["laplace_rounds"]}
 
 
-def one_size(n_cells: int, n_guides: int, moi: float) -> None:
+def one_size(n_cells: int, n_guides: int, moi: float, n_genes: int) -> None:
     """Fit once; print seconds and peak memory as JSON."""
-    data = screen(n_cells, n_guides, moi)
+    data = screen(n_cells, n_guides, moi, n_genes)
     before = peak_memory_mb()
     rows = collapse(data).n_rows
     found = default_fit(data)
@@ -105,7 +107,7 @@ def grow() -> None:
     print(" ".join(f"{each:>10}" for each in head))
     found = []
     for n_cells in SIZES:
-        each = in_own_process("benchmarks.fit", "--one", str(n_cells), "2000", "3")
+        each = in_own_process("benchmarks.fit", "--one", str(n_cells), "2000", "3", "300")
         found.append(each)
         figures = [each[key] for key in ("total", "laplace", "svi", "peak_mb", "before_mb")]
         row = [f"{n_cells:,}", f"{each['rows']:,}", *(f"{value:.1f}" for value in figures)]
@@ -115,6 +117,21 @@ def grow() -> None:
         slope = np.polyfit(np.log(rows), np.log(values), 1)[0]
         print(f"{name} grows as rows^{slope:.2f}")
     _draw(rows, found)
+
+
+def grow_genes() -> None:
+    """Time and memory by number of genes; a table."""
+    print(" ".join(f"{each:>10}" for each in ("genes", "cells", "fit s", "laplace", "svi", "peak MB")))
+    taken = []
+    for n_genes in PANELS:
+        n_guides = GUIDES_A_GENE * n_genes
+        n_cells = round(CELLS_A_GUIDE * n_guides / MOI_OF_PANELS)
+        words = (str(n_cells), str(n_guides), str(MOI_OF_PANELS), str(n_genes))
+        each = in_own_process("benchmarks.fit", "--one", *words)
+        taken.append(each["total"])
+        figures = (f"{each[key]:.1f}" for key in ("total", "laplace", "svi", "peak_mb"))
+        print(" ".join(f"{value:>10}" for value in (f"{n_genes:,}", f"{n_cells:,}", *figures)), flush=True)
+    print(f"time grows as genes^{np.polyfit(np.log(PANELS), np.log(taken), 1)[0]:.2f}")
 
 
 def _draw(rows: np.ndarray, found: list[dict[str, float]]) -> None:
@@ -140,14 +157,18 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--grow", action="store_true", help="only the table by number of cells")
-    parser.add_argument("--one", nargs=3, metavar=("CELLS", "GUIDES", "MOI"), help="one fit, as JSON")
+    parser.add_argument("--grow-genes", action="store_true", help="only the table by number of genes")
+    parser.add_argument(
+        "--one", nargs=4, metavar=("CELLS", "GUIDES", "MOI", "GENES"), help="one fit, as JSON"
+    )
     arguments = parser.parse_args()
     if arguments.one:
-        one_size(int(arguments.one[0]), int(arguments.one[1]), float(arguments.one[2]))
+        n_cells, n_guides, moi, n_genes = arguments.one
+        one_size(int(n_cells), int(n_guides), float(moi), int(n_genes))
         return
     print(machine())
-    if arguments.grow:
-        grow()
+    if arguments.grow or arguments.grow_genes:
+        (grow if arguments.grow else grow_genes)()
         return
     compare(arguments.rounds)
     first_step(arguments.rounds)
