@@ -38,13 +38,9 @@ class RunRecord:
                 found=error.strerror or error,
                 fix="move it away, or give another out_dir",
             ) from error
-        except (json.JSONDecodeError, UnicodeDecodeError):
+        except ValueError:
             return {"stages": {}}
-        stages = found.get("stages") if isinstance(found, dict) else None
-        if not isinstance(stages, dict):
-            return {"stages": {}}
-        whole = {name: entry for name, entry in stages.items() if isinstance(entry, dict)}
-        return {**found, "stages": whole}
+        return sound(found)
 
     def update(self, **parts: Any) -> None:
         """Set top-level entries and write the file."""
@@ -145,6 +141,22 @@ class RunRecord:
         except (OSError, KeyError, TypeError, ValueError):
             return 0.0
         return round(max(took, 0.0) + float(entry.get("seconds_before", 0.0)), 3)
+
+
+def sound(content: Any) -> dict[str, Any]:
+    """Return what run.json holds, without stages that no run writes: damaged, or by something else."""
+    if not isinstance(content, dict):
+        return {"stages": {}}
+    stages = content.get("stages")
+    entries = stages.items() if isinstance(stages, dict) else ()
+    return {**content, "stages": {name: entry for name, entry in entries if _is_stage(entry)}}
+
+
+def _is_stage(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("report", {}), dict):
+        return False
+    outputs = entry.get("outputs", {})
+    return isinstance(outputs, dict) and all(isinstance(each, str) for each in outputs.values())
 
 
 def altered(root: Path, stage: Mapping[str, Any]) -> list[str]:

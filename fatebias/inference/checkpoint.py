@@ -2,11 +2,13 @@
 
 A checkpoint is written every minute and at the first step boundary after SIGTERM or SIGUSR2, the signals
 that Slurm sends before it stops a job. It holds tensors, numbers and names only and is read with
-``weights_only=True``: nothing in it is executed.
+``weights_only=True``: nothing in it is executed. Its first bytes are the digest of the others: torch does not
+see a number that a bad disk has changed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import logging
 import signal
@@ -23,7 +25,8 @@ from fatebias.files.atomic import atomic_path
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
+DIGEST_BYTES = 32
 TERMINATED = 143  # what a shell reports for SIGTERM; Slurm then requeues the job
 
 
@@ -39,11 +42,20 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            found = torch.load(self.path, weights_only=True, map_location="cpu")
-            known = found["format"] == FORMAT and found["key"] == self.key
+            content = self.path.read_bytes()
+        except OSError as error:
+            self._set_aside(f"it cannot be read ({error.strerror})")
+            return None
+        whole = memoryview(content)[DIGEST_BYTES:]
+        if hashlib.sha256(whole).digest() != content[:DIGEST_BYTES]:
+            self._set_aside("it is not as it was written: cut off, changed since, or of an earlier version")
+            return None
+        try:
+            found = torch.load(io.BytesIO(whole), weights_only=True, map_location="cpu")
+            known = (found["format"], found["key"]) == (FORMAT, self.key)
             state: dict[str, Any] = found["state"]
         except Exception as error:
-            # a torn or foreign file makes torch raise almost anything
+            # a foreign file makes torch raise almost anything
             self._set_aside(f"it cannot be read ({type(error).__name__})")
             return None
         if not known:
@@ -65,8 +77,9 @@ class Checkpoint:
         """Write a state of tensors, numbers, texts, lists and dicts of them, whole or not at all."""
         whole = io.BytesIO()  # torch itself does not say why a file could not be written
         torch.save({"format": FORMAT, "key": self.key, "state": state}, whole)
-        with atomic_path(self.path) as draft:
-            draft.write_bytes(whole.getbuffer())
+        with atomic_path(self.path) as draft, draft.open("wb") as file:
+            file.write(hashlib.sha256(whole.getbuffer()).digest())
+            file.write(whole.getbuffer())
         self.written = time.monotonic()
 
     def clear(self) -> None:

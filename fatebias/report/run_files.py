@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fatebias import names
 from fatebias.errors import DataError
 from fatebias.files.paths import RunPaths
-from fatebias.files.record import altered
+from fatebias.files.record import altered, sound
 from fatebias.files.tables import read_table
 
 if TYPE_CHECKING:
@@ -75,13 +75,14 @@ def read_run(folder: Path) -> RunFiles:
     import yaml
 
     paths = RunPaths(folder)
-    record = _json(paths.record)
-    stages = record.get("stages") if record else None
-    if not isinstance(stages, dict) or stages.get("discover", {}).get("status") != "done":
+    found = _json(paths.record)
+    record = sound(found)
+    stages = record["stages"]
+    if stages.get("discover", {}).get("status") != "done":
         raise DataError(
             "there is no finished discovery to report",
             where=folder,
-            found="run.json without one" if record else "no run.json",
+            found="run.json without one" if found else "no run.json",
             fix="give the out_dir of a run that has found its hits",
         )
     try:
@@ -91,7 +92,7 @@ def read_run(folder: Path) -> RunFiles:
         raise _unreadable(paths.config, error) from error
     return RunFiles(
         paths=paths,
-        record=record or {},
+        record=record,
         config=config if isinstance(config, dict) else {},
         screen=_json(paths.screen_summary),
         calibration=_json(paths.calibration),

@@ -13,7 +13,7 @@ from typing import Any
 from fatebias.errors import FatebiasError
 from fatebias.files.lock import is_at_work
 from fatebias.files.paths import RunPaths
-from fatebias.files.record import STOPPED
+from fatebias.files.record import STOPPED, sound
 from fatebias.slurm_queue import RUNS, WAITS, Answer, Job, SlurmQueue
 from fatebias.sweep.snapshot import Member, Sweep, load_config
 
@@ -159,7 +159,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         content = json.loads(RunPaths(folder).record.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return sound(content)
 
 
 def table(sweep: Sweep, found: Sequence[MemberStatus]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fatebias.files.outputs import PLACES
+from fatebias.files.record import sound
 from fatebias.slurm_queue import job_name
 from fatebias.tracking.describe import parameters
 
@@ -84,17 +85,22 @@ def is_tracked(root: Path) -> bool:
 def tracked_entry(root: Path, file: str = PLACES["record"]) -> dict[str, Any] | None:
     """Return run.json of a tracked run that has begun; None for every other folder."""
     try:
-        found = json.loads((root / file).read_text(encoding="utf-8"))
+        found = sound(json.loads((root / file).read_text(encoding="utf-8")))
         return found if "id" in found["tracking"] else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):  # absent, spoilt, or not tracked
         return None
 
 
 def read_run(root: Path) -> TrackedRun | None:
-    """Read a run's folder; None where no tracked run has begun."""
+    """Read a run's folder; None where no tracked run has begun, or its run.json is spoilt."""
     record = tracked_entry(root)
-    if record is None:
-        return _read_sweep_run(root)
+    try:
+        return _read_sweep_run(root) if record is None else _described(root, record)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # of another shape
+        return None
+
+
+def _described(root: Path, record: Mapping[str, Any]) -> TrackedRun:
     entry, settings = record["tracking"], _settings(root)
     run = TrackedRun(
         root=root,

@@ -1,3 +1,5 @@
+import hashlib
+import io
 import os
 import signal
 import subprocess
@@ -66,12 +68,15 @@ def test_broken_off_twice_it_ends_at_the_same_bytes(screen, tmp_path, way):
     assert resumed == fitted(screen, **WAYS[way])
 
 
-def test_a_torn_checkpoint_is_set_aside_with_a_message(screen, tmp_path, caplog):
+@pytest.mark.parametrize("place", [3, 700, -40], ids=["its digest", "a number", "cut off"])
+def test_a_damaged_checkpoint_is_set_aside_with_a_message(tmp_path, caplog, place):
     path = tmp_path / "checkpoint.pt"
-    Checkpoint(path, "key", 60).save({"step": 3})
-    path.write_bytes(path.read_bytes()[:-40])
+    Checkpoint(path, "key", 60).save({"step": 3, "mean": torch.arange(500)})
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content[:place] if place < 0 else content)
     assert Checkpoint(path, "key", 60).load() is None
-    assert "cannot be read" in caplog.text
+    assert "not as it was written" in caplog.text
     assert (tmp_path / "checkpoint.unused").exists()
     assert not path.exists()
 
@@ -83,13 +88,17 @@ def test_a_foreign_checkpoint_is_set_aside_with_a_message(tmp_path, caplog):
     assert "other data, settings or code" in caplog.text
 
 
-def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+def test_nothing_in_a_checkpoint_is_executed(tmp_path, caplog):
     class Payload:
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "executed"),))
 
-    torch.save({"format": FORMAT, "key": "key", "state": Payload()}, tmp_path / "checkpoint.pt")
+    whole = io.BytesIO()
+    torch.save({"format": FORMAT, "key": "key", "state": Payload()}, whole)
+    digest = hashlib.sha256(whole.getvalue()).digest()
+    (tmp_path / "checkpoint.pt").write_bytes(digest + whole.getvalue())
     assert Checkpoint(tmp_path / "checkpoint.pt", "key", 60).load() is None
+    assert "cannot be read" in caplog.text
     assert not (tmp_path / "executed").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ from fatebias.config import (
     TrackingConfig,
 )
 from fatebias.errors import OutputError
+from fatebias.inference.checkpoint import DIGEST_BYTES
 from fatebias.run import pipeline
 from tests.conftest import LIMIT_S
 from tests.tracking.folders import FILES, finished_run
@@ -135,7 +137,8 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk, tmp_path, m
     with pytest.raises(OutputError, match=rf"checkpoint\.pt {FULL}"):
         pipeline.run(config(out, **settings))
     filling.join()
-    step = torch.load(out / "checkpoint.pt", weights_only=True)["state"]["step"]
+    saved = io.BytesIO((out / "checkpoint.pt").read_bytes()[DIGEST_BYTES:])
+    step = torch.load(saved, weights_only=True)["state"]["step"]
     assert 0 < step < STEPS
     assert json.loads((out / "run.json").read_text())["status"] == "failed"
     disk.make_room()
