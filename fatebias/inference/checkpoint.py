@@ -54,6 +54,7 @@ class Checkpoint:
             found = torch.load(io.BytesIO(whole), weights_only=True, map_location="cpu")
             known = (found["format"], found["key"]) == (FORMAT, self.key)
             state: dict[str, Any] = found["state"]
+            step = int(state["step"])
         except Exception as error:
             # a foreign file makes torch raise almost anything
             self._set_aside(f"it cannot be read ({type(error).__name__})")
@@ -61,7 +62,7 @@ class Checkpoint:
         if not known:
             self._set_aside("it belongs to a fit of other data, settings or code")
             return None
-        log.info("resuming from step %d of %s", state["step"], self.path.name)
+        log.info("resuming from step %d of %s", step, self.path.name)
         return state
 
     def _set_aside(self, why: str) -> None:
