@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from fatebias.errors import OutputError
 
 # A file system without locks says one of these.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.(csv|h5ad|html|json|npz|pdf|png|pt|svg|yaml)")
 TO_OUT_DIR = (
     "free some room or give another out_dir, then run the same command again: finished stages are kept"
 )
@@ -28,7 +30,7 @@ def atomic_path(final: Path, fix: str = TO_OUT_DIR) -> Iterator[Path]:
     Raises OutputError when the disk is full or the folder read-only, with `fix` as what to do; an older file
     under the final name then stays as it was.
     """
-    draft = final.with_name(f".{final.stem}.{uuid.uuid4().hex[:8]}{final.suffix}")
+    draft = final.with_name(f".{final.stem}.{uuid.uuid4().hex[:8]}{final.suffix}")  # as in DRAFT
     try:
         yield draft
         with draft.open("rb") as handle:
@@ -44,6 +46,13 @@ def atomic_path(final: Path, fix: str = TO_OUT_DIR) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what killed runs have left of files that did not get their name, in a folder that is locked."""
+    for path in folder.rglob(".*"):
+        if DRAFT.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def atomic_text(final: Path, text: str) -> None:
