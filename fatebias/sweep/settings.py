@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ class SlurmSettings(LocalSettings):
     cpus: int = 4  # a job
     mem_gb: float = 16.0  # a job
     timeout_min: int = 240
+    python: Any = None  # a path, or a command as a list of words; None: the Python that submits
+    srun_args: list[str] = field(default_factory=list)  # further arguments of srun, which starts Python
     setup: list[str] = field(default_factory=list)  # shell lines before Python starts
     sbatch: dict[str, Any] = field(default_factory=dict)  # any other option of sbatch, without its dashes
     name: str = "fatebias"
@@ -86,6 +89,7 @@ class SlurmSettings(LocalSettings):
             raise _refuse("mem_gb", self.mem_gb, "a number above zero, in GB")
         if not re.fullmatch(r"[\w.+-]+", self.name):
             raise _refuse("name", self.name, "letters, digits and . _ + -")
+        self._check_start()
         twice = {"time": "timeout_min", "mem": "mem_gb", "cpus-per-task": "cpus", "job-name": "name"}
         twice |= {each.name: each.name for each in dataclasses.fields(self)}
         for option in self.sbatch:
@@ -94,6 +98,36 @@ class SlurmSettings(LocalSettings):
                     f"sbatch.{option}", self.sbatch[option], "options that have no setting of their own",
                     f"{PREFIX}{own}={self.sbatch[option]}",
                 )  # fmt: skip
+
+    @property
+    def python_words(self) -> list[str] | None:
+        """The words that start a job's Python; None: the Python that submits."""
+        if self.python is None:
+            return None
+        first, *rest = [self.python] if isinstance(self.python, str) else self.python
+        return [os.path.expanduser(first), *rest]  # the words are quoted for the shell, which then leaves ~
+
+    def _check_start(self) -> None:
+        """Check how a job's Python is started."""
+        python = self.python
+        if python is not None:
+            words = [python] if isinstance(python, str) else python
+            if not (isinstance(words, list) and words and all(map(_is_word, words))):
+                raise _refuse(
+                    "python", python,
+                    "a path, or a command as a list such as [apptainer,exec,--nv,image.sif,python]; "
+                    "null for the Python that submits",
+                )  # fmt: skip
+        if isinstance(python, str) and " " in python and not os.path.exists(os.path.expanduser(python)):
+            raise _refuse(
+                "python", python, "a path; of a command, a list of its words",
+                f"{PREFIX}python=[{','.join(python.split())}]",
+            )  # fmt: skip
+        if any(re.match(r"--(output|error)(=|$)|-[oe]", word) for word in self.srun_args):
+            raise _refuse(
+                "srun_args", self.srun_args,
+                "arguments of srun but --output and --error: status looks for a job's log where it is now",
+            )  # fmt: skip
 
 
 BY_NAME: dict[str, type[LocalSettings]] = {
@@ -140,6 +174,10 @@ def unknown_launcher_key(key: str, where: str, kind: type[LocalSettings]) -> Con
     return ConfigError(
         f"the launcher has no setting {key}", where=where, allowed=[PREFIX + each for each in keys], fix=fix
     )
+
+
+def _is_word(word: object) -> bool:
+    return isinstance(word, str) and bool(word.strip())
 
 
 def _refuse(key: str, found: object, allowed: str, fix: str | None = None) -> ConfigError:

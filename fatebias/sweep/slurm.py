@@ -83,7 +83,9 @@ def submit(
     refused = None
     with outside_of_jobs():
         try:
-            executor = submitit.SlurmExecutor(sweep.root / FOLDER, max_num_timeout=settings.max_timeouts)
+            executor = submitit.SlurmExecutor(
+                sweep.root / FOLDER, max_num_timeout=settings.max_timeouts, python=python_command(settings)
+            )
         except RuntimeError:
             raise OutputError(
                 "there is no Slurm here: neither sbatch nor srun can be found",
@@ -134,6 +136,12 @@ def _refusal(words: str, done: int, number: int, root: Path) -> OutputError:
     )
 
 
+def python_command(settings: SlurmSettings) -> str | None:
+    """Return what starts a job's Python, quoted for the shell; None: the Python of this process."""
+    words = settings.python_words
+    return None if words is None else shlex.join(words)
+
+
 def sbatch_parameters(settings: SlurmSettings) -> dict[str, Any]:
     """Return settings as parameters of submitit's Slurm executor."""
     free: dict[str, Any] = {}
@@ -157,6 +165,7 @@ def sbatch_parameters(settings: SlurmSettings) -> dict[str, Any]:
         "wckey": settings.wckey,  # submitit's own default, "submitit", is refused where keys are tracked
         "stderr_to_stdout": True,
         "setup": [*_environment(), *settings.setup],
+        "srun_args": settings.srun_args,
         "additional_parameters": free,
     }
 

@@ -30,6 +30,14 @@ def test_a_launcher_that_a_single_run_would_ignore_is_refused_with_the_fix(termi
             ["launcher=slurm", "hydra.launcher.mem_gb=much"],
             "hydra.launcher.mem_gb has a value of the wrong kind",
         ),
+        (
+            ["launcher=slurm", "hydra.launcher.python=7"],
+            "hydra.launcher.python has a value that cannot be used",
+        ),
+        (
+            ["launcher=slurm", "hydra.launcher.srun_args=7"],
+            "hydra.launcher.srun_args has a value of the wrong kind",
+        ),
         (["launcher=slurm", "launcher.mem_gb=4"], "did you mean hydra.launcher.mem_gb?"),
         (["hydra.launcher.mem_gb=4"], "it belongs to launcher=slurm"),
     ],

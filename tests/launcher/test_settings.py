@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from fatebias.errors import ConfigError
+from fatebias.sweep.retry import launcher_of
 from fatebias.sweep.settings import BY_NAME, LocalSettings, ParallelSettings, SlurmSettings, launcher_settings
-from fatebias.sweep.slurm import outside_of_jobs, sbatch_parameters
+from fatebias.sweep.slurm import outside_of_jobs, python_command, sbatch_parameters
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,13 @@ from fatebias.sweep.slurm import outside_of_jobs, sbatch_parameters
         (SlurmSettings, "mem_gb", float("nan")),
         (SlurmSettings, "name", "two words"),
         (SlurmSettings, "only", [-1]),
+        (SlurmSettings, "python", 7),
+        (SlurmSettings, "python", " "),
+        (SlurmSettings, "python", []),
+        (SlurmSettings, "python", ["apptainer", 7]),
+        (SlurmSettings, "python", {"apptainer": "exec"}),
+        (SlurmSettings, "srun_args", ["--mpi=none", "--output=log"]),
+        (SlurmSettings, "srun_args", ["-e", "log"]),
     ],
 )
 def test_a_value_that_cannot_be_used_is_refused_with_its_key(kind, key, value):
@@ -106,6 +115,53 @@ def test_plain_keys_become_options_of_sbatch():
     ):
         assert f"#SBATCH {line}\n" in text
     assert text.index("ml R/4.3.2\n") < text.index("\nsrun ")
+
+
+def test_a_command_typed_as_one_text_is_refused_with_the_list(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"fix: hydra\.launcher\.python=\[apptainer,exec,x\.sif,python\]"):
+        SlurmSettings(python="apptainer exec x.sif python")
+    monkeypatch.chdir(tmp_path)
+    Path("my python").touch()
+    assert SlurmSettings(python="my python").python_words == ["my python"]
+
+
+@pytest.mark.parametrize(
+    ("python", "command"),
+    [
+        (None, None),
+        ("/opt/env/bin/python", "/opt/env/bin/python"),
+        ("~/env/bin/python", "/home/me/env/bin/python"),
+        (["apptainer", "exec", "/my images/x.sif", "python"], "apptainer exec '/my images/x.sif' python"),
+    ],
+)
+def test_what_starts_python_is_quoted_for_the_shell(python, command, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert python_command(SlurmSettings(python=python)) == command
+
+
+def test_arguments_of_srun_stand_before_python_each_quoted():
+    (line,) = [
+        each for each in sbatch_text(srun_args=["--a=b", "two words"]).splitlines() if "srun -" in each
+    ]
+    assert line.endswith(" --a=b 'two words' true")
+
+
+def test_a_retry_starts_jobs_as_the_submission_did_or_as_it_is_told():
+    from omegaconf import OmegaConf
+
+    given = dataclasses.asdict(SlurmSettings(python=["a b", "python"], srun_args=["--x"]))
+    submitted = OmegaConf.create({"hydra": {"launcher": given}})
+    kept = launcher_of(submitted, [])
+    assert isinstance(kept, SlurmSettings)
+    assert (kept.python, kept.srun_args) == (["a b", "python"], ["--x"])
+    changed = launcher_of(submitted, ["hydra.launcher.python=[c,d]", "hydra.launcher.srun_args=[]"])
+    assert isinstance(changed, SlurmSettings)
+    assert (changed.python, changed.srun_args) == (["c", "d"], [])
+    assert launcher_of(submitted, ["hydra.launcher.python=null"]).python is None
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.python has a value"):
+        launcher_of(submitted, ["hydra.launcher.python=7"])
+    with pytest.raises(ConfigError, match="a setting of the launcher cannot be used"):
+        launcher_of(submitted, ["hydra.launcher.srun_args=7"])
 
 
 def test_no_wckey_and_no_gpu_are_asked_for_unless_set():

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -347,6 +348,37 @@ def test_a_job_that_meets_its_limit_goes_on_as_often_as_it_may_and_then_says_so(
     assert status.returncode == 1
     assert "timed-out too many times" in status.stdout
     assert "retry with more: hydra.launcher.timeout_min=480" in status.stdout
+
+
+def test_python_of_a_container_starts_the_jobs_of_a_sweep_and_of_its_retry(cluster, typed, tmp_path):
+    """A script stands in for apptainer, which would be called in the same way."""
+    wrapper, log = tmp_path / "my images" / "run it", tmp_path / "calls"
+    wrapper.parent.mkdir()
+    script = [
+        "#!/bin/sh",
+        f'echo "$@" >> "{log}"',
+        'test "$2" = "an image.sif" || exit 9',
+        f'shift 2; exec "{sys.executable}" "$@"',
+    ]
+    wrapper.write_text("\n".join(script))
+    wrapper.chmod(0o755)
+    words = [
+        f'hydra.launcher.python=["{wrapper}",exec,"an image.sif"]',
+        'hydra.launcher.srun_args=["--label"]',
+    ]
+    done = typed(*SMALL_JOB, *words, *TINY, "out_dir=out", "tracking=off", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    call = f"exec an image.sif -u -m submitit.core._submit {tmp_path}/out/slurm"
+    assert log.read_text().splitlines() == [call]
+    started = f" --label '{wrapper}' exec 'an image.sif' -u -m "
+    texts = [path.read_text() for path in (tmp_path / "out" / "slurm").glob("*.sh")]
+    assert texts
+    assert all(started in text for text in texts)
+    (tmp_path / "out" / "0" / "hits_ranked.csv").unlink()
+    done = typed("-m", "fatebias.sweep", "retry", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert run_json(tmp_path / "out" / "0")["status"] == "done"
+    assert log.read_text().splitlines() == [call, call]
 
 
 def test_what_slurm_refuses_is_said_in_its_own_words_and_nothing_is_queued(cluster, typed, tmp_path):
