@@ -381,6 +381,55 @@ def test_python_of_a_container_starts_the_jobs_of_a_sweep_and_of_its_retry(clust
     assert log.read_text().splitlines() == [call, call]
 
 
+def test_what_failed_in_slurm_is_done_again_here_in_the_same_folders(cluster, typed, tmp_path):
+    python = tmp_path / "python"  # as on a node whose file system is away
+    python.write_text(f'#!/bin/sh\n[ "$SLURM_ARRAY_TASK_ID" = 1 ] && exit 7\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    words = [*SMALL_JOB, f"hydra.launcher.python={python}", *TINY, "seed=0,1", "out_dir=out"]
+    assert "1 of 2 runs of the sweep failed" in typed(*words, cwd=tmp_path).stderr
+    out = tmp_path / "out"
+    before = {path: path.read_bytes() for path in (out / "0").rglob("*") if path.is_file()}
+
+    done = typed("-m", "fatebias.sweep", "retry", "out", "launcher=local", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert run_json(out / "1")["status"] == "done"
+    assert "slurm_job_id" not in run_json(out / "1")["tracking"]["tags"]
+    assert {path: path.read_bytes() for path in before} == before
+    sweep = json.loads((out / "sweep.json").read_text())
+    assert sweep["launcher"] == "local"
+    assert [Path(each["command"][0]).name for each in sweep["submissions"]] == ["run.py", "__main__.py"]
+    assert [bool(each["job_id"]) for each in sweep["members"]] == [True, False]
+    status = typed("-m", "fatebias.sweep", "status", "out", cwd=tmp_path)
+    assert status.returncode == 0
+    assert re.search(r"^1 +- +done +seed=1 +\S.*/out/1/run.log$", status.stdout, re.M)
+    assert status.stdout.endswith("\n2 done\n")
+    runs = Stored(f"sqlite:///{tmp_path}/mlflow.db").runs()
+    assert sorted(run.data.params["seed"] for run in runs if "seed" in run.data.params) == ["0", "1"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def test_a_single_run_that_slurm_stopped_is_finished_here_in_its_own_folder(cluster, typed, tmp_path):
+    words = [*SMALL_JOB, *TINY, f"inference.num_steps={STEPS}", "tracking=off", "hydra.launcher.wait=false"]
+    done = typed(*words, "out_dir=one", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (member,) = members(tmp_path / "one")
+    run, job = tmp_path / "one" / "0", member["job_id"]
+    until(lambda: last_step(run) > 200, "steps of the fit")
+    cluster.ask("scancel", job)
+    until(lambda: cluster.state(job) in ENDED, "the end of the job")
+    assert " killed " in typed("-m", "fatebias.sweep", "status", "one", cwd=tmp_path).stdout
+
+    done = typed("-m", "fatebias.sweep", "retry", "one", "launcher=local", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert run_json(run)["status"] == "done"
+    assert "resuming from step" in (run / "run.log").read_text()
+    assert not {"run.json", "run.log", "hits_ranked.csv"} & {path.name for path in run.parent.iterdir()}
+    (member,) = members(run.parent)
+    assert (member["job_id"], member["folder"]) == (None, "0")
+    status = typed("-m", "fatebias.sweep", "status", "one", cwd=tmp_path)
+    assert (status.returncode, status.stdout.splitlines()[-1]) == (0, "1 done")
+
+
 def test_what_slurm_refuses_is_said_in_its_own_words_and_nothing_is_queued(cluster, typed, tmp_path):
     done = typed(
         *SMALL_JOB, "hydra.launcher.partition=absent", *TINY, "seed=0,1", "out_dir=out", cwd=tmp_path
