@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +30,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).parents[1]
 RUN_PY = ROOT / "run.py"
+NOBODY = 65534  # a user who owns nothing here
 FAKE_RUN_PY = ROOT / "tests" / "fake_pipeline.py"
 # Tests see conf/ as it is under version control.
 LIMIT_S = 600.0  # ends what hangs; a busy machine is slow
@@ -151,6 +154,31 @@ def terminal(
         return process.run(*command, cwd=cwd, env=inherited | environment, timeout=LIMIT_S)
 
     return typed
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may reach and write to, unlike tmp_path."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder)
+
+
+@pytest.fixture
+def nobody() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Gives a block in which this process is that of another user."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may become another user")
+
+    @contextlib.contextmanager
+    def become() -> Iterator[None]:
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            yield
+        finally:
+            os.setresuid(0, 0, 0)
+
+    return become
 
 
 @pytest.fixture

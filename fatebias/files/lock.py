@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import logging
 import os
+import shlex
 import socket
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,9 +20,12 @@ from filelock import FileLock, Timeout
 from fatebias.errors import OutputError
 from fatebias.files.atomic import NO_LOCKS
 from fatebias.files.provenance import now
+from fatebias.files.rights import owner, whose
 from fatebias.slurm_queue import gone, own_job
 
 log = logging.getLogger(__name__)
+
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -30,6 +36,14 @@ def one_run(path: Path) -> Iterator[None]:
             held.enter_context(_lock(path))
         except Timeout:
             raise _occupied(path.parent, "wait for it, or give another out_dir") from None
+        except PermissionError as error:
+            raise OutputError(
+                "the lock of this folder cannot be taken",
+                where=path,
+                found=f"{error.strerror}: {whose(path)}",
+                fix=f"give another out_dir; or, if no run works there, let {owner(path)} type: "
+                f"rm {shlex.quote(str(path))}",
+            ) from error
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
@@ -39,7 +53,7 @@ def one_run(path: Path) -> Iterator[None]:
 
 def is_at_work(path: Path) -> bool:
     """Say whether a run holds the lock, as far as can be seen from this machine."""
-    if not path.exists():
+    if not os.path.exists(path):  # Path.exists raises where a folder above is closed
         return False
     try:
         with _lock(path):
@@ -47,8 +61,30 @@ def is_at_work(path: Path) -> bool:
     except Timeout:
         return True
     except OSError as error:
+        if error.errno in READ_ONLY:
+            return _is_locked(path)
         if error.errno not in NO_LOCKS:
             return True
+    return _is_noted(path)
+
+
+def _is_locked(path: Path) -> bool:
+    """Say whether a lock that this user may only read is held; True where it may not be read either."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return True
+    try:
+        # a shared one, for which NFS wants no right to write
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in NO_LOCKS or _is_noted(path)
+    finally:
+        os.close(handle)
+    return False
+
+
+def _is_noted(path: Path) -> bool:
     holder = _read(_note(path))
     return holder is not None and _why_gone(holder) is None
 

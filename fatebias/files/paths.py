@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from fatebias.errors import OutputError
 from fatebias.files.outputs import PLACES, of_stage
+from fatebias.files.rights import check_rights, whose
 
 REFUSED = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')  # in names of files, by Linux or Windows
 LONGEST_NAME = 100  # bytes
@@ -119,7 +121,7 @@ def gone_on_failure(folder: Path, files: Sequence[Path]) -> Iterator[None]:
 
 
 def prepare_out_dir(root: Path, option: str = "out_dir=") -> RunPaths:
-    """Make the run's folder, parents too, and check that files can be written there.
+    """Make the run's folder, parents too, and check that files can be written there, also over those it has.
 
     `option` is what a user types before the folder's name.
     """
@@ -130,11 +132,14 @@ def prepare_out_dir(root: Path, option: str = "out_dir=") -> RunPaths:
             probe.write_bytes(b"\0")  # a full disk may still make empty files
         finally:
             probe.unlink(missing_ok=True)
+        check_rights(root, option)
     except OSError as error:
+        refused = error.errno in (errno.EACCES, errno.EPERM)
+        own = f"give a folder that you may write to: {option}PATH"
         raise OutputError(
             f"{option.strip('= ')} cannot be written",
             where=root,
-            found=error.strerror or error,
-            fix=f"free some room there, or give a folder that you may write to: {option}PATH",
+            found=f"{error.strerror}: {whose(root)}" if refused else error.strerror or error,
+            fix=own if refused else f"free some room there, or {own}",
         ) from error
     return RunPaths(root)

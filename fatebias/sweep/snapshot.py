@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fatebias.errors import ConfigError, OutputError
 from fatebias.files.atomic import atomic_json, atomic_text
 from fatebias.files.provenance import git_state, now
+from fatebias.files.rights import check_rights, owner
 from fatebias.tracking.describe import without_password
 
 if TYPE_CHECKING:
@@ -153,10 +154,14 @@ def check_folders(members: Iterable[Member]) -> None:
                 raise OutputError(
                     f"the folder of run {member.number} of the sweep cannot be used, none was started",
                     where=folder,
-                    found="a folder that this user may not write to" if folder.is_dir() else "a file",
+                    found=f"a folder of {owner(folder)} that this user may not write to"
+                    if folder.is_dir()
+                    else "a file",
                     allowed="a folder, or nothing",
                     fix="move it away, or give the sweep another out_dir",
                 )
+        if member.folder.is_dir():
+            check_rights(member.folder)
 
 
 def begin(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,12 +15,13 @@ from fatebias.errors import FatebiasError
 from fatebias.files.lock import is_at_work
 from fatebias.files.paths import RunPaths
 from fatebias.files.record import STOPPED, sound
+from fatebias.files.rights import whose
 from fatebias.slurm_queue import RUNS, WAITS, Answer, Job, SlurmQueue
 from fatebias.sweep.snapshot import Member, Sweep, load_config
 
 QUEUED, RUNNING, DONE, FAILED, KILLED = "queued", "running", "done", "failed", "killed"
 INCOMPLETE = "incomplete"  # it was done, and a file of it is gone
-UNKNOWN = "unknown"  # Slurm gives no answer
+UNKNOWN = "unknown"  # Slurm gives no answer, or run.json may not be read
 UNDER_WAY = (QUEUED, RUNNING, UNKNOWN)
 NOT_STARTED = "not started"
 AGAIN = "retry does it again"
@@ -64,7 +66,7 @@ class MemberStatus:
         """run.log, or Slurm's log where the run did not get so far."""
         own = self.member.folder / "run.log"
         slurm = self.member.log
-        return slurm if slurm is not None and (self.state == KILLED or not own.is_file()) else own
+        return slurm if slurm is not None and (self.state == KILLED or not os.path.isfile(own)) else own
 
 
 def statuses(sweep: Sweep, queue: SlurmQueue | None = None) -> list[MemberStatus]:
@@ -100,6 +102,8 @@ def _with_reasons(found: list[MemberStatus]) -> list[MemberStatus]:
 
 def _status(member: Member, record: Mapping[str, Any], slurm: Answer) -> MemberStatus:
     said = record.get("status")
+    if not record and (why := _closed(member.folder)):
+        return MemberStatus(member, UNKNOWN, why)
     if said == DONE:
         if gone := _gone(member.folder, record):
             return MemberStatus(member, INCOMPLETE, f"{gone} is gone; {AGAIN}")
@@ -129,6 +133,17 @@ def _gone(folder: Path, record: Mapping[str, Any]) -> str | None:
         for name in stage.get("outputs", {}):
             if not (folder / name).exists():
                 return str(name)
+    return None
+
+
+def _closed(folder: Path) -> str | None:
+    """Return why this user cannot read a run's run.json, though it may be there."""
+    try:
+        RunPaths(folder).record.open("rb").close()
+    except PermissionError as error:
+        return f"run.json cannot be read: {error.strerror}; {whose(folder)}"
+    except OSError:
+        pass
     return None
 
 
@@ -171,7 +186,7 @@ def table(sweep: Sweep, found: Sequence[MemberStatus]) -> str:
             each.member.job_id or "-",
             each.state,
             sweep.label(each.member.number).partition(" ")[2] or "-",
-            str(each.log) if each.log.is_file() else "-",
+            str(each.log) if os.path.isfile(each.log) else "-",  # is_file raises where a folder is closed
         )
         for each in found
     ]

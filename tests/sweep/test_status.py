@@ -225,3 +225,18 @@ def test_a_record_of_a_sweep_that_cannot_be_read_is_refused(tmp_path, text):
     (tmp_path / "sweep.json").write_text(text)
     with pytest.raises(OutputError, match="sweep.json is torn"):
         read_sweep(tmp_path)
+
+
+def test_a_dead_run_of_another_user_is_killed_and_one_that_may_not_be_read_unknown(
+    written, open_folder, nobody
+):
+    sweep = written.sweep(open_folder, *[{"status": "running"}] * 2)
+    for member in sweep.members:
+        (member.folder / ".lock").touch(0o644)
+    open_folder.chmod(0o755)
+    (open_folder / "1").chmod(0o700)
+    with nobody():
+        found = statuses(sweep)
+        text = table(sweep, found)
+    assert [each.state for each in found] == ["killed", "unknown"]
+    assert f"     run.json cannot be read: Permission denied; {open_folder}/1 belongs to root\n" in text
