@@ -23,6 +23,7 @@ from fatebias.errors import ConfigError, FatebiasError
 from fatebias.files.paths import prepare_out_dir
 from fatebias.sweep.settings import launcher_settings
 from fatebias.sweep.task import find_files
+from fatebias.tracking.password import set_config_apart
 
 IN_THIS_PROCESS = (None, "local", "basic")
 
@@ -46,6 +47,7 @@ class Gate(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a single run."""
+        set_config_apart(config)
         HydraConfig.instance().set_config(config)
         chosen = config.hydra.runtime.choices.get("hydra/launcher")
         with _past_hydra():
@@ -68,6 +70,7 @@ class Gate(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check where a sweep runs and its folder; the launcher checks its members, once they are known."""
+        set_config_apart(config)
         HydraConfig.instance().set_config(config)
         with _past_hydra():
             if list(config.stages) == [CHECK]:

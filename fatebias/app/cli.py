@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 from fatebias.app.overrides import check_words, composition_message
 from fatebias.compose import CONF, group_options, register
 from fatebias.errors import FatebiasError, explain
+from fatebias.tracking.password import set_words_apart
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -77,6 +78,7 @@ def launch(task: Callable[[], None]) -> None:
         raise SystemExit(prepare(sys.argv[2:], prog=f"fatebias {PREPARE}"))
     from hydra._internal.utils import get_args_parser
 
+    sys.argv[1:] = set_words_apart(sys.argv[1:])
     arguments = options_first(get_args_parser())
     groups = group_options([CONF, *([Path(arguments.config_dir)] if arguments.config_dir else [])])
     traceback_wanted = os.environ.get(TRACEBACK) == "1"

@@ -205,7 +205,7 @@ def describe_submission(root: Path) -> dict[str, Any]:
         done = subprocess.run(
             ["git", "-C", str(PACKAGE), "diff", "HEAD"], capture_output=True, timeout=60, check=False
         )
-        atomic_text(root / DIFF, done.stdout.decode("utf-8", "replace"))
+        atomic_text(root / DIFF, without_password(done.stdout.decode("utf-8", "replace")))
         described["diff"] = DIFF
     return described
 

@@ -167,7 +167,7 @@ def code_version(package: Path = PACKAGE) -> str:
 
 def without_password(words: str) -> str:
     """Replace user and password of web addresses in a text: ``//user:password@`` becomes ``//***@``."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "***@", words)
+    return re.sub(r"(?<=://)[^/\s'\"]+@", "***@", words)
 
 
 def _code_tags() -> dict[str, str]:

@@ -19,6 +19,7 @@ from fatebias.sweep.settings import BY_NAME, launcher_settings, register
 from fatebias.sweep.snapshot import Member, Sweep, begin, check_folders, is_written, read_sweep
 from fatebias.sweep.task import check_files_once, refusal
 from fatebias.tracking.describe import without_password
+from fatebias.tracking.password import set_config_apart
 
 for _name in BY_NAME:
     register(_name)
@@ -82,6 +83,7 @@ class LocalLauncher(Launcher):
             config.hydra.sweep.dir = str(root)
             config.hydra.sweep.subdir = os.path.normpath(str(config.hydra.sweep.subdir))
             config.hydra.runtime.output_dir = os.path.join(root, config.hydra.sweep.subdir)
+        set_config_apart(config)
         return config
 
     def _check(self, sweep: Sweep, configs: dict[int, DictConfig]) -> None:

@@ -100,6 +100,7 @@ def test_passwords_are_left_out() -> None:
         parameters(dataclasses.asdict(config), {}, ["tracking.uri"])["tracking.uri"] == "http://***@host:5000"
     )
     assert without_password("http://host/a@b sqlite:////x") == "http://host/a@b sqlite:////x"
+    assert without_password("'http://me:a@b@host' \"x@y\"") == "'http://***@host' \"x@y\""
 
 
 def test_the_key_tells_results_apart_and_nothing_else() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import secrets
 import signal
 import sys
 import time
@@ -379,6 +380,19 @@ def test_python_of_a_container_starts_the_jobs_of_a_sweep_and_of_its_retry(clust
     assert done.returncode == 0, done.stdout + done.stderr
     assert run_json(tmp_path / "out" / "0")["status"] == "done"
     assert log.read_text().splitlines() == [call, call]
+
+
+def test_the_password_of_a_server_is_in_no_file_of_a_job(cluster, typed, tmp_path):
+    secret = secrets.token_hex(8)
+    words = ["tracking=server", f"tracking.uri=http://user:{secret}@127.0.0.1:1", "stages=[fit]"]
+    done = typed(*SMALL_JOB, *TINY, *words, "out_dir=out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert secret not in done.stdout + done.stderr
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"sweep.json", "run.json", "run.log"} <= {path.name for path in files}
+    assert {".sh", ".pkl", ".out"} <= {path.suffix for path in files}
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+    assert secret not in cluster.ask("scontrol", "show", "job", members(tmp_path / "out")[0]["job_id"])
 
 
 def test_what_failed_in_slurm_is_done_again_here_in_the_same_folders(cluster, typed, tmp_path):
