@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
 from fatebias.data.reading.summary import render_summary
 
@@ -74,3 +75,21 @@ def test_what_the_terminal_shows(parts, load):
     assert header.split() == ["cells", "by", "day", "r0", "r1"]
     assert row.split() == ["d1", "5", "6"]
     assert len(header) == len(row)
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
+def test_names_that_a_spreadsheet_would_run_are_told_and_kept(parts, load, sign):
+    gene, guide = f"{sign}cmd()", f"{sign}A1"
+    guides = parts.guides.rename(columns={"TBXT_sg1": guide})
+    of_gene = {"GATA2": gene}
+    rows = [[guide if row[0] == "TBXT_sg1" else row[0], of_gene.get(row[1], row[1]), *row[2:]]
+            for row in parts.guide_map]  # fmt: skip
+    screen = load(parts.but(guides=guides, guide_map=rows))
+    (note,) = [note for note in screen.summary["notes"] if "spreadsheet" in note]
+    assert f"{gene!r}, {guide!r}; import the tables as text" in note
+    assert gene in screen.gene_names
+    assert guide in screen.guide_names
+
+
+def test_plain_names_are_no_formulas(parts, load):
+    assert not [note for note in load(parts).summary["notes"] if "spreadsheet" in note]

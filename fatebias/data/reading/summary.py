@@ -18,6 +18,7 @@ from fatebias.errors import some
 Array = NDArray[np.float64]
 
 DECIMALS = 5  # of mean probabilities
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins so is a formula to a spreadsheet
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +199,11 @@ def _notes(screen: Screen, account: Account) -> list[str]:
     without = int((screen.n_guides == 0).sum())
     if without:
         notes.append(f"{without:,} cells hold no guide: they are kept, as cells without any effect")
+    named = (*screen.gene_names, *screen.guide_names, *screen.ntc_guide_names)
+    if formulas := [name for name in named if name.startswith(FORMULA)]:
+        notes.append(
+            f"names that a spreadsheet would run as formulas: {some(formulas, 5)}; import the tables as text"
+        )
     if screen.D == 1:
         notes.append("one day: no change over time is modelled")
     return notes
