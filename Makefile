@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test quick soak lint docs clean constraints
+.PHONY: demo test quick soak lint audit docs clean constraints
 .DELETE_ON_ERROR:
 
 demo: .venv/.runs
@@ -28,6 +28,10 @@ lint: .venv/.lints
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Whether a pinned version has a known vulnerability, where the database answers.
+audit: .venv/.lints
+	$(BIN)/python .ci/audit.py
 
 # A warning is an error: a dead link, an anchor that is not there, a docstring that cannot be read.
 docs: .venv/.docs
