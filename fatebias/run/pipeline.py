@@ -102,8 +102,11 @@ class _Run:
             found = self._report()
         except BaseException as error:
             why = str(error) or type(error).__name__
-            if not isinstance(error, Exception):
-                why = STOPPED if isinstance(error, SystemExit) else "interrupted from the keyboard"
+            if isinstance(error, SystemExit):
+                why = STOPPED
+                log.warning("finished stages are kept: type the same command again")
+            elif not isinstance(error, Exception):
+                why = "interrupted from the keyboard"
             with contextlib.suppress(OutputError):  # a full disk must not hide the error that ended the run
                 self.tracker.close("failed" if isinstance(error, Exception) else "killed", why)
                 self.record.fail(why)

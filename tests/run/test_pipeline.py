@@ -22,6 +22,7 @@ from fatebias.config import (
     SimulateConfig,
     TrackingConfig,
 )
+from fatebias.data import load
 from fatebias.errors import DataError, DiscoveryError, FitError, OutputError
 from fatebias.files.tables import read_table
 from fatebias.run import discover_stage, fit_stage, pipeline
@@ -102,6 +103,22 @@ def test_run_json_says_what_ran(finished):
 def test_same_seed_same_bytes(finished, tmp_path):
     pipeline.run(config(tmp_path))
     assert bytes_of(tmp_path) == bytes_of(finished)
+
+
+@pytest.mark.parametrize("weight", [2.0, "auto"])
+def test_a_run_of_a_sweep_has_the_bytes_of_a_single_one(finished, tmp_path, monkeypatch, weight):
+    """What runs of one process share, screen, design and suggested weight, changes nothing."""
+    files = {"adata_path": str(finished / "screen.h5ad"), "guide_map_csv": str(finished / "guides.csv")}
+    data = DataConfig(source="anndata", **files)
+    read = []
+    monkeypatch.setattr(load, "load_screen", lambda *a, own=load.load_screen: read.append(a) or own(*a))
+    for out, asked in (("first", 1.0), ("shared", weight)):
+        pipeline.run(config(tmp_path / out, data=data, likelihood_weight=asked))
+    assert len(read) == 1
+    load._LAST.clear()
+    pipeline.run(config(tmp_path / "single", data=data, likelihood_weight=weight))
+    assert len(read) == 2
+    assert bytes_of(tmp_path / "shared") == bytes_of(tmp_path / "single")
 
 
 @pytest.fixture
@@ -455,21 +472,30 @@ def test_figures_stay_where_none_are_asked_for_and_their_results_are_kept(finish
     assert (folder / "superseded" / "figures" / "hits_MES.png").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_run_with_its_reason_in_run_json(tmp_path, monkeypatch, number):
-    def stopped(*_args, **_kwargs):
-        os.kill(os.getpid(), number)
-
-    monkeypatch.setattr("fatebias.run.discover_stage.discover", stopped)
-    with pytest.raises(SystemExit, match=str(128 + number)):
-        pipeline.run(config(tmp_path))
-    assert record(tmp_path)["status"] == "failed"
-    assert record(tmp_path)["why"].startswith("stopped by a signal")
-    assert signal.getsignal(number) is signal.SIG_DFL
-
-
 def test_without_hits_an_earlier_report_is_set_aside(tmp_path):
     (tmp_path / "report.html").write_text("of an earlier fit")
     pipeline.run(config(tmp_path, stages=["fit"]))
     assert not (tmp_path / "report.html").exists()
     assert (tmp_path / "superseded" / "report.html").read_text() == "of an earlier fit"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_with_its_reason_and_how_it_continues(tmp_path, monkeypatch, caplog, number):
+    """What Slurm, or a closed terminal, sends."""
+
+    def stopped(*_, **__):
+        os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(discover_stage, "discover", stopped)
+        with pytest.raises(SystemExit) as left:
+            pipeline.run(config(tmp_path))
+    assert left.value.code == 128 + number
+    assert "type the same command again" in caplog.text
+    assert record(tmp_path)["status"] == "failed"
+    assert record(tmp_path)["why"].startswith("stopped by a signal")
+    assert signal.getsignal(number) is signal.SIG_DFL
+    before = (tmp_path / "gene_summary_for_mash.csv").stat().st_mtime_ns
+    pipeline.run(config(tmp_path))
+    assert record(tmp_path)["status"] == "done"
+    assert (tmp_path / "gene_summary_for_mash.csv").stat().st_mtime_ns == before
