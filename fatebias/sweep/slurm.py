@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 FOLDER = "slurm"
 # Slurm's words where a user, an account or a partition has as many jobs as it may have.
 LIMIT = re.compile(r"limit|MaxSubmit|MaxArraySize|Invalid job array|temporarily unable", re.IGNORECASE)
+# And where each job by itself asks for too much, however few there are.
+TOO_LARGE = re.compile(
+    r"PerJob(?!s)|Wall|time limit is invalid|MaxMem|MaxCpu|MaxNode|MaxTRES|MaxGRES", re.IGNORECASE
+)
 ARRAY_SIZE = 1000  # Slurm's own default of MaxArraySize is 1001
 FIRST_LOOK_S, LONGEST_REST_S = 1.0, 30.0
 
@@ -103,7 +107,7 @@ def submit(
                 sent = executor.submit_array(calls)
             except (FailedJobError, FailedSubmissionError) as error:
                 words = _sbatch_words(error)
-                if LIMIT.search(words) and len(batch) > 1:
+                if is_full(words) and len(batch) > 1:
                     size = len(batch) // 2
                     continue
                 refused = _refusal(words, done, len(members), sweep.root)
@@ -126,9 +130,17 @@ def _job(member: Member, settings: SlurmSettings, code: str) -> SlurmJob:
     return SlurmJob(member.folder, wants_gpu, code)
 
 
+def is_full(words: str) -> bool:
+    """Say whether Slurm has refused jobs for their number, by its words, so that fewer may be taken."""
+    return bool(LIMIT.search(words)) and not TOO_LARGE.search(words)
+
+
 def _refusal(words: str, done: int, number: int, root: Path) -> OutputError:
     fix = "python run.py launcher=slurm --cfg hydra -p hydra.launcher lists the settings"
-    if LIMIT.search(words):
+    if TOO_LARGE.search(words):
+        keys = ", ".join(f"hydra.launcher.{key}" for key in ("timeout_min", "mem_gb", "cpus", "gpus"))
+        fix = f"ask for less, or for another partition or qos: {keys}; sacctmgr show qos lists the limits"
+    elif is_full(words):
         later = f"python -m fatebias.sweep submit {shlex.quote(str(root))}"
         fix = f"{later}, when jobs of yours have ended; a command that waits for its jobs does this itself"
     return OutputError(
