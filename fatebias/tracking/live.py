@@ -1,10 +1,12 @@
-"""A run shown on an MLflow server while it is at work: a process beside the fit imports its folder.
+"""A run brought to MLflow by a process beside the fit: a server sees it while it is at work.
 
-It is a process of its own, of lowest priority, so that neither MLflow's import nor a slow or hung server can
-slow the fit or make it fail, and so that a run that was killed is still reported.
+It is a process of its own, so that neither MLflow's import, which takes seconds, nor a slow or hung server
+can slow the fit or make it fail, and so that a run that was killed is still reported. A local database is
+made ready meanwhile and written at the end.
 
-``python -m fatebias.tracking.live DIR EVERY_S`` ends when its standard input is closed, by the run or by the
-run's death, and imports once more. What a user should know goes to standard output, one JSON object a line.
+``python -m fatebias.tracking.live DIR BACKEND EVERY_S`` ends when its standard input is closed, by the run or
+by the run's death, and imports once more. What a user should know goes to standard output, one JSON object a
+line.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from typing import IO
 from fatebias.config import TrackingConfig
 from fatebias.tracking.describe import SWEEP_TAG
 from fatebias.tracking.events import RUNNING, read_run
-from fatebias.tracking.place import resolve_place
-from fatebias.tracking.sync import SyncReport, sync_run
+from fatebias.tracking.place import is_left_for_later, resolve_place
+from fatebias.tracking.sync import SyncReport, make_ready, sync_run
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +45,23 @@ FOR_THE_FIT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, sig
 class Follower:
     """The process beside one run."""
 
+    _used = False  # in this process; a further run, as of a sweep, imports MLflow here, once for all of them
+
     def __init__(self, out_dir: Path, tracking: TrackingConfig) -> None:
         self.out_dir, self.tracking = out_dir.resolve(), tracking
         self._importer: subprocess.Popen[str] | None = None
         self._listener: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start importing if ``tracking=server``; a local database is written at the end. Never raises."""
-        if self.tracking.backend != "server" or self._importer is not None:
+        """Start the process, where it saves time or shows the run; never raises."""
+        if self._importer is not None or not self._pays():
             return
+        Follower._used = True
         module = ["-P", "-m", "fatebias.tracking.live"]  # -P: nothing in the user's folder is imported
+        words = [str(self.out_dir), self.tracking.backend, str(self.tracking.every_s)]
         try:
             self._importer = subprocess.Popen(
-                [sys.executable, *module, str(self.out_dir), str(self.tracking.every_s)],
+                [sys.executable, *module, *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -68,6 +74,11 @@ class Follower:
             return
         self._listener = threading.Thread(target=_log_messages, args=(self._importer.stdout,), daemon=True)
         self._listener.start()
+
+    def _pays(self) -> bool:
+        if self.tracking.backend == "local":
+            return not (Follower._used or _is_imported() or is_left_for_later(self.tracking))
+        return self.tracking.backend == "server"
 
     def finish(self, patience_s: float = PATIENCE_S) -> bool:
         """End the process after one more import; return whether the whole run is in MLflow now."""
@@ -95,6 +106,10 @@ class Follower:
             "OMP_NUM_THREADS": "1",
             URI: self.tracking.uri or "",  # may hold a password, which `ps` would show as an argument
         }
+
+
+def _is_imported() -> bool:
+    return "mlflow" in sys.modules
 
 
 def _log_messages(told: IO[str]) -> None:
@@ -136,18 +151,22 @@ def main() -> int:
     """Run the command; return 0 when MLflow has all that the run's folder holds."""
     for number in FOR_THE_FIT:
         signal.signal(number, signal.SIG_IGN)
-    os.nice(19)
-    root = Path(sys.argv[1])
-    tracking = TrackingConfig(backend="server", uri=os.environ[URI], every_s=float(sys.argv[2]))
+    root, backend, every_s = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+    tracking = TrackingConfig(backend=backend, uri=os.environ[URI] or None, every_s=every_s)
 
-    def ended(seconds: float) -> bool:
+    def ended(seconds: float | None) -> bool:
         return bool(select.select([0], [], [], seconds)[0])  # nothing is ever written there
 
     def say(text: str, warning: bool) -> None:
         with contextlib.suppress(OSError):  # the run that listened is dead
             print(json.dumps({"text": text, "warning": warning}), flush=True)
 
-    follow(root, tracking, ended, say)
+    if backend == "server":
+        os.nice(19)
+        follow(root, tracking, ended, say)
+    else:
+        make_ready(tracking)
+        ended(None)
     run = read_run(root)
     if run is not None and run.status == RUNNING:
         time.sleep(DEATH_S)

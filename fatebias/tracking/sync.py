@@ -126,6 +126,17 @@ def sync_run(
     return report
 
 
+def make_ready(tracking: TrackingConfig) -> None:
+    """Import MLflow and set up a local database, so that a later import finds both; never raises."""
+    from fatebias.tracking.store import Store, quiet_mlflow
+
+    with contextlib.suppress(Exception):  # the import itself says what is wrong
+        place = resolve_place(tracking)
+        assert place.database is not None
+        with quiet_mlflow(), _alone(place, place.database.parent, LOCK_WAIT_S):
+            Store(place)
+
+
 def find_runs(folder: Path) -> list[Path]:
     """Return the folders of tracked runs at or below a folder, sorted."""
     if not folder.is_dir():

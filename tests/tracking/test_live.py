@@ -14,7 +14,9 @@ from fatebias.config import TrackingConfig
 from fatebias.tracking.live import Follower, follow
 from fatebias.tracking.sync import SyncedRun, SyncReport
 from tests.tracking.folders import begin
+from tests.tracking.stored import Stored
 
+ROOT = Path(__file__).parents[2]
 NOWHERE = TrackingConfig(backend="server", uri="http://127.0.0.1:9", every_s=0.2)  # the discard port: closed
 AWAY = SyncReport(None, (SyncedRun(Path(), "", "", "not written", why="away"),))
 
@@ -108,11 +110,76 @@ def test_words_of_the_address_are_not_in_the_process_list(tmp_path: Path) -> Non
     assert "secret" not in shown
 
 
-@pytest.mark.parametrize("tracking", [TrackingConfig(), TrackingConfig(backend="off")])
-def test_no_process_is_started_but_for_a_server(tmp_path: Path, tracking: TrackingConfig) -> None:
-    follower = Follower(tmp_path, tracking)
+@pytest.fixture
+def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has just begun."""
+    monkeypatch.setattr(Follower, "_used", False)
+    monkeypatch.setattr("fatebias.tracking.live._is_imported", lambda: False)
+
+
+def local(tmp_path: Path) -> TrackingConfig:
+    return TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.mark.usefixtures("without_mlflow")
+def test_no_process_is_started_where_nothing_is_tracked(tmp_path: Path) -> None:
+    follower = Follower(tmp_path, TrackingConfig(backend="off"))
     follower.start()
     assert follower._importer is None
+
+
+@pytest.mark.usefixtures("without_mlflow")
+@pytest.mark.parametrize("why", ["a run before", "imported", "a job of Slurm"])
+def test_a_database_is_written_in_this_process_where_that_costs_no_more(tmp_path, monkeypatch, why) -> None:
+    if why == "a run before":
+        monkeypatch.setattr(Follower, "_used", True)
+    elif why == "imported":
+        monkeypatch.setattr("fatebias.tracking.live._is_imported", lambda: True)
+    else:
+        monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    follower = Follower(tmp_path, local(tmp_path))
+    follower.start()
+    assert follower._importer is None
+    assert not follower.finish()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_mlflow")
+def test_a_database_is_made_ready_beside_a_run_and_written_at_its_end(tmp_path, monkeypatch) -> None:
+    run = begin(tmp_path / "out")
+    run.config.tracking = local(tmp_path)
+    run.tracker._follower = Follower(tmp_path / "out", local(tmp_path))
+    monkeypatch.setattr("fatebias.tracking.tracker.sync_run", None)  # would be called in this process
+    run.tracker.stage_begins()
+    patience = time.monotonic() + 600
+    while not (tmp_path / "mlflow.db").exists() and time.monotonic() < patience:
+        time.sleep(0.1)
+    stored = Stored(f"sqlite:///{tmp_path}/mlflow.db")
+    assert not stored.runs()
+    run.finish()
+    run.tracker.send()
+    [found] = stored.runs()
+    assert found.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_is_in_its_database_all_the_same(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from fatebias.config import TrackingConfig\n"
+        "from fatebias.tracking.live import Follower; from tests.tracking.folders import begin\n"
+        f"root = Path({str(tmp_path)!r}); begin(root / 'out')\n"
+        "follower = Follower(root / 'out', TrackingConfig(uri=f'sqlite:///{root}/mlflow.db'))\n"
+        "follower.start(); print(follower._importer.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False
+    )
+    beside = int(run.stdout)
+    patience = time.monotonic() + 600
+    while _runs(beside) and time.monotonic() < patience:
+        time.sleep(0.1)
+    [found] = Stored(f"sqlite:///{tmp_path}/mlflow.db").runs()
+    assert found.info.status == "KILLED"
 
 
 def test_a_process_that_cannot_be_started_costs_nothing(
