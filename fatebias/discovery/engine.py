@@ -17,6 +17,7 @@ from fatebias.discovery.ranking import CallRule
 from fatebias.discovery.result import EngineResult
 from fatebias.discovery.rscript import rscript_has, run_rscript
 from fatebias.errors import DiscoveryError
+from fatebias.files.atomic import FOR_R
 from fatebias.mash.effect_likelihood import EffectLikelihood
 
 Array = NDArray[np.float64]
@@ -83,7 +84,7 @@ def run_engine(
     """Shrink; R exchanges its files in a temporary folder within `folder`, the native engine writes none."""
     if engine == "native":
         return run_native(summary.bhat, summary.shat, cfg, v, likelihood)
-    with tempfile.TemporaryDirectory(prefix=".rscript-", dir=folder) as exchange:
+    with tempfile.TemporaryDirectory(prefix=FOR_R, dir=folder) as exchange:
         result = run_rscript(summary, cfg, Path(exchange), v)
     return result if likelihood is None else replace(result, notes=(*result.notes, ONE_NORMAL))
 

@@ -8,16 +8,19 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fatebias.errors import OutputError
+from fatebias.files.rights import whose
 
 # A file system without locks says one of these.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.(csv|h5ad|html|json|npz|pdf|png|pt|svg|yaml)")
+FOR_R = ".rscript-"  # folders in which R is given its files
 TO_OUT_DIR = (
     "free some room or give another out_dir, then run the same command again: finished stages are kept"
 )
@@ -37,11 +40,12 @@ def atomic_path(final: Path, fix: str = TO_OUT_DIR) -> Iterator[Path]:
             os.fsync(handle.fileno())  # else a crash may leave the final name on an empty file
         os.replace(draft, final)
     except OSError as error:
+        refused = isinstance(error, PermissionError)
         raise OutputError(
             f"{final.name} could not be written",
             where=final,
-            found=error.strerror or error,
-            fix=fix,
+            found=f"{error.strerror}: {whose(final)}" if refused else error.strerror or error,
+            fix="ask for the right to write there, or copy the folder to one of your own" if refused else fix,
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -49,7 +53,9 @@ def atomic_path(final: Path, fix: str = TO_OUT_DIR) -> Iterator[Path]:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what killed runs have left of files that did not get their name, in a folder that is locked."""
+    """Remove what killed runs have left in a folder that is locked: files without a name, R's folders."""
+    for path in folder.glob(f"{FOR_R}*"):
+        shutil.rmtree(path, ignore_errors=True)
     for path in folder.rglob(".*"):
         if DRAFT.fullmatch(path.name):
             path.unlink(missing_ok=True)

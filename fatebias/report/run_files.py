@@ -82,7 +82,7 @@ def read_run(folder: Path) -> RunFiles:
         raise DataError(
             "there is no finished discovery to report",
             where=folder,
-            found="run.json without one" if found else "no run.json",
+            found="run.json without one" if paths.record.is_file() else "no run.json",
             fix="give the out_dir of a run that has found its hits",
         )
     try:

@@ -19,6 +19,7 @@ from fatebias.config import TrackingConfig
 from fatebias.errors import FatebiasError, OutputError, explain
 from fatebias.files.lock import NO_LOCKS
 from fatebias.files.outputs import PLACES
+from fatebias.files.rights import whose
 from fatebias.slurm_queue import cluster_name, gone
 from fatebias.tracking.describe import without_password
 from fatebias.tracking.events import RUNNING, SWEEP_RUN, is_tracked, read_run, tracked_entry
@@ -75,7 +76,7 @@ class SyncReport:
         if self.place is None:
             return "tracking is off"
         if not self.runs:
-            return "no run found"
+            return "no run found: those with tracking=off, and those whose run.json is damaged, do not count"
         written = [each for each in self.runs if each.why is None]
         lines = []
         if written:
@@ -146,10 +147,17 @@ def find_runs(folder: Path) -> list[Path]:
     found = []
     for here, below, files in os.walk(folder.resolve()):
         told = PLACES["record"] in files or SWEEP_RUN in files
-        if told and not MLFLOW_COPIES.search(here) and is_tracked(Path(here)):
+        if told and not MLFLOW_COPIES.search(here) and _may_be_tracked(Path(here)):
             found.append(Path(here))
         below[:] = [name for name in below if name != ARTIFACTS and not name.startswith(".")]
     return sorted(found)
+
+
+def _may_be_tracked(root: Path) -> bool:
+    try:
+        return is_tracked(root)
+    except OSError:  # which its import then tells
+        return True
 
 
 def _import_all(roots: Sequence[Path], place: Place, lock_wait_s: float) -> list[SyncedRun]:
@@ -238,6 +246,8 @@ def _reason(error: Exception) -> str:
         return str(error)
     if isinstance(error, ModuleNotFoundError):
         return f"the package {error.name} is not installed: pip install {error.name}"
+    if isinstance(error, PermissionError) and error.filename:
+        return f"{error.filename} cannot be read: {error.strerror}; {whose(Path(error.filename))}"
     if isinstance(error, Timeout):
         return f"another import holds {error.lock_file}; try again when it has ended"
     text = without_password(" ".join(str(error).split()))  # MLflow names the address

@@ -159,3 +159,27 @@ def test_a_name_in_capitals_goes_to_the_left_where_the_right_has_no_room_for_it(
     at = next(x for x in range(100) if frame.px(x) + 5 + 6.2 * 8 > frame.width)
     frame.label(at, 0.5, "MMMGENE1")
     assert 'text-anchor="end"' in frame.svg().split("MMMGENE1")[0].rpartition("<text")[2]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda record: record["stages"]["fit"].update(screen=3),
+        lambda record: record.update(command=7, versions=None),
+        lambda record: record.update(stages={"fit": {"status": "done"}, "discover": {"status": "done"}}),
+        lambda record: record.update(stages=[]),
+    ],
+    ids=["a number for the screen", "no command", "empty stages", "a list of stages"],
+)
+def test_the_command_refuses_a_record_of_another_shape(run_folder, tmp_path, capsys, changed):
+    from fatebias.report.__main__ import main
+
+    folder = tmp_path / "other"
+    shutil.copytree(run_folder, folder)
+    record = json.loads((folder / "run.json").read_text())
+    changed(record)
+    (folder / "run.json").write_text(json.dumps(record))
+    assert main([str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert "another shape" in said or "no finished discovery" in said
+    assert "Traceback" not in said

@@ -289,7 +289,26 @@ def test_a_report_says_what_was_done_with_each_run(base: Path) -> None:
         f"2 runs in sqlite:///{base}/mlflow.db (1 finished, 1 running; 2 created)\n"
         f"to compare them: fatebias ui\n1 run not written ({base}/runs/c): the loss trace has other columns\n"
     )
-    assert SyncReport(report.place).text() == "no run found"
+    assert SyncReport(report.place).text().startswith("no run found: those with tracking=off")
+
+
+def test_a_run_that_may_not_be_read_does_not_stop_the_others(base: Path, monkeypatch) -> None:
+    """As of another user, whose run.json only that user may read."""
+    finished_run(base / "a", name="a")
+    finished_run(base / "b", name="b")
+    closed = base / "a" / "run.json"
+    read_text = Path.read_text
+
+    def refused(path: Path, *words: str, **options: str) -> str:
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_text(path, *words, **options)
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    report = sync([base], LOCAL, base)
+    assert [(each.root.name, each.action) for each in report.runs] == [("a", "not written"), ("b", "created")]
+    assert report.runs[0].why is not None
+    assert f"{closed} cannot be read: Permission denied; {closed} belongs to" in report.runs[0].why
 
 
 def test_folders_with_unusual_names(tmp_path: Path) -> None:
