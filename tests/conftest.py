@@ -30,6 +30,13 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).parents[1]
 RUN_PY = ROOT / "run.py"
+TINY_SCREEN = [  # words of a command
+    "data=simulated",
+    "data.simulate.n_cells=300",
+    "data.simulate.n_genes=8",
+    "data.simulate.n_ntc_guides=4",
+    "data.simulate.n_days=2",
+]
 NOBODY = 65534  # a user who owns nothing here
 FAKE_RUN_PY = ROOT / "tests" / "fake_pipeline.py"
 # Tests see conf/ as it is under version control.

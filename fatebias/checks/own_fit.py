@@ -6,6 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fatebias.config import Config
 from fatebias.data.screen import Screen
 from fatebias.estimates.estimates import GeneEstimates
@@ -35,10 +38,13 @@ class OwnFit:
         return cls(screen, config, weight, read_posterior(path))
 
     def start(self, split: Screen) -> InitialValues:
-        """Return the run's posterior for a screen that has pseudo-genes besides, its last genes: at zero."""
+        """Return where a fit of a screen with pseudo-genes besides begins: at the run's posterior."""
+        return InitialValues(self.posterior.scales_mean**-2.0, mean=self._effects(split))
+
+    def _effects(self, split: Screen) -> NDArray[np.float64]:
+        """Return the run's effects in the order of such a screen, pseudo-genes, its last, at zero."""
         own = design_of(self.screen, self.config.model)
-        flat = with_more_genes(design_of(split, self.config.model), own, flat_means(self.posterior, own))
-        return InitialValues(self.posterior.scales_mean**-2.0, mean=flat)
+        return with_more_genes(design_of(split, self.config.model), own, flat_means(self.posterior, own))
 
     def with_pseudo_genes(self, split: Screen) -> GeneEstimates:
         """Return what mash is given of all genes of a screen that has pseudo-genes besides.
@@ -46,14 +52,13 @@ class OwnFit:
         The fit is the run's model, weight and priors by ``inference=laplace``, whatever the run's method.
         Unshrunken effects take the run's own SD of guides around their gene.
         """
-        config, start = self.config, self.start(split)
+        config = self.config
         if config.export.estimates == "unshrunken":
-            assert start.mean is not None
             spread = self.posterior.scales_mean[:, -1]
-            return unshrunken_estimates(split, config, start.mean, spread, self.weight, rough=True)
+            return unshrunken_estimates(split, config, self._effects(split), spread, self.weight, rough=True)
         n_draws = min(config.inference.num_posterior_draws, ENOUGH_DRAWS)
         inference = dataclasses.replace(config.inference, method="laplace", num_posterior_draws=n_draws)
         by_laplace = dataclasses.replace(config, inference=inference)
-        fit = fit_screen(split, by_laplace, self.weight, start=start, judge=False)
+        fit = fit_screen(split, by_laplace, self.weight, start=self.start(split), judge=False)
         posterior = posterior_moments(fit.draw, n_draws, split.guide_gene, flips=False)
         return gene_estimates(split, by_laplace, posterior, self.weight)

@@ -66,10 +66,11 @@ def load_once(data: DataConfig, priors: PriorsConfig, out_dir: Path) -> Screen:
 
     So the runs of a sweep read their screen once and build its design once, which is kept with the screen.
     """
-    key = _key(data, source_files(data, priors, out_dir))
+    files = source_files(data, priors, out_dir)
+    key = _key(data, files)
     if key is None or key not in _LAST:
         _LAST.clear()
-        screen = load_screen(data, priors, out_dir)
+        screen = read_screen(files.adata, files.guide_map, data)
         if key is None:
             return screen
         _LAST[key] = screen

@@ -18,8 +18,11 @@ PSEUDO_GENE = "NTC_pseudo_"
 CELLS_A_BIN = 10
 
 
-def subset(screen: Screen, keep: NDArray[np.bool_]) -> Screen:
-    """Keep the cells where `keep` (N,) is True; genes, guides, days, replicates and burden centring stay."""
+def subset(screen: Screen, keep: NDArray[np.bool_] | NDArray[np.integer]) -> Screen:
+    """Keep the cells where `keep` (N,) is True, or those at these places, each as often as it is named.
+
+    Genes, guides, days, replicates and burden centring stay.
+    """
     by_cell = (
         "p", "guide_ids", "mask", "ntc_slots", "n_guides", "k_centered", "day", "rep", "weight", "cells",
         "cluster",

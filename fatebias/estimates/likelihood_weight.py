@@ -100,16 +100,9 @@ def estimate_weight(screen: Screen, cfg: Config, *, by_cells: bool = False) -> W
     fit fails.
     """
     kept = _SUGGESTED.setdefault(screen, {})
-    method, splits = cfg.calibration.method, cfg.calibration.control_splits
-    deciding = [
-        asdict(cfg.priors),
-        asdict(cfg.model),
-        method,
-        splits,
-        cfg.seed,
-        cfg.likelihood_weight == AUTO,
-    ]
-    key = json.dumps([*deciding, by_cells])
+    calibration = [cfg.calibration.method, cfg.calibration.control_splits]
+    auto = cfg.likelihood_weight == AUTO
+    key = json.dumps([asdict(cfg.priors), asdict(cfg.model), *calibration, cfg.seed, auto, by_cells])
     if key not in kept:
         kept[key] = _estimated(screen, cfg, by_cells)
     return kept[key]

@@ -8,14 +8,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fatebias.errors import OutputError
-from fatebias.files.rights import whose
+from fatebias.files.rights import why
 
 # A file system without locks says one of these.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -44,21 +43,12 @@ def atomic_path(final: Path, fix: str = TO_OUT_DIR) -> Iterator[Path]:
         raise OutputError(
             f"{final.name} could not be written",
             where=final,
-            found=f"{error.strerror}: {whose(final)}" if refused else error.strerror or error,
+            found=why(error, final),
             fix="ask for the right to write there, or copy the folder to one of your own" if refused else fix,
         ) from error
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()
-
-
-def remove_drafts(folder: Path) -> None:
-    """Remove what killed runs have left in a folder that is locked: files without a name, R's folders."""
-    for path in folder.glob(f"{FOR_R}*"):
-        shutil.rmtree(path, ignore_errors=True)
-    for path in folder.rglob(".*"):
-        if DRAFT.fullmatch(path.name):
-            path.unlink(missing_ok=True)
 
 
 def atomic_text(final: Path, text: str) -> None:

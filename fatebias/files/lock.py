@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from fatebias.errors import OutputError
 from fatebias.files.atomic import NO_LOCKS
 from fatebias.files.provenance import now
-from fatebias.files.rights import owner, whose
+from fatebias.files.rights import owner, why
 from fatebias.slurm_queue import gone, own_job
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def one_run(path: Path) -> Iterator[None]:
             raise OutputError(
                 "the lock of this folder cannot be taken",
                 where=path,
-                found=f"{error.strerror}: {whose(path)}",
+                found=why(error, path),
                 fix=f"give another out_dir; or, if no run works there, let {owner(path)} type: "
                 f"rm {shlex.quote(str(path))}",
             ) from error

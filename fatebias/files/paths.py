@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import re
 import shutil
@@ -13,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fatebias.errors import OutputError
+from fatebias.files.atomic import DRAFT, FOR_R
 from fatebias.files.outputs import PLACES, of_stage
-from fatebias.files.rights import check_rights, whose
+from fatebias.files.rights import check_rights, why
 
 REFUSED = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')  # in names of files, by Linux or Windows
 LONGEST_NAME = 100  # bytes
@@ -103,6 +103,19 @@ def set_aside(paths: RunPaths, outdated: Iterable[Path]) -> Path:
     return aside
 
 
+def remove_drafts(paths: RunPaths) -> None:
+    """Remove what killed runs have left in a locked folder: files without their name, and R's folders.
+
+    Only where a run writes: another run may be at work in a folder below.
+    """
+    for folder in (paths.root, paths.figures, *paths.contrasts.glob("*")):
+        for path in folder.glob(".*"):
+            if DRAFT.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+            elif path.name.startswith(FOR_R):
+                shutil.rmtree(path, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def gone_on_failure(folder: Path, files: Sequence[Path]) -> Iterator[None]:
     """Remove files and folders that are made in the block, where it ends in an error or an interruption."""
@@ -134,12 +147,11 @@ def prepare_out_dir(root: Path, option: str = "out_dir=") -> RunPaths:
             probe.unlink(missing_ok=True)
         check_rights(root, option)
     except OSError as error:
-        refused = error.errno in (errno.EACCES, errno.EPERM)
         own = f"give a folder that you may write to: {option}PATH"
         raise OutputError(
             f"{option.strip('= ')} cannot be written",
             where=root,
-            found=f"{error.strerror}: {whose(root)}" if refused else error.strerror or error,
-            fix=own if refused else f"free some room there, or {own}",
+            found=why(error, root),
+            fix=own if isinstance(error, PermissionError) else f"free some room there, or {own}",
         ) from error
     return RunPaths(root)

@@ -16,6 +16,8 @@ from fatebias.files.atomic import atomic_json, sha256_file
 from fatebias.files.paths import RunPaths
 from fatebias.files.provenance import git_state, now, package_versions, peak_memory_mb
 
+# What code raises that reads a run.json of another shape than this version writes.
+OTHER_SHAPE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 STOPPED = "stopped by a signal; the next run in this folder continues from its checkpoint"
 
 

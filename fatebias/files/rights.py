@@ -70,6 +70,12 @@ def whose(path: Path) -> str:
     return f"{there} belongs to {owner(there)}"
 
 
+def why(error: OSError, path: Path) -> str:
+    """Return why a file cannot be used; where this user may not, to whom it belongs, too."""
+    said = str(error.strerror or error)
+    return f"{said}: {whose(path)}" if isinstance(error, PermissionError) else said
+
+
 def _uid(path: Path) -> int | None:
     try:
         return path.stat(follow_symlinks=False).st_uid

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from fatebias.errors import DataError
 from fatebias.files.atomic import atomic_text
+from fatebias.files.record import OTHER_SHAPE
 from fatebias.report.advice import what_next
 from fatebias.report.cards import cards_json
 from fatebias.report.command import again
@@ -60,16 +61,14 @@ def write_report(folder: str | Path) -> Path:
     run = read_run(Path(folder))
     check_whole(run)
     try:
-        page = page_of(run)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        return write_page(run)
+    except OTHER_SHAPE as error:
         raise DataError(
             "run.json or a table has another shape than this version writes",
             where=run.paths.root,
             found=f"{type(error).__name__}: {error}",
             fix="type the run's command again: it does what is damaged, or of another version, anew",
         ) from error
-    atomic_text(run.paths.report, render(page))
-    return run.paths.report
 
 
 def write_page(run: RunFiles) -> Path:

@@ -75,8 +75,7 @@ def read_run(folder: Path) -> RunFiles:
     import yaml
 
     paths = RunPaths(folder)
-    found = _json(paths.record)
-    record = sound(found)
+    record = sound(_json(paths.record))
     stages = record["stages"]
     if stages.get("discover", {}).get("status") != "done":
         raise DataError(

@@ -22,16 +22,17 @@ from fatebias.checks.registry import CHECKS
 from fatebias.config import Config
 from fatebias.errors import DataError, DiscoveryError, OutputError
 from fatebias.estimates.day_weights import weigh_as_fitted
-from fatebias.files.atomic import atomic_json, atomic_text, digest, remove_drafts, sha256_file
+from fatebias.files.atomic import atomic_json, atomic_text, digest, sha256_file
 from fatebias.files.lock import one_run
-from fatebias.files.paths import RunPaths, prepare_out_dir, set_aside
+from fatebias.files.paths import RunPaths, prepare_out_dir, remove_drafts, set_aside
 from fatebias.files.record import STOPPED, RunRecord
 from fatebias.run import discover_stage, fit_stage
 from fatebias.run.continued import continue_from
 from fatebias.run.report import closing_lines
 from fatebias.signals import as_exceptions
-from fatebias.tracking.describe import InSweep, RunDescription, code_version, describe_run, without_password
+from fatebias.tracking.describe import InSweep, RunDescription, code_version, describe_run
 from fatebias.tracking.figures import as_json
+from fatebias.tracking.password import without_password
 from fatebias.tracking.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def run(
         raise ValueError("out_dir must be set before the pipeline runs")
     paths = prepare_out_dir(Path(config.out_dir))
     with one_run(paths.lock), as_exceptions():
-        remove_drafts(paths.root)
+        remove_drafts(paths)
         fitted = RunRecord(paths).content["stages"].get("fit", {}).get("settings")
         if "fit" not in config.stages and overrides is not None and fitted:
             config = continue_from(config, overrides, fitted)

@@ -20,7 +20,7 @@ from fatebias.errors import ConfigError, OutputError
 from fatebias.files.atomic import atomic_json, atomic_text
 from fatebias.files.provenance import git_state, now
 from fatebias.files.rights import check_rights, owner
-from fatebias.tracking.describe import without_password
+from fatebias.tracking.password import without_password
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

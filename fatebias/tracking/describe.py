@@ -8,7 +8,6 @@ import getpass
 import hashlib
 import os
 import platform
-import re
 import shlex
 import sys
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import Any
 from fatebias.config import Config
 from fatebias.files.atomic import digest
 from fatebias.files.provenance import git, git_state
+from fatebias.tracking.password import without_password
 
 # Settings that do not change a run's result. Paths are among them: the data count by their content.
 NOT_IN_KEY = (
@@ -163,11 +163,6 @@ def code_version(package: Path = PACKAGE) -> str:
     diff = git(package, "diff", "HEAD", "--", ":(top)", ":(top,exclude)conf") if state["dirty"] else None
     changes = (diff or "").encode("utf-8", "surrogateescape")
     return str(state["commit"]) + (f"+{hashlib.sha256(changes).hexdigest()[:12]}" if changes else "")
-
-
-def without_password(words: str) -> str:
-    """Replace user and password of web addresses in a text: ``//user:password@`` becomes ``//***@``."""
-    return re.sub(r"(?<=://)[^/\s'\"]+@", "***@", words)
 
 
 def _code_tags() -> dict[str, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fatebias.files.outputs import PLACES
-from fatebias.files.record import sound
+from fatebias.files.record import OTHER_SHAPE, sound
 from fatebias.slurm_queue import job_name
 from fatebias.tracking.describe import parameters
 
@@ -96,7 +96,7 @@ def read_run(root: Path) -> TrackedRun | None:
     record = tracked_entry(root)
     try:
         return _read_sweep_run(root) if record is None else _described(root, record)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):  # of another shape
+    except OTHER_SHAPE:
         return None
 
 

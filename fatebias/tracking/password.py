@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
-BEFORE_HOST = re.compile(r"(?<=://)([^/\s'\"]*)@")  # the last @ of the host's part: a password may hold one
+BEFORE_HOST = re.compile(r"(?<=://)([^/\s'\"]+)@")  # the last @ of the host's part: a password may hold one
 
 
 def set_apart(text: str) -> str:
@@ -28,6 +28,11 @@ def set_apart(text: str) -> str:
     if user and password:  # a user alone is nothing that MLflow would send
         os.environ[USER], os.environ[PASSWORD] = unquote(user), unquote(password)
     return BEFORE_HOST.sub("", text)
+
+
+def without_password(words: str) -> str:
+    """Replace user and password of web addresses in a text: ``//user:password@`` becomes ``//***@``."""
+    return BEFORE_HOST.sub("***@", words)
 
 
 def set_words_apart(words: Sequence[str]) -> list[str]:

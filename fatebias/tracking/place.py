@@ -15,7 +15,7 @@ from pathlib import Path
 from fatebias.config import TrackingConfig
 from fatebias.errors import ConfigError
 from fatebias.pasted import setting
-from fatebias.tracking.describe import without_password
+from fatebias.tracking.password import without_password
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"

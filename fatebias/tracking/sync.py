@@ -17,12 +17,12 @@ from filelock import FileLock, Timeout
 
 from fatebias.config import TrackingConfig
 from fatebias.errors import FatebiasError, OutputError, explain
-from fatebias.files.lock import NO_LOCKS
+from fatebias.files.atomic import NO_LOCKS
 from fatebias.files.outputs import PLACES
 from fatebias.files.rights import whose
 from fatebias.slurm_queue import cluster_name, gone
-from fatebias.tracking.describe import without_password
 from fatebias.tracking.events import RUNNING, SWEEP_RUN, is_tracked, read_run, tracked_entry
+from fatebias.tracking.password import without_password
 from fatebias.tracking.place import ARTIFACTS, Place, resolve_place
 from fatebias.tracking.view import ALL_RUNS, runs_page
 

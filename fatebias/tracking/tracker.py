@@ -20,10 +20,11 @@ from typing import Any
 
 from fatebias.config import Config
 from fatebias.files.record import RunRecord
-from fatebias.tracking.describe import SWEEP_TAG, RunDescription, run_key, text, without_password
+from fatebias.tracking.describe import SWEEP_TAG, RunDescription, run_key, text
 from fatebias.tracking.events import FAILED, FINISHED, KILLED, RUNNING
 from fatebias.tracking.figures import as_metrics, figures, outcome_tags
 from fatebias.tracking.live import PATIENCE_S, SEEN, Follower
+from fatebias.tracking.password import without_password
 from fatebias.tracking.place import is_left_for_later
 from fatebias.tracking.sync import sync_run
 

@@ -18,8 +18,7 @@ from fatebias.sweep.search import answer, check_objective, check_search, is_sear
 from fatebias.sweep.settings import BY_NAME, launcher_settings, register
 from fatebias.sweep.snapshot import Member, Sweep, begin, check_folders, is_written, read_sweep
 from fatebias.sweep.task import check_files_once, refusal
-from fatebias.tracking.describe import without_password
-from fatebias.tracking.password import set_config_apart
+from fatebias.tracking.password import set_config_apart, without_password
 
 for _name in BY_NAME:
     register(_name)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fatebias as fb
+from fatebias.data.synthetic import subset
 from fatebias.model.softmax import probabilities
 from tests.screens import small_screen
 
@@ -74,21 +75,8 @@ def test_a_gene_with_one_cell():
 def test_a_million_cells_alike_are_one_row():
     few = small_screen(40)
     times = 25_000
-    cells = np.repeat(np.arange(40), times)
-    of_cells = (
-        "p",
-        "guide_ids",
-        "mask",
-        "ntc_slots",
-        "n_guides",
-        "k_centered",
-        "day",
-        "rep",
-        "cells",
-        "cluster",
-    )
-    own = {name: getattr(few, name)[cells] for name in of_cells}
-    many = dataclasses.replace(few, weight=np.ones(len(cells)), **own)
+    many = subset(few, np.repeat(np.arange(40), times))
+    many = dataclasses.replace(many, weight=np.ones(many.N))
     free = QUICK | {"export.estimates": "unshrunken"}  # without the noise of draws
     repeated, _ = effects(many, likelihood_weight=1 / times, **free)
     plain, se = effects(dataclasses.replace(few, weight=np.ones(40)), likelihood_weight=1, **free)

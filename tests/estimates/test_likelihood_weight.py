@@ -138,23 +138,8 @@ def test_where_fates_scatter_alike_errors_are_the_models():
 def test_noise_shared_within_clusters_is_seen_by_the_clustered_information_alone():
     """Every cell is there eight times: the labels are worth an eighth of what single cells seem to say."""
     screen, cfg = simulated(concentration=5.0, n_cells=1500, n_genes=6)
-    by_cell = (
-        "p",
-        "guide_ids",
-        "mask",
-        "ntc_slots",
-        "n_guides",
-        "k_centered",
-        "day",
-        "rep",
-        "weight",
-        "cells",
-    )
-    copies = dataclasses.replace(
-        screen,
-        **{name: np.repeat(getattr(screen, name), 8, axis=0) for name in by_cell},
-        cluster=np.repeat(np.arange(screen.N, dtype=np.int32), 8),
-    )
+    each = np.repeat(np.arange(screen.N, dtype=np.int32), 8)
+    copies = dataclasses.replace(subset(screen, each), cluster=each)
     report = estimate_weight(copies, dataclasses.replace(cfg, likelihood_weight=1.0))
     assert report.estimates["dispersion"].weight == pytest.approx(6, rel=0.1)
     assert report.estimates["information"].weight == pytest.approx(6 / 8, rel=0.12)
@@ -217,23 +202,8 @@ def test_robust_errors_agree_with_the_models_where_the_model_is_right(fitted, es
 def test_robust_errors_grow_where_cells_are_copies(fitted):
     """Four copies of each cell, counted as one cluster: the model's errors halve, the robust ones do not."""
     screen, cfg, _ = fitted
-    by_cell = (
-        "p",
-        "guide_ids",
-        "mask",
-        "ntc_slots",
-        "n_guides",
-        "k_centered",
-        "day",
-        "rep",
-        "weight",
-        "cells",
-    )
-    copies = dataclasses.replace(
-        screen,
-        **{name: np.repeat(getattr(screen, name), 4, axis=0) for name in by_cell},
-        cluster=np.repeat(np.arange(screen.N, dtype=np.int32), 4),
-    )
+    each = np.repeat(np.arange(screen.N, dtype=np.int32), 4)
+    copies = dataclasses.replace(subset(screen, each), cluster=each)
     design = DesignMatrix(collapse(copies))
     fit = fit_broad(design, cfg.priors, 11.0, 0.01)
     cells = linearise_at(copies, cfg, fit.mean, fit.scale_precision, 11.0)

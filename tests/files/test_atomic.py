@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from fatebias.errors import OutputError
-from fatebias.files.atomic import atomic_text, remove_drafts
+from fatebias.files.atomic import atomic_text
+from fatebias.files.paths import RunPaths, remove_drafts
 
 
 def test_drafts_and_folders_of_r_are_removed_and_nothing_else(tmp_path: Path) -> None:
     left = [".hits_ranked.0123abcd.csv", "contrasts/NEU/.hits.0123abcd.png", ".rscript-x1/in.csv"]
     kept = [".lock", ".hydra/config.yaml", ".notes.txt", "hits_ranked.csv", ".hits.csv", ".a.0123abcd.bak"]
+    kept += ["another_run/.hits_ranked.0123abcd.csv"]  # at work, perhaps
     for name in (*left, *kept):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("content")
-    remove_drafts(tmp_path)
+    remove_drafts(RunPaths(tmp_path))
     assert not any((tmp_path / name).exists() for name in left)
     assert not (tmp_path / ".rscript-x1").exists()
     assert all((tmp_path / name).exists() for name in kept)

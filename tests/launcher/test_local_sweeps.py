@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import TINY_SCREEN
+
 TINY = [
-    "data=simulated",
-    "data.simulate.n_cells=300",
-    "data.simulate.n_genes=8",
-    "data.simulate.n_ntc_guides=4",
-    "data.simulate.n_days=2",
+    *TINY_SCREEN,
     "inference.num_posterior_draws=200",
     "inference.progress=false",
     "inference.num_steps=5",

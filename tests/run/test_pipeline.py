@@ -112,7 +112,7 @@ def test_a_run_of_a_sweep_has_the_bytes_of_a_single_one(finished, tmp_path, monk
     data = DataConfig(source="anndata", **files)
     read = []
     load._LAST.clear()
-    monkeypatch.setattr(load, "load_screen", lambda *a, own=load.load_screen: read.append(a) or own(*a))
+    monkeypatch.setattr(load, "read_screen", lambda *a, own=load.read_screen: read.append(a) or own(*a))
     for out, asked in (("first", 1.0), ("shared", weight)):
         pipeline.run(config(tmp_path / out, data=data, likelihood_weight=asked))
     assert len(read) == 1

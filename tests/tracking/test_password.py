@@ -12,15 +12,12 @@ from pathlib import Path
 import pytest
 
 from fatebias.tracking.password import PASSWORD, USER, set_apart, set_words_apart
+from tests.conftest import TINY_SCREEN
 
 SECRET = secrets.token_hex(8)  # which uncommitted changes of this file have not
 ADDRESS = f"http://user:{SECRET}@127.0.0.1:1"
 TINY = [
-    "data=simulated",
-    "data.simulate.n_cells=300",
-    "data.simulate.n_genes=8",
-    "data.simulate.n_ntc_guides=4",
-    "data.simulate.n_days=2",
+    *TINY_SCREEN,
     "inference.num_posterior_draws=200",
     "inference.num_steps=5",
     "inference.stop=never",

@@ -13,18 +13,14 @@ from pathlib import Path
 import pytest
 
 from fatebias.tracking.trace import thin_trace
-from tests.conftest import NO_LOCAL, RUN_PY
+from tests.conftest import NO_LOCAL, RUN_PY, TINY_SCREEN
 from tests.integration.mlflow.server import PATIENCE_S, Server
 from tests.tracking.stored import Stored
 
 pytestmark = pytest.mark.slow
 STEPS = 6000
 RUN = [
-    "data=simulated",
-    "data.simulate.n_cells=300",
-    "data.simulate.n_genes=8",
-    "data.simulate.n_ntc_guides=4",
-    "data.simulate.n_days=2",
+    *TINY_SCREEN,
     f"inference.num_steps={STEPS}",
     "inference.stop=never",
     "inference.num_posterior_draws=200",

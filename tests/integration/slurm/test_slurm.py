@@ -16,16 +16,13 @@ import pandas as pd
 import pytest
 
 from fatebias.tracking.trace import thin_trace
+from tests.conftest import TINY_SCREEN
 from tests.tracking.stored import Stored
 
 pytestmark = pytest.mark.slow
 
 TINY = [
-    "data=simulated",
-    "data.simulate.n_cells=300",
-    "data.simulate.n_genes=8",
-    "data.simulate.n_ntc_guides=4",
-    "data.simulate.n_days=2",
+    *TINY_SCREEN,
     "inference.num_posterior_draws=200",
     "inference.progress=false",
     "inference.num_steps=5",
@@ -352,7 +349,7 @@ def test_a_job_that_meets_its_limit_goes_on_as_often_as_it_may_and_then_says_so(
 
 
 def test_python_of_a_container_starts_the_jobs_of_a_sweep_and_of_its_retry(cluster, typed, tmp_path):
-    """A script stands in for apptainer, which would be called in the same way."""
+    """A script in place of apptainer, which would be called in the same way."""
     wrapper, log = tmp_path / "my images" / "run it", tmp_path / "calls"
     wrapper.parent.mkdir()
     script = [
